@@ -1,0 +1,5 @@
+"""`python -m nameserver` is the `nameserver` command."""
+
+from nameserver.cli.main import main
+
+raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""The `nameserver` command: one file per verb."""

@@ -1,0 +1,1 @@
+"""TOML text to frozen values; every problem found at once."""

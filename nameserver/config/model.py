@@ -1,0 +1,105 @@
+"""The configuration as frozen values: what the rest of the daemon sees of the TOML file.
+
+Everything here is resolved: a zone holds its remotes and their keys, its access lists are policy objects of the
+core, defaults and templates are applied, units are seconds and bytes. Two zones that compare equal are configured
+equally,
+which is what `reload` goes by.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from nameserver.query.acl import Acl
+from nameserver.refresh.timers import TimerLimits
+from nameserver.transfer.limits import TransferLimits
+from nameserver.wire.tsig import TsigKey
+
+
+class Endpoint(NamedTuple):
+    """An address with its port; `host` is a literal IPv4 or IPv6 address without brackets."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """The `[server]` table."""
+
+    listen: tuple[Endpoint, ...]
+    state_dir: Path
+    control: Path
+    workers: int = 0  # 0: one per CPU core
+    http: Endpoint | None = Endpoint("127.0.0.1", 9530)
+    nsid: bytes = b""  # RFC 5001; empty: off
+    version: str = ""  # CHAOS version.bind; empty: REFUSED
+    identity: str = ""  # CHAOS id.server; empty: REFUSED
+    max_udp_size: int = 1232  # largest UDP reply, and what our OPT announces
+    tcp_idle_timeout: float = 10.0
+    tcp_max_clients: int = 500
+    tcp_max_clients_per_address: int = 100
+    transfers_in: int = 20  # at once, over all primaries
+    transfers_per_primary: int = 5
+    transfers_out: int = 10  # at once, per worker
+    soa_checks: int = 50  # in flight at once
+    per_zone_metrics: bool = True
+    log_format: str = "plain"  # or "json"
+    log_level: str = "info"
+    event_loop: str = "auto"  # "uvloop", "asyncio"; auto: uvloop where it is installed
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A `[remote.NAME]` table: a peer. Its addresses are tried in order."""
+
+    name: str
+    addresses: tuple[Endpoint, ...]
+    key: TsigKey | None = None
+    request_ixfr: bool = True
+    source: str | None = None  # local address to connect from
+
+
+@dataclass(frozen=True, slots=True)
+class PullLimits:
+    """Time limits on talking to a primary."""
+
+    connect_timeout: float = 5.0
+    idle_timeout: float = 30.0
+    total_timeout: float = 7200.0
+    min_rate_bytes: int = 10_240  # at least this much …
+    min_rate_interval: float = 300.0  # … in each interval of this length
+    udp_timeout: float = 2.0  # per try of the SOA check
+    udp_tries: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneConfig:
+    """A `[zone."NAME"]` table with its template applied."""
+
+    name: bytes  # folded absolute wire name
+    text: str  # as shown to people: no trailing dot but for the root
+    type: str = "secondary"  # or "primary"
+    file: Path | None = None  # primary zones only
+    primaries: tuple[Remote, ...] = ()
+    also_notify: tuple[Remote, ...] = ()
+    allow_notify: Acl = Acl()  # beyond the primaries themselves
+    allow_transfer: Acl = Acl()
+    timers: TimerLimits = TimerLimits()
+    limits: TransferLimits = TransferLimits()
+    pull: PullLimits = PullLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole configuration that was read without a problem."""
+
+    path: Path
+    server: ServerConfig
+    keys: dict[bytes, TsigKey] = field(default_factory=dict)  # by folded wire name
+    remotes: dict[str, Remote] = field(default_factory=dict)
+    zones: dict[bytes, ZoneConfig] = field(default_factory=dict)  # by folded wire name
+    warnings: tuple[str, ...] = ()  # 'FILE:LINE: path: text', nothing that stops a start

@@ -1,0 +1,1 @@
+"""The control socket: JSON lines between the daemon and the command line."""

@@ -1,0 +1,1 @@
+"""One request to one reply, or none: policy order, access lists, which zone answers."""

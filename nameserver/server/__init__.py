@@ -1,0 +1,1 @@
+"""Sockets, processes and tasks: the only place that knows an event loop."""

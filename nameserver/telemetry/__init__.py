@@ -1,0 +1,1 @@
+"""Events to log lines and metrics, in one place."""

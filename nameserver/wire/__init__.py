@@ -1,0 +1,1 @@
+"""Bytes ↔ messages. Knows names, records, requests, replies and signatures; knows nothing of zones."""

@@ -1,0 +1,97 @@
+"""Numbers of the protocol, as plain integers (an enum member costs an attribute look-up and a conversion per use)."""
+
+# opcodes (RFC 1035 §4.1.1, RFC 1996)
+QUERY = 0
+IQUERY = 1
+STATUS = 2
+NOTIFY = 4
+UPDATE = 5
+
+# response codes (RFC 1035 §4.1.1, RFC 2136, RFC 6891, RFC 8945)
+NOERROR = 0
+FORMERR = 1
+SERVFAIL = 2
+NXDOMAIN = 3
+NOTIMP = 4
+REFUSED = 5
+YXDOMAIN = 6
+NOTAUTH = 9
+BADVERS = 16
+BADSIG = 16
+BADKEY = 17
+BADTIME = 18
+BADTRUNC = 22
+
+RCODE_NAMES = {
+    0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED", 6: "YXDOMAIN",
+    7: "YXRRSET", 8: "NXRRSET", 9: "NOTAUTH", 10: "NOTZONE", 16: "BADVERS", 23: "BADCOOKIE",
+}  # fmt: skip
+
+# header flag bits
+QR = 0x8000
+AA = 0x0400
+TC = 0x0200
+RD = 0x0100
+RA = 0x0080
+AD = 0x0020
+CD = 0x0010
+
+# classes
+IN = 1
+CH = 3
+NONE = 254
+ANY_CLASS = 255
+
+# record types we name in code
+A = 1
+NS = 2
+MD = 3
+MF = 4
+CNAME = 5
+SOA = 6
+MB = 7
+MG = 8
+MR = 9
+NULL = 10
+PTR = 12
+HINFO = 13
+MINFO = 14
+MX = 15
+TXT = 16
+RP = 17
+AAAA = 28
+SRV = 33
+NAPTR = 35
+DNAME = 39
+OPT = 41
+DS = 43
+RRSIG = 46
+NSEC = 47
+DNSKEY = 48
+NSEC3 = 50
+NSEC3PARAM = 51
+SVCB = 64
+HTTPS = 65
+TKEY = 249
+TSIG = 250
+IXFR = 251
+AXFR = 252
+MAILB = 253
+MAILA = 254
+ANY = 255
+
+# EDNS options (RFC 6891 and the registry)
+OPT_NSID = 3
+OPT_EXPIRE = 9
+OPT_COOKIE = 10
+OPT_KEEPALIVE = 11
+OPT_PADDING = 12
+OPT_EDE = 15
+
+# extended errors (RFC 8914 §4)
+EDE_OTHER = 0
+EDE_NOT_READY = 14
+EDE_PROHIBITED = 18
+EDE_NOT_AUTHORITATIVE = 20
+EDE_NOT_SUPPORTED = 21
+EDE_INVALID_DATA = 24
