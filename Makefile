@@ -1,0 +1,49 @@
+# The two commands are `make run` and `make test`; `make help` lists the rest.
+# Needs make, a POSIX shell and Python 3.11 or newer. Everything else lands in .venv/.
+
+PYTHON ?= python3
+ROUNDS ?= 200
+PYTEST_ARGS ?=
+BIN := .venv/bin
+
+# A tree that was moved or copied has a .venv whose scripts point at the old place: that one is made again.
+ifneq ($(shell cat .venv/.place 2>/dev/null),$(CURDIR))
+.PHONY: .venv/.runtime .venv/.dev
+endif
+
+.PHONY: help setup run test lint crash lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
+
+setup: .venv/.runtime ## make .venv/ with the `nameserver` command in it
+
+run: .venv/.runtime ## a primary and a secondary with an example zone, on loopback, until Ctrl-C
+	@exec $(BIN)/nameserver demo
+
+test: .venv/.dev ## everything: the peers (where they can be installed), the checks, the tests, the coverage gate
+	@sh .ci/peers
+	@$(MAKE) --no-print-directory lint
+	@sh .ci/pytest $(PYTEST_ARGS)
+
+lint: .venv/.dev ## ruff, its formatting and mypy --strict
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+crash: .venv/.dev ## kill -9 of every process at random moments; ROUNDS=200
+	@sh .ci/peers
+	@NAMESERVER_CRASH_ROUNDS=$(ROUNDS) $(BIN)/pytest -s --timeout=0 tests/interop/test_crash.py $(PYTEST_ARGS)
+
+lock: ## make requirements/*.txt again from requirements/*.in and pyproject.toml
+	@PYTHON=$(PYTHON) sh .ci/lock
+
+clean: ## remove .venv/ and everything the tools leave behind
+	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.runtime: requirements/runtime.txt pyproject.toml .ci/setup
+	@PYTHON=$(PYTHON) sh .ci/setup runtime
+
+.venv/.dev: requirements/dev.txt .venv/.runtime
+	@PYTHON=$(PYTHON) sh .ci/setup dev

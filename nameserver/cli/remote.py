@@ -1,0 +1,90 @@
+"""What the commands that talk to a running server share: its address, the call, the exit code."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nameserver.cli.present import safe_lines
+from nameserver.control.client import call
+from nameserver.control.protocol import DEFAULT_PATH, ControlError, ControlTimeout, ControlUnreachable
+from nameserver.errors import ConfigError
+
+Json = dict[str, Any]
+
+GOOD, FINDING, USAGE, UNREACHABLE = 0, 1, 2, 3
+DEFAULT_CONFIG = Path("/etc/nameserver/nameserver.toml")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """-c FILE or --control PATH, and --json."""
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "-c",
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help=f"the server's configuration, which names its control socket (default: {DEFAULT_CONFIG})",
+    )
+    where.add_argument("--control", type=Path, metavar="PATH", help="the server's control socket")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def control_path(args: argparse.Namespace) -> Path:
+    """The control socket that the arguments lead to. Raises ConfigError when the file they name cannot be read."""
+    if args.control is not None:
+        return Path(args.control)
+    if args.config is not None:
+        return _configured_path(args.config)
+    try:
+        return _configured_path(DEFAULT_CONFIG)
+    except ConfigError:  # nobody named that file: it may be absent, or closed to this user
+        return Path(DEFAULT_PATH)
+
+
+def _configured_path(config: Path) -> Path:
+    """[server] control of a configuration, which may be faulty elsewhere: asking how things are must still work."""
+    from nameserver.config.problems import Problems
+    from nameserver.config.sources import read_sources
+
+    problems = Problems()
+    tables = read_sources(config, problems)
+    entry = tables.server.get("control")
+    if entry is not None and isinstance(entry.raw, str):
+        return entry.place.file.path.parent / entry.raw
+    if problems.errors and not tables.files[0].document:
+        raise ConfigError([str(problem) for problem in problems.errors])
+    return Path(DEFAULT_PATH)
+
+
+def ask(args: argparse.Namespace, verb: str, *, wait: float = 0.0, **arguments: object) -> Json:
+    """Ask the server that the arguments lead to."""
+    return call(control_path(args), verb, wait=wait, **arguments)
+
+
+def run(args: argparse.Namespace, command: Callable[[], int]) -> int:
+    """Run a command; errors become a sentence on standard error (or JSON on standard output) and an exit code."""
+    try:
+        return command()
+    except ControlUnreachable as error:
+        return fail(args, str(error), UNREACHABLE)
+    except ControlTimeout as error:
+        return fail(args, str(error), FINDING)
+    except (ControlError, ConfigError) as error:
+        return fail(args, str(error), USAGE)
+
+
+def fail(args: argparse.Namespace, text: str, code: int) -> int:
+    """Say what went wrong and return `code`."""
+    if args.json:
+        print_json({"ok": False, "error": text})
+    else:
+        print("\n".join(safe_lines(text)), file=sys.stderr)
+    return code
+
+
+def print_json(data: Json) -> None:
+    """Print JSON; ASCII only, so whatever a peer wrote stays escaped."""
+    print(json.dumps(data, indent=2, ensure_ascii=True))

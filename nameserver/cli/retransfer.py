@@ -1,0 +1,63 @@
+"""`nameserver retransfer ZONE [--wait]`: fetch the whole zone anew, whatever its serial."""
+
+import argparse
+
+from nameserver.cli import remote
+from nameserver.cli.present import Palette, safe
+from nameserver.cli.remote import Json
+from nameserver.telemetry.advice import advise
+
+DEFAULT_TIMEOUT = 300.0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("zone", metavar="ZONE")
+    parser.add_argument("--wait", action="store_true", help="return when the transfer has ended, and say how")
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=DEFAULT_TIMEOUT,
+        metavar="SECONDS",
+        help=f"how long --wait waits (default: {DEFAULT_TIMEOUT:.0f})",
+    )
+    remote.add_arguments(parser)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 86_400:
+        raise argparse.ArgumentTypeError("expected a number of seconds between 0 and 86400")
+    return value
+
+
+def main(args: argparse.Namespace) -> int:
+    """0 when started (with --wait: when transferred), 1 when it failed or took longer, 2 for usage, 3 unreachable."""
+    return remote.run(args, lambda: _retransfer(args))
+
+
+def _retransfer(args: argparse.Namespace) -> int:
+    timeout = args.timeout if args.wait else 0.0
+    answer = remote.ask(args, "retransfer", wait=timeout, zone=args.zone, timeout=timeout)
+    failed = args.wait and answer.get("outcome") not in ("ok", "up-to-date")
+    if args.json:
+        remote.print_json(answer)
+    else:
+        print("\n".join(_lines(args, answer, Palette.of())))
+    return remote.FINDING if failed else remote.GOOD
+
+
+def _lines(args: argparse.Namespace, answer: Json, palette: Palette) -> list[str]:
+    zone = safe(args.zone)
+    if not args.wait:
+        return [f"{zone}: transfer started; see: nameserver status {zone}"]
+    outcome = answer.get("outcome")
+    if outcome in ("ok", "up-to-date"):
+        return [f"{zone}: {palette.paint('transferred', 'good')}, serial {safe(answer.get('serial'))}"]
+    reason = str(answer.get("reason") or outcome)
+    detail = f": {answer['detail']}" if answer.get("detail") else ""
+    return [
+        f"{zone}: {palette.paint('failed', 'bad')}, {safe(reason + detail)}",
+        safe(advise(reason, zone=args.zone).meaning),
+        f"What to do: nameserver why {zone}",
+    ]

@@ -1,0 +1,189 @@
+"""`nameserver status [ZONE]`: how the server and its zones are."""
+
+import argparse
+
+from nameserver.cli import remote
+from nameserver.cli.present import Cell, Palette, facts, safe, table
+from nameserver.telemetry import words
+from nameserver.telemetry.events import TransferEvent
+from nameserver.telemetry.status import PrimaryStatus, ServerStatus, ZoneStatus
+
+TONES = {
+    "serving": "good",
+    "refreshing": "busy",
+    "retrying": "warn",
+    "serial-backwards": "warn",
+    "never-transferred": "bad",
+    "expired": "bad",
+    "not-loaded": "bad",
+}
+_TITLES = ("ZONE", "TYPE", "STATE", "SERIAL", "CHANGED", "CONFIRMED", "NEXT CHECK", "EXPIRES", "PRIMARY", "PROBLEM")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("zone", nargs="?", metavar="ZONE", help="one zone in full; without it, all in a table")
+    parser.add_argument("--problems", action="store_true", help="only zones that are not as they should be")
+    remote.add_arguments(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    """0 when every zone shown is answered, 1 when one is not, 2 for usage, 3 without a server."""
+    return remote.run(args, lambda: _status(args))
+
+
+def _status(args: argparse.Namespace) -> int:
+    answer = remote.ask(args, "status", zone=args.zone)
+    server = ServerStatus.from_json(answer["server"])
+    zones = [ZoneStatus.from_json(each) for each in answer["zones"]]
+    if args.problems:
+        zones = [zone for zone in zones if troubled(zone)]
+        kept = {zone.name for zone in zones}
+        answer["zones"] = [each for each in answer["zones"] if each["name"] in kept]
+    if args.json:
+        remote.print_json(answer)
+    else:
+        palette = Palette.of()
+        lines = zone_lines(zones[0], server, palette) if args.zone and zones else server_lines(server, palette)
+        if not args.zone:
+            lines += ["", *zones_lines(zones, server.now, palette)]
+        print("\n".join(lines))
+    return remote.GOOD if all(zone.answering for zone in zones) else remote.FINDING
+
+
+def troubled(zone: ZoneStatus) -> bool:
+    """Whether a zone is not as it should be."""
+    return not zone.answering or zone.last_reason is not None or TONES.get(zone.state, "bad") in ("warn", "bad")
+
+
+def server_lines(server: ServerStatus, palette: Palette) -> list[str]:
+    """The server's facts."""
+    alive = sum(worker.alive for worker in server.workers)
+    restarts = sum(worker.restarts for worker in server.workers)
+    workers = f"{alive} of {len(server.workers)} answering"
+    if restarts:
+        workers += f", {words.plural(restarts, 'restart')}"
+    states = ", ".join(
+        palette.paint(f"{count:,} {safe(state)}", TONES.get(state, "bad"))
+        for state, count in server.zones_by_state.items()
+        if count
+    )
+    loaded = f"{words.moment(server.last_reload, server.now)}, " + (
+        "ok" if server.last_reload_ok else palette.paint(f"failed: {safe(server.last_reload_message)}", "bad")
+    )
+    running, queued = server.transfers_in_progress, server.transfer_queue_length
+    pairs = [
+        ("server", f"nameserver {safe(server.version)}, process {server.pid}, {safe(server.event_loop)}"),
+        ("started", words.moment(server.started, server.now)),
+        ("configuration", f"{safe(server.config_path)}, loaded {loaded}"),
+        ("listening on", safe(", ".join(server.listen))),
+        ("workers", palette.paint(workers, "good" if alive == len(server.workers) and alive else "bad")),
+        ("transfers", f"{running.get('in', 0)} in, {running.get('out', 0)} out, {queued.get('in', 0)} waiting"),
+        ("zones", states or "none"),
+    ]
+    pairs += [("notice", palette.paint(safe(notice), "warn")) for notice in server.notices]
+    return facts(pairs, palette)
+
+
+def zones_lines(zones: list[ZoneStatus], now: float, palette: Palette) -> list[str]:
+    """The table of zones."""
+    if not zones:
+        return ["no zones to show"]
+    return table(_TITLES, [_row(zone, now) for zone in sorted(zones, key=lambda zone: zone.name)], palette)
+
+
+def _row(zone: ZoneStatus, now: float) -> list[Cell]:
+    primaries = ", ".join(dict.fromkeys(primary.name for primary in zone.primaries))
+    behind = zone.primary_serial is not None and zone.primary_serial != zone.serial
+    held = "-" if zone.serial is None else str(zone.serial)
+    return [
+        Cell(zone.name, "bold"),
+        Cell(zone.type if zone.type != "secondary" else ""),
+        Cell(zone.state, TONES.get(zone.state, "bad")),
+        Cell(f"{held} (primary {zone.primary_serial})" if behind else held, "warn" if behind else "", right=True),
+        Cell(_or_dash(zone.last_change, now)),
+        Cell(_or_dash(zone.last_success, now)),
+        Cell(_or_dash(zone.next_refresh, now)),
+        Cell(_or_dash(zone.expires, now), "bad" if zone.expires is not None and zone.expires <= now else ""),
+        Cell(primaries or "-"),
+        Cell(zone.last_reason or "", "warn"),
+    ]
+
+
+def _or_dash(when: float | None, now: float) -> str:
+    return "-" if when is None else words.moment(when, now)
+
+
+def full_moment(when: float | None, now: float) -> str:
+    """A time both ways: "in 4m 10s (2026-11-21 01:22:20 UTC)"; empty for None."""
+    return "" if when is None else f"{words.moment(when, now)} ({words.timestamp(when)})"
+
+
+def zone_lines(zone: ZoneStatus, server: ServerStatus, palette: Palette) -> list[str]:
+    """One zone in full."""
+    now = server.now
+    alive = sum(worker.alive for worker in server.workers)
+    serial = "none" if zone.serial is None else str(zone.serial)
+    if zone.primary_serial is not None and zone.primary_serial != zone.serial:
+        serial += palette.paint(f", the primary has {zone.primary_serial}", "warn")
+    answered = f"by {zone.workers_serving} of {alive} workers" if zone.answering else palette.paint("no", "bad")
+    problem = ": ".join(safe(part) for part in (zone.last_reason, zone.last_detail) if part)
+    failures = f" ({words.plural(zone.failures, 'failure')} in a row)" if zone.failures else ""
+    pairs = [
+        ("zone", palette.paint(safe(zone.name), "bold") + f" ({safe(zone.type)})"),
+        ("state", palette.paint(safe(zone.state), TONES.get(zone.state, "bad"))),
+        ("answered", answered),
+        ("serial", serial),
+        ("content", f"{words.plural(zone.records, 'record')}, {words.size(zone.size)}, generation {zone.generation}"),
+        ("changed", full_moment(zone.last_change, now)),
+        ("confirmed", full_moment(zone.last_success, now)),
+        ("next check", full_moment(zone.next_refresh, now)),
+        ("expires", full_moment(zone.expires, now)),
+        ("problem", palette.paint(problem, "warn") + failures if problem else ""),
+        ("last transfer", transfer_text(zone.last_transfer, now)),
+        ("queries", f"{zone.queries:,} and {zone.control_queries:,} of peers"),
+    ]
+    lines = facts(pairs, palette)
+    for primary in zone.primaries:
+        lines += ["", *primary_lines(primary, now, palette)]
+    return lines
+
+
+def primary_lines(primary: PrimaryStatus, now: float, palette: Palette) -> list[str]:
+    """One primary of a zone."""
+    key = "none"
+    if primary.key:
+        key = safe(primary.key)
+        key += f" (fingerprint {safe(primary.key_fingerprint)})" if primary.key_fingerprint else ""
+    result = "" if primary.last_attempt is None else palette.paint("ok", "good")
+    if primary.last_reason:
+        result = palette.paint(safe(primary.last_reason), "warn")
+        result += f": {safe(primary.last_detail)}" if primary.last_detail else ""
+    skew = ""
+    if primary.skew is not None and abs(primary.skew) >= 1:
+        skew = f"{abs(primary.skew):.0f} s {'ahead of' if primary.skew > 0 else 'behind'} this machine"
+    pairs = [
+        ("primary", palette.paint(safe(primary.name), "bold")),
+        ("address", safe(primary.address)),
+        ("key", key),
+        ("serial", "" if primary.serial is None else str(primary.serial)),
+        ("last try", full_moment(primary.last_attempt, now) or "never"),
+        ("result", result),
+        ("last success", full_moment(primary.last_success, now) or "never"),
+        ("its clock", skew),
+    ]
+    return facts(pairs, palette, "  ")
+
+
+def transfer_text(event: TransferEvent | None, now: float) -> str:
+    """A transfer in a sentence; empty for None."""
+    if event is None:
+        return ""
+    serials = "" if event.serial_new is None else f", serial {event.serial_new}"
+    if event.serial_old is not None and event.serial_new is not None:
+        serials = f", serial {event.serial_old} to {event.serial_new}"
+    what = f"{event.asked} asked, {event.got} came" if event.asked != event.got else str(event.got)
+    failed = "" if event.reason is None else f" ({event.reason})"
+    amount = f"{words.plural(event.records, 'record')}, {words.size(event.bytes)} in {words.duration(event.seconds)}"
+    peer = event.primary or event.address
+    return safe(f"{words.moment(event.at, now)} from {peer}: {event.outcome}{failed}, {what}{serials}, {amount}")

@@ -1,0 +1,123 @@
+"""Access lists: the rows of `allow-notify` and `allow-transfer`, made into policy objects of the core."""
+
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_network
+from typing import Any
+
+from nameserver.config import keys, schema
+from nameserver.config.model import Remote, ZoneConfig
+from nameserver.config.problems import Place, Problems
+from nameserver.config.suggest import did_you_mean, may_be_secret, shown
+from nameserver.config.tables import read_table
+from nameserver.config.values import BadValue
+from nameserver.query.acl import Acl, AclRow
+from nameserver.wire.tsig import TsigKey
+
+
+def notify_acl(zone: ZoneConfig) -> Acl:
+    """Who may send NOTIFY for a zone: its primaries, each under its key where it has one, and `allow-notify`."""
+    rows = [row for primary in zone.primaries for row in _rows_of(primary)]
+    return Acl((*rows, *zone.allow_notify.rows))
+
+
+def _rows_of(remote: Remote, key: bytes | None = None) -> list[AclRow]:
+    key = remote.key.name if remote.key is not None else key
+    return [AclRow(ip_network(endpoint.host), key) for endpoint in remote.addresses]
+
+
+class AccessReader:
+    """Turns rows into `Acl`s; knows the keys and remotes that rows may name (None: defined, but with errors)."""
+
+    def __init__(
+        self, tsig_keys: Mapping[bytes, TsigKey | None], remotes: Mapping[str, Remote | None], problems: Problems
+    ) -> None:
+        self._keys = tsig_keys
+        self._remotes = remotes
+        self._problems = problems
+
+    def read(self, raw_rows: Iterable[dict[str, Any]], place: Place) -> Acl:
+        """The access list of the rows at `place`."""
+        rows: list[AclRow] = []
+        for index, raw in enumerate(raw_rows):
+            rows += self._row(raw, place.below(index))
+        return Acl(tuple(dict.fromkeys(rows)))
+
+    def _row(self, raw: dict[str, Any], place: Place) -> list[AclRow]:
+        row = read_table(raw, schema.ROW, place, self._problems)
+        if not raw.keys() & {"address", "key", "remote"}:
+            if raw.keys() - schema.ROW.keys():
+                return []  # the unknown key was probably meant to be one of them
+            text = "an empty row would allow everyone" if not raw else "a row needs an address, a key or a remote"
+            self._problems.error(place, f'{text}; name who is meant, or write address = "any" with public = true')
+            return []
+        key = self.key(row["key"], place.below("key")) if "key" in row else None
+        if "remote" in raw:
+            return self._remote_row(raw, row, key, place)
+        return self._address_row(raw, row, key, place)
+
+    def _address_row(self, raw: dict[str, Any], row: dict[str, Any], key: TsigKey | None, place: Place) -> list[AclRow]:
+        network = row.get("network")
+        if "address" in raw and "network" not in row:
+            return []  # its address was reported
+        if "key" in raw and key is None:
+            return []  # its key was reported
+        is_everyone = (network is None or network.prefixlen == 0) and key is None
+        if is_everyone and not row.get("public", False):
+            text = (
+                "allows everyone without a key; add key = …, narrow the address, or set public = true if that is meant"
+            )
+            self._problems.error(place, text)
+            return []
+        if row.get("public", False) and not is_everyone:
+            self._problems.warn(place.below("public"), "has no effect: this row does not allow everyone")
+        # "any" and a network of length 0 mean the same for their family; None spares the comparison for both
+        return [AclRow(network, key.name if key is not None else None)]
+
+    def _remote_row(self, raw: dict[str, Any], row: dict[str, Any], key: TsigKey | None, place: Place) -> list[AclRow]:
+        if "address" in raw:
+            self._problems.error(place.below("address"), "a remote brings its addresses; write one row for each")
+            return []
+        if "public" in row:
+            self._problems.warn(place.below("public"), "has no effect: this row does not allow everyone")
+        remote = self.remote(row["remote"], place.below("remote")) if "remote" in row else None
+        if remote is None or ("key" in raw and key is None):
+            return []
+        if key is not None and remote.key is not None and remote.key.name != key.name:
+            text = f"the remote {shown(remote.name)} has another key, and no request is signed with two; remove one"
+            self._problems.error(place.below("key"), text)
+            return []
+        return _rows_of(remote, key.name if key is not None else None)
+
+    def key(self, text: str, place: Place) -> TsigKey | None:
+        """The key that is referred to, or None after reporting it."""
+        try:
+            name = keys.key_reference(text)
+        except BadValue as bad:
+            self._problems.error(place, str(bad))
+            return None
+        if name not in self._keys:
+            if may_be_secret(text):
+                self._problems.error(place, keys.NOT_A_KEY_NAME)
+                return None
+            known = [keys.display_name(known_name) for known_name in self._keys]
+            self._problems.error(place, f'no [key."{text}"] is defined{did_you_mean(text, known)}')
+            return None
+        return self._keys[name]
+
+    def remote(self, name: str, place: Place) -> Remote | None:
+        """The remote that is referred to, or None after reporting it."""
+        if name not in self._remotes:
+            hint = did_you_mean(name, self._remotes)
+            if _is_address(name):
+                hint = f'; addresses stand in a table of their own: [remote.NAME] with address = ["{name}"]'
+            self._problems.error(place, f"no remote {shown(name)} is defined{hint}")
+            return None
+        return self._remotes[name]
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_network(text)
+    except ValueError:
+        return False
+    return True

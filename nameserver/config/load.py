@@ -1,0 +1,183 @@
+"""From a TOML file to a `Config`, or to every problem it has.
+
+    files ─▶ sources.read_sources ─▶ tables ─▶ keys ─▶ remotes ─▶ templates ─▶ zones ─▶ Config
+                                       │         └── each may refer to what stands left of it
+                                       └── server
+
+Nothing here stops at the first fault: what cannot be used is reported and left out, and a reference to something that
+is defined but faulty is not reported again. Only at the end is it decided whether there is a configuration.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nameserver.config import keys, schema
+from nameserver.config.access import AccessReader, notify_acl
+from nameserver.config.model import Config, Endpoint, Remote, ServerConfig
+from nameserver.config.problems import Place, Problem, Problems
+from nameserver.config.sources import Entry, Tables, read_sources
+from nameserver.config.suggest import may_be_secret
+from nameserver.config.tables import read_table
+from nameserver.config.values import BadValue
+from nameserver.config.zones import ZoneReader
+from nameserver.errors import ConfigError
+from nameserver.wire import names
+from nameserver.wire.tsig import TsigKey
+
+__all__ = ["DEFAULT_PATH", "load_config", "notify_acl", "read_config"]
+
+DEFAULT_PATH = Path("/etc/nameserver/nameserver.toml")
+_DEFAULT_LISTEN = (Endpoint("0.0.0.0", 53), Endpoint("::", 53))  # noqa: S104 - a nameserver is there for everyone
+_DEFAULT_STATE_DIR = "/var/lib/nameserver"
+_DEFAULT_CONTROL = "/run/nameserver/control.sock"
+_LONGEST_SOCKET_PATH = 107  # bytes of sun_path in Linux, without the final zero
+
+
+def load_config(path: Path) -> Config:
+    """The configuration of `path` and what it includes.
+
+    Raises `ConfigError` with every problem as 'FILE:LINE: path: what is wrong and what to do'.
+    """
+    config, errors, _ = read_config(path)
+    if config is None:
+        raise ConfigError([str(error) for error in errors])
+    return config
+
+
+def read_config(path: Path) -> tuple[Config | None, list[Problem], list[Problem]]:
+    """The configuration (None where there are errors), its errors and its warnings."""
+    problems = Problems()
+    tables = read_sources(path, problems)
+    server = _read_server(tables, path, problems)
+    tsig_keys = _read_keys(tables, problems)
+    remotes = _read_remotes(tables, tsig_keys, problems)
+    zones = ZoneReader(AccessReader(tsig_keys, remotes, problems), problems).read(tables)
+    if problems.errors:
+        return None, problems.errors, problems.warnings
+    warnings = problems.warnings
+    config = Config(
+        path=path,
+        server=server,
+        keys={name: key for name, key in tsig_keys.items() if key is not None},
+        remotes={name: remote for name, remote in remotes.items() if remote is not None},
+        zones=zones,
+        warnings=tuple(str(warning) for warning in warnings),
+    )
+    return config, [], warnings
+
+
+def _read_server(tables: Tables, path: Path, problems: Problems) -> ServerConfig:
+    """[server]; its keys may stand in several files, so each one carries its own place."""
+    converted: dict[str, Any] = {
+        "listen": _DEFAULT_LISTEN,
+        "state_dir": Path(_DEFAULT_STATE_DIR),
+        "control": Path(_DEFAULT_CONTROL),
+    }
+    for key, entry in tables.server.items():
+        table = Place(entry.place.file, entry.place.path[:-1])
+        read = read_table({key: entry.raw}, schema.SERVER, table, problems)
+        for field in read.keys() & {"state_dir", "control"}:
+            read[field] = (entry.place.file.path.parent / read[field]).absolute()
+        converted |= read
+    if len(str(converted["control"]).encode()) > _LONGEST_SOCKET_PATH and "control" in tables.server:
+        text = f"is longer than the {_LONGEST_SOCKET_PATH} bytes that the path of a Unix socket may have"
+        problems.error(tables.server["control"].place, text)
+    return ServerConfig(**converted)
+
+
+def _read_keys(tables: Tables, problems: Problems) -> dict[bytes, TsigKey | None]:
+    """Every [key.NAME] and included key block; None for those with errors."""
+    found: dict[bytes, TsigKey | None] = {}
+    places: dict[bytes, Place] = {}
+    for text, entry in tables.named["key"].items():
+        if not keys.is_plain_name(text):
+            wanted = "the name of a key has letters, digits, - _ and . only; it is not shown, it may be a secret"
+            problems.error(entry.place, wanted)
+            continue
+        name = _read_name(text, entry.place, problems)
+        if name is None:
+            continue
+        if name in found:
+            problems.error(entry.place, f"is the same key as the one at {places[name].where()}")
+            continue
+        places[name] = entry.place
+        found[name] = _read_key(name, entry, problems)
+    return found
+
+
+def _read_key(name: bytes, entry: Entry, problems: Problems) -> TsigKey | None:
+    place = entry.place
+    row = read_table(entry.raw, schema.KEY, place, problems, may_be_secret)
+    algorithm: str | None = None
+    try:
+        algorithm = keys.algorithm_name(row.get("algorithm", "hmac-sha256"), row.get("allow_weak", False))
+    except BadValue as bad:
+        problems.error(place.below("algorithm"), str(bad))
+    if "secret" in entry.raw and "secret-file" in entry.raw:
+        problems.error(place.below("secret-file"), "secret and secret-file exclude each other; remove one")
+        return None
+    if "secret" not in entry.raw and "secret-file" not in entry.raw:
+        if not entry.raw.keys() - schema.KEY.keys():  # else the unknown key was probably meant to be it
+            problems.error(place, 'has no secret; set secret-file = "FILE" (see `nameserver keygen`)')
+        return None
+    secret = _read_secret(row, algorithm, place, problems)
+    if secret is None or algorithm is None:
+        return None
+    return TsigKey(name, algorithm, secret)
+
+
+def _read_secret(row: Mapping[str, Any], algorithm: str | None, place: Place, problems: Problems) -> bytes | None:
+    if not row.keys() & {"secret", "secret_file"}:
+        return None  # of the wrong type, and reported
+    at = place.below("secret" if "secret" in row else "secret-file")
+    try:
+        if "secret_file" in row:
+            text = keys.secret_of_file(place.file.path.parent, row["secret_file"])
+        elif not isinstance(row["secret"], str):
+            raise BadValue("expected a string of base64")
+        else:
+            text = row["secret"]
+            if place.file.readable_by_others:
+                problems.warn(at, "others can read this file and so this secret; chmod 600 it, or use secret-file")
+        secret, warnings = keys.decode_secret(text, algorithm)
+    except BadValue as bad:
+        problems.error(at, str(bad))
+        return None
+    for warning in warnings:
+        problems.warn(at, warning)
+    return secret
+
+
+def _read_remotes(
+    tables: Tables, tsig_keys: Mapping[bytes, TsigKey | None], problems: Problems
+) -> dict[str, Remote | None]:
+    """Every [remote.NAME]; None for those with errors."""
+    references = AccessReader(tsig_keys, {}, problems)
+    return {name: _read_remote(name, entry, references, problems) for name, entry in tables.named["remote"].items()}
+
+
+def _read_remote(name: str, entry: Entry, references: AccessReader, problems: Problems) -> Remote | None:
+    place = entry.place
+    row = read_table(entry.raw, schema.REMOTE, place, problems)
+    if "address" not in entry.raw and not entry.raw.keys() - schema.REMOTE.keys():
+        problems.error(place, 'has no address; set for instance address = ["192.0.2.1"]')
+    if "key" in row:
+        row["key"] = references.key(row["key"], place.below("key"))
+        if row["key"] is None:
+            return None
+    if "addresses" not in row:
+        return None
+    source = row.get("source")
+    if source is not None and not any((":" in endpoint.host) == (":" in source) for endpoint in row["addresses"]):
+        problems.error(place.below("source"), "none of the remote's addresses can be reached from this address family")
+        return None
+    return Remote(name=name, **row)
+
+
+def _read_name(text: str, place: Place, problems: Problems) -> bytes | None:
+    try:
+        return names.fold(names.from_text(text))
+    except ValueError as error:
+        problems.error(place, str(error))
+        return None

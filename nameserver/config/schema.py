@@ -1,0 +1,139 @@
+"""Every key the configuration knows: its table, the field it fills, its type and its range.
+
+The one place to add a key. `field` is the attribute in nameserver.config.model; a dot leads into a part of a zone
+("timers.min_refresh"). conf/nameserver.toml describes each of them to people, which a test enforces.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nameserver.config import values
+from nameserver.config.suggest import did_you_mean
+from nameserver.config.values import Convert
+
+SECOND, MINUTE, HOUR, DAY = 1.0, 60.0, 3600.0, 86400.0
+YEAR = 365 * DAY
+KIB, GIB = 1024, 1024**3
+_MOST_RECORDS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One key of a table."""
+
+    field: str
+    convert: Convert
+
+
+_NAMES = values.unique(values.list_of(values.non_empty, example='["primary-a"]'))
+_PRIMARIES = values.unique(values.list_of(values.non_empty, example='["primary-a"]', least=1))
+_ENDPOINTS = values.unique(values.list_of(values.endpoint(), example='["0.0.0.0:53", "[::]:53"]', least=1))
+_PEERS = values.unique(values.list_of(values.peer, example='["192.0.2.1"]', least=1))
+
+
+def _row(value: object) -> dict[str, Any]:
+    return values.table(value, example='such as { address = "192.0.2.0/24", key = "transfer-key" }')
+
+
+_ROWS = values.list_of(_row, example='[{ address = "192.0.2.0/24", key = "transfer-key" }]')
+
+SERVER: Mapping[str, Setting] = {
+    "listen": Setting("listen", _ENDPOINTS),
+    "workers": Setting("workers", values.integer(0, 1024)),
+    "state-dir": Setting("state_dir", values.non_empty),
+    "control": Setting("control", values.non_empty),
+    "http": Setting("http", values.http_endpoint),
+    "nsid": Setting("nsid", values.identifier),
+    "version": Setting("version", values.short_text(255)),
+    "identity": Setting("identity", values.short_text(255)),
+    "max-udp-size": Setting("max_udp_size", values.size(512, 4096)),
+    "tcp-idle-timeout": Setting("tcp_idle_timeout", values.duration(0.1 * SECOND, HOUR)),
+    "tcp-max-clients": Setting("tcp_max_clients", values.integer(1, 1_000_000)),
+    "tcp-max-clients-per-address": Setting("tcp_max_clients_per_address", values.integer(1, 1_000_000)),
+    "transfers-in": Setting("transfers_in", values.integer(1, 10_000)),
+    "transfers-per-primary": Setting("transfers_per_primary", values.integer(1, 10_000)),
+    "transfers-out": Setting("transfers_out", values.integer(1, 10_000)),
+    "soa-checks": Setting("soa_checks", values.integer(1, 10_000)),
+    "per-zone-metrics": Setting("per_zone_metrics", values.boolean),
+    "log-format": Setting("log_format", values.choice("plain", "json")),
+    "log-level": Setting("log_level", values.choice("debug", "info", "warning", "error")),
+    "event-loop": Setting("event_loop", values.choice("auto", "uvloop", "asyncio")),
+}
+
+KEY: Mapping[str, Setting] = {
+    "algorithm": Setting("algorithm", values.non_empty),
+    "secret": Setting("secret", lambda value: value),  # judged by nameserver.config.keys, which never shows it
+    "secret-file": Setting("secret_file", values.non_empty),
+    "allow-weak": Setting("allow_weak", values.boolean),
+}
+
+REMOTE: Mapping[str, Setting] = {
+    "address": Setting("addresses", _PEERS),
+    "key": Setting("key", values.non_empty),
+    "request-ixfr": Setting("request_ixfr", values.boolean),
+    "source": Setting("source", values.host),
+}
+
+ROW: Mapping[str, Setting] = {
+    "address": Setting("network", values.network),
+    "key": Setting("key", values.non_empty),
+    "remote": Setting("remote", values.non_empty),
+    "public": Setting("public", values.boolean),
+}
+
+TEMPLATE: Mapping[str, Setting] = {
+    "type": Setting("type", values.choice("secondary", "primary")),
+    "file": Setting("file", values.non_empty),
+    "primaries": Setting("primaries", _PRIMARIES),
+    "also-notify": Setting("also_notify", _NAMES),
+    "allow-notify": Setting("allow_notify", _ROWS),
+    "allow-transfer": Setting("allow_transfer", _ROWS),
+    "min-refresh-time": Setting("timers.min_refresh", values.duration(SECOND, YEAR)),
+    "max-refresh-time": Setting("timers.max_refresh", values.duration(SECOND, YEAR)),
+    "min-retry-time": Setting("timers.min_retry", values.duration(SECOND, YEAR)),
+    "max-retry-time": Setting("timers.max_retry", values.duration(SECOND, YEAR)),
+    "min-expire-time": Setting("timers.min_expire", values.duration(SECOND, YEAR)),
+    "max-expire-time": Setting("timers.max_expire", values.duration(SECOND, YEAR)),
+    "jitter": Setting("timers.jitter", values.number(0.0, 0.5)),
+    "max-zone-size": Setting("limits.max_bytes", values.size(KIB, 64 * GIB)),
+    "max-zone-records": Setting("limits.max_records", values.integer(1, _MOST_RECORDS)),
+    "max-rrset-records": Setting("limits.max_rrset_records", values.integer(1, 65535)),
+    "max-types-per-name": Setting("limits.max_types_per_name", values.integer(1, 65535)),
+    "connect-timeout": Setting("pull.connect_timeout", values.duration(0.1 * SECOND, 10 * MINUTE)),
+    "idle-timeout": Setting("pull.idle_timeout", values.duration(0.1 * SECOND, HOUR)),
+    "total-timeout": Setting("pull.total_timeout", values.duration(SECOND, 7 * DAY)),
+    "min-rate-bytes": Setting("pull.min_rate_bytes", values.size(0, GIB)),
+    "min-rate-interval": Setting("pull.min_rate_interval", values.duration(SECOND, DAY)),
+    "udp-timeout": Setting("pull.udp_timeout", values.duration(0.05 * SECOND, MINUTE)),
+    "udp-tries": Setting("pull.udp_tries", values.integer(1, 20)),
+}
+
+ZONE: Mapping[str, Setting] = {"template": Setting("template", values.non_empty), **TEMPLATE}
+
+# Pairs of which the first may not exceed the second.
+ORDERED = (
+    ("min-refresh-time", "max-refresh-time"),
+    ("min-retry-time", "max-retry-time"),
+    ("min-expire-time", "max-expire-time"),
+    ("idle-timeout", "total-timeout"),
+)
+
+# The tables of named entries; [server] is the one without names.
+TABLES: Mapping[str, Mapping[str, Setting]] = {"key": KEY, "remote": REMOTE, "template": TEMPLATE, "zone": ZONE}
+TOP_LEVEL = ("include", "server", *TABLES)
+
+
+def unknown_key(key: str, known: Mapping[str, Setting]) -> str:
+    """The sentence for a key that its table does not know: the nearest that does, or the table it belongs in."""
+    guess = did_you_mean(key, known)
+    if guess.startswith(", did"):
+        return f"unknown key{guess}"
+    for table, settings in (("server", SERVER), *TABLES.items()):
+        if key in settings:
+            return (
+                f"unknown key, it belongs in [{table}]"
+                if table == "server"
+                else f"unknown key, it belongs in a [{table}.…] table"
+            )
+    return f"unknown key{guess}"

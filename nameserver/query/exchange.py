@@ -1,0 +1,83 @@
+"""The values that pass between the stages of the pipeline, and what comes out of it."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+from nameserver.query.zoneset import ServedZone
+from nameserver.wire.edns import ede_option
+from nameserver.wire.reply import Reply
+from nameserver.wire.request import Request
+from nameserver.wire.tsig import TsigKey
+
+
+@dataclass(frozen=True, slots=True)
+class QuerySettings:
+    """What the operator decides about answers. Empty means: not told to anybody."""
+
+    nsid: bytes = b""  # RFC 5001
+    version: str = ""  # CHAOS version.bind, version.server
+    identity: str = ""  # CHAOS id.server, hostname.bind (RFC 4892)
+    max_udp_size: int = 1232  # octets; the largest reply over UDP, and what our OPT announces
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A request that was understood, with who sent it. `key` is the one its TSIG verified under, if it had one.
+
+    `transport` is "udp" or "tcp", `now` whole seconds since 1970.
+    """
+
+    request: Request
+    address: IPv4Address | IPv6Address
+    transport: str
+    now: int
+    key: TsigKey | None = None
+
+    @property
+    def key_name(self) -> bytes | None:
+        """The verified key's folded name, as access lists know it."""
+        return None if self.key is None else self.key.name
+
+    @property
+    def request_mac(self) -> bytes:
+        """The request's MAC, which a signed reply covers (RFC 8945 §5.3); empty for an unsigned request."""
+        return b"" if self.key is None or self.request.tsig is None else self.request.tsig.mac
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyReceived:
+    """A NOTIFY that may start a check. It is a hint, not data: `serial` is what the sender claims, if anything."""
+
+    zone: bytes  # folded
+    source: str  # the sender's address
+    serial: int | None
+    key: bytes | None  # folded name of the TSIG key it verified under
+
+
+@dataclass(frozen=True, slots=True)
+class TransferRequest:
+    """A transfer out that is allowed and has something to send. The shell streams it, signed if `key` is given."""
+
+    zone: ServedZone
+    qtype: int  # AXFR or IXFR
+    request: Request
+    serial: int | None  # the client's, with IXFR
+    key: TsigKey | None
+    request_mac: bytes
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What is to be done about a message: at most one reply or transfer, and perhaps a NOTIFY to pass on.
+
+    All three None: the message is dropped without a word.
+    """
+
+    reply: bytes | None = None
+    notify: NotifyReceived | None = None
+    transfer: TransferRequest | None = None
+
+
+def refusal(rcode: int, extended: int | None = None, text: str = "") -> Reply:
+    """A reply without records. `extended` is an RFC 8914 code with its text; it is shown to clients that use EDNS."""
+    return Reply(rcode=rcode, options=[] if extended is None else [ede_option(extended, text)])

@@ -1,0 +1,252 @@
+"""The transfer process from start to stop: what is set up in which order, and undone in which.
+
+    store (lock) → sockets → workers (load what is stored) → zones (refresh machines, files) → control, HTTP → ready
+
+A second instance, a taken address or an unusable control path is found before anything answers. SIGTERM and SIGINT
+stop in order and exit 0, a second one at once; SIGHUP reloads.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import time
+
+from nameserver.config.load import load_config
+from nameserver.config.model import Config, Endpoint
+from nameserver.control.protocol import ControlError, Json
+from nameserver.control.server import ControlServer, Verb
+from nameserver.errors import ConfigError, NameserverError
+from nameserver.server import loop as loops
+from nameserver.server.channel import Header
+from nameserver.server.http import HttpServer
+from nameserver.server.notify_out import NotifyOut
+from nameserver.server.notify_socket import ServiceManager
+from nameserver.server.publisher import Publisher
+from nameserver.server.reload import Reload, restart_needed
+from nameserver.server.report import Reporter
+from nameserver.server.settings import encode_server
+from nameserver.server.sockets import BindError, ListeningSockets, check_free, open_sockets, usable
+from nameserver.server.supervisor import Supervisor, Worker
+from nameserver.server.zones import ZoneManager
+from nameserver.store.database import Store
+from nameserver.telemetry import log as telemetry_log
+from nameserver.telemetry.tally import Tally
+
+STOP_PATIENCE = 8.0  # seconds for the workers to finish; they give their connections 5
+BIND_PATIENCE = 5.0  # seconds for a predecessor's workers to let go of the addresses
+
+log = logging.getLogger("nameserver")
+
+
+class Daemon:
+    """Everything the transfer process holds."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.started = time.time()
+        self.tally = Tally()
+        self.sending: dict[int, int] = {}  # worker → transfers out under way
+        self.reload_state = Reload(at=self.started, succeeded=self.started)
+        self._service = ServiceManager.from_environment()
+        self._stop = asyncio.Event()
+        self._impatient = asyncio.Event()
+        self._reload_wanted = asyncio.Event()
+        self._reload_lock = asyncio.Lock()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def run(self) -> None:
+        """Serve until a signal says stop. Raises NameserverError where it cannot start."""
+        server = self.config.server
+        self.loop_name = type(asyncio.get_running_loop()).__module__.partition(".")[0]
+        self.store = Store.open(server.state_dir, time.time())
+        for notice in self.store.notices:
+            log.error("%s", notice)
+        try:
+            sockets = await self._bind(server.listen, server.workers or os.cpu_count() or 1)
+        except NameserverError:
+            self.store.close()
+            raise
+        self.supervisor = Supervisor(
+            sockets,
+            self._hello(),
+            server.event_loop,
+            on_start=lambda worker: self.publisher.bring_up(worker, self.config),
+            on_message=self._worker_said,
+        )
+        self.publisher = Publisher(self.store, self.supervisor)
+        self.notify_out = NotifyOut(self.tally)
+        self.zones = ZoneManager(server, self.publisher, self.supervisor, self.notify_out, self.tally)
+        self.reporter = Reporter(self)
+        self._control = ControlServer(server.control, self._verbs())
+        self._http = HttpServer(server.http, self.reporter.routes()) if server.http else None
+        try:
+            await self._start()
+            await self._stop.wait()
+        finally:
+            await self._shut_down()
+
+    def _hello(self) -> Header:
+        server = self.config.server
+        return {
+            "store": str(self.store.path),
+            "server": encode_server(server),
+            "log_level": server.log_level,
+            "log_format": server.log_format,
+        }
+
+    async def _start(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop_requested)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
+        loop.add_signal_handler(signal.SIGUSR1, lambda: None)
+        await self._control.start()
+        if self._http is not None:
+            await self._http.start()
+        await self.zones.prepare(self.config)
+        await self.supervisor.start()
+        await self.zones.start()
+        self._tasks.append(asyncio.create_task(self._reload_on_signal(), name="reload"))
+        if self._service.watchdog_interval:
+            self._tasks.append(asyncio.create_task(self._pet_watchdog(), name="watchdog"))
+        listening = ", ".join(map(str, self.config.server.listen))
+        log.info("ready: %d zones, %d workers, on %s", len(self.config.zones), len(self.supervisor.workers), listening)
+        self._service.ready(f"{len(self.config.zones)} zones on {listening}")
+
+    async def _shut_down(self) -> None:
+        self._service.stopping()
+        log.info("stopping")
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._control.stop()
+        if self._http is not None:
+            await self._http.stop()
+        await self.notify_out.stop()
+        await self.zones.stop()
+        stopping = asyncio.create_task(self.supervisor.stop(STOP_PATIENCE))
+        impatient = asyncio.create_task(self._impatient.wait())
+        await asyncio.wait((stopping, impatient), return_when=asyncio.FIRST_COMPLETED)
+        impatient.cancel()
+        if not stopping.done():
+            self.supervisor.kill()
+        await stopping
+        await self.publisher.close()
+        log.info("stopped")
+
+    def _stop_requested(self) -> None:
+        (self._impatient if self._stop.is_set() else self._stop).set()
+
+    @staticmethod
+    async def _bind(endpoints: tuple[Endpoint, ...], workers: int) -> list[ListeningSockets]:
+        """Bind for every worker; a predecessor that was just killed gets a moment to let go of the addresses."""
+        wanted = usable(endpoints)
+        until = time.monotonic() + BIND_PATIENCE
+        while True:
+            try:
+                check_free(wanted)
+                break
+            except BindError:
+                if time.monotonic() > until:
+                    raise
+                await asyncio.sleep(0.1)
+        return [open_sockets(wanted) for _ in range(workers)]
+
+    async def _pet_watchdog(self) -> None:
+        while True:
+            self._service.watchdog()
+            await asyncio.sleep(self._service.watchdog_interval or 1.0)
+
+    def _worker_said(self, worker: Worker, header: Header) -> None:
+        match header["kind"]:
+            case "notify":
+                self.zones.notified(bytes.fromhex(header["zone"]), header["source"], header["serial"])
+            case "served":
+                self.zones.confirmed([bytes.fromhex(name) for name in header["zones"]])
+            case "beat":
+                self.zones.count_queries(header["queries"])
+                self.sending[worker.index] = header["sending"]
+                for event in header["transfers_out"]:
+                    self.reporter.transferred_out(event)
+            case "failed":
+                log.error("worker %d: %s", worker.index, header["error"])
+                self.zones.worker_failed(bytes.fromhex(header["zone"]), header["error"])
+
+    # --- reload and control ------------------------------------------------------------------------------------------
+
+    async def _reload_on_signal(self) -> None:
+        while True:
+            await self._reload_wanted.wait()
+            self._reload_wanted.clear()
+            try:
+                await self.reload()
+            except ConfigError:
+                log.exception("reload: nothing changed")
+
+    async def reload(self) -> str:
+        """Read the configuration again and reconcile; raises ConfigError, with nothing changed, where it is bad."""
+        async with self._reload_lock:
+            self._service.reloading()
+            try:
+                return await self._reload()
+            finally:
+                self._service.ready()
+
+    async def _reload(self) -> str:
+        now = time.time()
+        try:
+            fresh = await asyncio.to_thread(load_config, self.config.path)
+        except ConfigError as error:
+            self.reload_state = Reload(now, self.reload_state.succeeded, False, "\n".join(error.problems))
+            raise
+        message = restart_needed(self.config.server, fresh.server)
+        self.config = Config(fresh.path, self.config.server, fresh.keys, fresh.remotes, fresh.zones, fresh.warnings)
+        summary = await self.zones.reconcile(self.config)
+        text = f"{summary}{message}"
+        self.reload_state = Reload(now, now, True, text)
+        log.info("reloaded: %s", text)
+        return text
+
+    def _verbs(self) -> dict[str, Verb]:
+        return {
+            "status": self._verb_status,
+            "refresh": self._verb_refresh,
+            "retransfer": self._verb_retransfer,
+            "reload": self._verb_reload,
+        }
+
+    async def _verb_status(self, request: Json) -> Json:
+        return self.reporter.status(self.zones.named(request["zone"]) if request.get("zone") else None)
+
+    async def _verb_refresh(self, request: Json) -> Json:
+        entries = [self.zones.named(request["zone"])] if request.get("zone") else self.zones.secondaries()
+        for entry in entries:
+            self.zones.refresh(entry)
+        return {"zones": len(entries)}
+
+    async def _verb_retransfer(self, request: Json) -> Json:
+        if not request.get("zone"):
+            raise ControlError("retransfer needs a zone")
+        entry = self.zones.named(request["zone"])
+        return await self.zones.retransfer(entry, wait=bool(request.get("wait")))
+
+    async def _verb_reload(self, _request: Json) -> Json:
+        try:
+            return {"message": await self.reload()}
+        except ConfigError as error:
+            raise ControlError("the configuration is not used:\n" + "\n".join(error.problems)) from error
+
+
+def run(config: Config) -> None:
+    """Run the daemon until it is told to stop. Raises NameserverError where it cannot start."""
+    telemetry_log.setup(config.server.log_level, config.server.log_format)
+    for warning in config.warnings:
+        log.warning("%s", warning)
+    if os.geteuid() == 0:
+        log.warning("running as root: give it a user of its own (see conf/nameserver.service)")
+
+    async def main() -> None:
+        await Daemon(config).run()
+
+    loops.run(main, config.server.event_loop)

@@ -1,0 +1,213 @@
+"""A small HTTP/1.1 server for metrics, probes and the status page: GET and HEAD, no bodies, nothing kept per client.
+
+It shares the transfer process with the refresh machine, so it is bounded in every direction (request head, time,
+connections), and a long body is taken from an iterator a chunk at a time, the event loop turning between two chunks.
+
+    connection:  read head ─▶ route ─▶ write ─▶ read head …     one request after another
+                    │  └ too long 431, not HTTP 400, a body 413, other methods 405, unknown path 404
+                    └ nothing within the time limit: closed
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+import h11
+
+from nameserver.config.model import Endpoint
+from nameserver.errors import NameserverError
+
+MAX_HEAD = 16 * 1024  # bytes of request line and headers
+TIME_LIMIT = 5.0  # seconds for a request to arrive, and for a chunk of the response to be taken
+MAX_CONNECTIONS = 64
+MAX_REQUESTS = 1000  # on one connection
+LINGER, LINGER_READS = 1.0, 64  # seconds, and reads of up to MAX_HEAD, for a peer whose request was refused
+
+log = logging.getLogger("nameserver.http")
+
+
+class HttpError(NameserverError):
+    """The HTTP server cannot start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a route answers. A body given as an iterable of chunks is sent as it is produced."""
+
+    status: int = 200
+    content_type: str = "text/plain; charset=utf-8"
+    body: bytes | Iterable[bytes] = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Route = Callable[[], Response]
+
+
+class _Refused(Exception):
+    """A request that no route sees. `response` is what its sender gets before the connection closes."""
+
+    def __init__(self, status: HTTPStatus, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(status.phrase)
+        self.response = plain(f"{status.phrase}\n", status, headers)
+
+
+def plain(text: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A text response."""
+    return Response(status, body=text.encode(), headers=headers or {})
+
+
+class HttpServer:
+    """Serves `routes` (exact paths) on one endpoint. Routes run in the event loop and must be quick."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        routes: Mapping[str, Route],
+        *,
+        time_limit: float = TIME_LIMIT,
+        max_connections: int = MAX_CONNECTIONS,
+    ) -> None:
+        self._endpoint = endpoint
+        self._routes = dict(routes)
+        self._time_limit = time_limit
+        self._max_connections = max_connections
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Listen. Raises HttpError saying which address cannot be had and why."""
+        try:
+            self._server = await asyncio.start_server(
+                self._accept, self._endpoint.host, self._endpoint.port, limit=MAX_HEAD
+            )
+        except OSError as error:
+            raise HttpError(
+                f"cannot listen for HTTP on {self._endpoint}: {error.strerror or error}; "
+                'choose another address with [server] http, or turn it off with http = ""'
+            ) from error
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it listens; the port is the real one where 0 was asked for."""
+        if self._server is None or not self._server.sockets:
+            return self._endpoint
+        name = self._server.sockets[0].getsockname()
+        return Endpoint(name[0], name[1])
+
+    async def stop(self) -> None:
+        """Stop listening and end every connection."""
+        if self._server is None:
+            return
+        self._server.close()
+        for task in list(self._connections):
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+        await self._server.wait_closed()
+        self._server = None
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is None or len(self._connections) >= self._max_connections:
+            writer.transport.abort()
+            return
+        self._connections.add(task)
+        try:
+            await self._serve(reader, writer)
+        except (OSError, TimeoutError, asyncio.CancelledError):
+            writer.transport.abort()  # gone, too slow, or we stop: nobody is left to be told
+        finally:
+            self._connections.discard(task)
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
+        for _ in range(MAX_REQUESTS):
+            try:
+                async with asyncio.timeout(self._time_limit):
+                    request = await _read_request(connection, reader)
+            except _Refused as refused:
+                await self._write(connection, writer, refused.response, head_only=False)
+                await _linger(reader, writer)
+                return
+            if request is None:
+                return
+            await self._write(connection, writer, self._respond(request), head_only=request.method == b"HEAD")
+            if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
+                return
+            connection.start_next_cycle()
+
+    def _respond(self, request: h11.Request) -> Response:
+        path = request.target.split(b"?", 1)[0].decode("ascii", "replace")
+        route = self._routes.get(path)
+        if route is None:
+            return plain("Not Found. There is: " + "  ".join(sorted(self._routes)) + "\n", HTTPStatus.NOT_FOUND)
+        try:
+            return route()
+        except Exception:
+            log.exception("the page %s could not be made", path)
+            return plain("Internal Server Error; the log has the details\n", HTTPStatus.INTERNAL_SERVER_ERROR)
+
+    async def _write(
+        self, connection: h11.Connection, writer: asyncio.StreamWriter, response: Response, *, head_only: bool
+    ) -> None:
+        body = response.body
+        headers = [("content-type", response.content_type), ("cache-control", "no-store")]
+        headers += [("x-content-type-options", "nosniff"), *response.headers.items()]
+        if isinstance(body, bytes):
+            headers.append(("content-length", str(len(body))))
+            body = (body,)
+        if connection.our_state is h11.ERROR or connection.their_state is h11.ERROR or response.status >= 400:
+            headers.append(("connection", "close"))
+        phrase = HTTPStatus(response.status).phrase.encode()
+        head = h11.Response(status_code=response.status, headers=headers, reason=phrase)
+        writer.write(connection.send(head) or b"")
+        if not head_only:
+            for chunk in body:
+                writer.write(connection.send(h11.Data(data=chunk)) or b"")
+                async with asyncio.timeout(self._time_limit):
+                    await writer.drain()
+                await asyncio.sleep(0)  # drain() alone does not yield while the peer keeps up
+        # After HEAD, h11 knows that no body follows, whatever the headers announce.
+        writer.write(connection.send(h11.EndOfMessage()) or b"")
+        async with asyncio.timeout(self._time_limit):
+            await writer.drain()
+
+
+async def _read_request(connection: h11.Connection, reader: asyncio.StreamReader) -> h11.Request | None:
+    """The next whole request, or None when the peer closed. Raises _Refused."""
+    request: h11.Request | None = None
+    while True:
+        try:
+            event = connection.next_event()
+        except h11.RemoteProtocolError as error:
+            raise _Refused(HTTPStatus(error.error_status_hint)) from error
+        if event is h11.NEED_DATA:
+            connection.receive_data(await reader.read(MAX_HEAD))
+        elif isinstance(event, h11.Request):
+            if event.method not in (b"GET", b"HEAD"):
+                raise _Refused(HTTPStatus.METHOD_NOT_ALLOWED, {"allow": "GET, HEAD"})
+            if any(
+                name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+                for name, value in event.headers
+            ):
+                raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)  # now: it may wait for "100 Continue"
+            request = event
+        elif isinstance(event, h11.EndOfMessage):
+            return request
+        else:  # ConnectionClosed
+            return None
+
+
+async def _linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Let the peer read a refusal: closing with unread data would reset the connection and discard it."""
+    writer.write_eof()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER):
+            for _ in range(LINGER_READS):
+                if not await reader.read(MAX_HEAD):
+                    return

@@ -1,0 +1,96 @@
+"""Zones of type "primary": read from their files, committed and published like any other version.
+
+A file that cannot be read, or whose content changed without a higher serial, changes nothing: the version in hand goes
+on being served, and the zone's status says what is wrong.
+"""
+
+import logging
+import time
+from dataclasses import dataclass
+
+from nameserver.config.model import ZoneConfig
+from nameserver.errors import Reason, ZoneError, ZoneFileError
+from nameserver.server.publisher import Publisher
+from nameserver.store.database import StoredZone, ZoneTimers
+from nameserver.zone.builder import BuiltZone
+from nameserver.zone.serial import newer
+from nameserver.zone.zonefile import read_zone_file
+
+log = logging.getLogger("nameserver.zones")
+
+NEVER = float("inf")  # a primary zone does not expire
+
+
+@dataclass(slots=True)
+class FileVerdict:
+    """What reading a zone file led to."""
+
+    changed: bool
+    reason: Reason | None = None
+    detail: str = ""
+
+
+class PrimaryFiles:
+    """Reads the zone files; remembers which file state was taken, so that an unchanged file is not read again."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+        self._taken: dict[bytes, tuple[str, int, int]] = {}  # zone → path, mtime in ns, size
+
+    async def load(self, zone: ZoneConfig) -> FileVerdict:
+        """Read the zone's file and publish it where it is new."""
+        if zone.file is None:
+            raise ValueError(f"zone {zone.text} has no file")
+        try:
+            status = zone.file.stat()
+            state = (str(zone.file), status.st_mtime_ns, status.st_size)
+            if self._taken.get(zone.name) == state:
+                return FileVerdict(changed=False)
+            built = await self._publisher.in_store_thread(self._read, zone)
+        except OSError as error:
+            return FileVerdict(changed=False, reason=Reason.MALFORMED, detail=f"{zone.file}: {error.strerror}")
+        except ZoneFileError as error:
+            return FileVerdict(changed=False, reason=Reason.MALFORMED, detail=error.problems[0])
+        except ZoneError as error:
+            return FileVerdict(changed=False, reason=error.reason, detail=f"{zone.file}: {error.detail}")
+        held = self._publisher.stored.get(zone.name)
+        if held is not None and (verdict := await self._compare(zone, held, built)) is not None:
+            if verdict.reason is None:
+                self._taken[zone.name] = state
+            return verdict
+        now = time.time()
+        await self._publisher.publish_full(zone, built, str(zone.file), ZoneTimers(now, now, NEVER, NEVER))
+        self._taken[zone.name] = state
+        log.info("zone %s: serial %d taken from %s", zone.text, built.soa.serial, zone.file)
+        return FileVerdict(changed=True)
+
+    @staticmethod
+    def _read(zone: ZoneConfig) -> BuiltZone:
+        path = zone.file
+        if path is None:  # pragma: no cover - `load` has looked
+            raise ValueError(f"zone {zone.text} has no file")
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ZoneFileError([f"{path}:1: not UTF-8 text at byte {error.start}"]) from error
+        return read_zone_file(text, zone.name, str(path))
+
+    async def _compare(self, zone: ZoneConfig, held: StoredZone, built: BuiltZone) -> FileVerdict | None:
+        """None where the file is to be taken; else why not."""
+        if newer(built.soa.serial, held.serial):
+            return None
+        same = await self._publisher.in_store_thread(self._same_content, zone.name, built)
+        if built.soa.serial == held.serial and same:
+            return FileVerdict(changed=False)
+        reason = Reason.SERIAL_SAME if built.soa.serial == held.serial else Reason.SERIAL_BACKWARDS
+        detail = f"{zone.file}: serial {built.soa.serial} is not above {held.serial}, which is served: raise it"
+        return FileVerdict(changed=False, reason=reason, detail=detail)
+
+    def _same_content(self, name: bytes, built: BuiltZone) -> bool:
+        held = self._publisher.stored[name]
+        read = self._publisher.node_reader(name)
+        return held.records == built.records and all(read(key) == node for key, node in built.nodes.items())
+
+    def forget(self, name: bytes) -> None:
+        """The zone is gone or changed: read its file afresh next time."""
+        self._taken.pop(name, None)

@@ -1,0 +1,171 @@
+"""From a checked new version to answers: commit to the store first, then tell the workers.
+
+A crash between the two loses nothing: the committed version is served after the restart. Every blocking call to the
+store runs in one thread, so the loop never waits for the disk and versions of a zone are committed in order.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from nameserver.config.model import Config, ZoneConfig
+from nameserver.server.channel import pack_changes
+from nameserver.server.settings import encode_keys, encode_zone
+from nameserver.server.supervisor import Supervisor, Worker
+from nameserver.store.database import Store, StoredZone, ZoneTimers
+from nameserver.zone.builder import BuiltZone
+from nameserver.zone.changes import Applied
+
+INLINE_LIMIT = 256 * 1024  # bytes of changed nodes that go through the channel; more is loaded from the store
+BATCH = 500  # zones per message
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+log = logging.getLogger("nameserver.publish")
+
+
+class Publisher:
+    """The store and the workers, as everything else in the transfer process uses them."""
+
+    def __init__(self, store: Store, supervisor: Supervisor) -> None:
+        self._store = store
+        self._supervisor = supervisor
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self.stored: dict[bytes, StoredZone] = store.zones()
+        self._expired: set[bytes] = set()
+        self._timers: dict[bytes, ZoneTimers] = {}
+        self._flush: asyncio.TimerHandle | None = None
+        self._flushing: set[asyncio.Task[None]] = set()
+
+    async def in_store_thread(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run a blocking store call in its thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **kwargs))
+
+    async def publish_full(self, zone: ZoneConfig, built: BuiltZone, source: str, timers: ZoneTimers) -> StoredZone:
+        """Commit a whole new version and have every worker load it."""
+        stored = await self.in_store_thread(
+            self._store.commit_full,
+            zone.name,
+            zone.text,
+            built.nodes,
+            apex_as_received=built.apex_as_received,
+            soa_rdata=built.soa_rdata,
+            serial=built.soa.serial,
+            records=built.records,
+            source=source,
+            timers=timers,
+            kind=zone.type,
+        )
+        self._committed(zone.name, stored)
+        self._supervisor.publish("load", zone.name, stored.generation, size=stored.size, zones=[zone.name.hex()])
+        return stored
+
+    async def publish_changes(self, zone: ZoneConfig, applied: Applied, source: str, timers: ZoneTimers) -> StoredZone:
+        """Commit replaced nodes and have every worker apply them, or load the zone where there are many."""
+        base = self.stored[zone.name].generation
+        stored = await self.in_store_thread(
+            self._store.commit_changes,
+            zone.name,
+            applied.nodes,
+            base_generation=base,
+            serial=applied.soa.serial,
+            soa_rdata=applied.soa_rdata,
+            records_delta=applied.records_delta,
+            timers=timers,
+            source=source,
+        )
+        self._committed(zone.name, stored)
+        body = pack_changes(applied.nodes)
+        if len(body) <= INLINE_LIMIT:
+            self._supervisor.publish("change", zone.name, stored.generation, body, size=len(body), base=base)
+        else:
+            self._supervisor.publish("load", zone.name, stored.generation, size=stored.size, zones=[zone.name.hex()])
+        if await self.in_store_thread(self._store.needs_compaction, zone.name):
+            await self.in_store_thread(self._store.compact, zone.name)
+        return stored
+
+    def _committed(self, name: bytes, stored: StoredZone) -> None:
+        self.stored[name] = stored
+        self._expired.discard(name)
+        self._timers.pop(name, None)
+
+    async def read_node(self, name: bytes, key: bytes) -> bytes | None:
+        """One node of the current version."""
+        return await self.in_store_thread(self._store.node, name, key)
+
+    def node_reader(self, name: bytes) -> Callable[[bytes], bytes | None]:
+        """The same for code that already runs in the store's thread."""
+        return lambda key: self._store.node(name, key)
+
+    def save_timers(self, name: bytes, timers: ZoneTimers) -> None:
+        """Have a zone's timers written soon: many zones' checks share one transaction."""
+        if name not in self.stored:
+            return
+        self._timers[name] = timers
+        if self._flush is None:
+            self._flush = asyncio.get_running_loop().call_later(1.0, self._start_flush)
+
+    def _start_flush(self) -> None:
+        self._flush = None
+        task = asyncio.create_task(self.flush_timers())
+        self._flushing.add(task)
+        task.add_done_callback(self._flushing.discard)
+
+    async def flush_timers(self) -> None:
+        """Write what `save_timers` gathered."""
+        rows, self._timers = self._timers, {}
+        if rows:
+            await self.in_store_thread(self._store.save_timers, rows)
+
+    def set_expired(self, name: bytes, expired: bool) -> None:
+        """Have every worker answer SERVFAIL for a zone, or its data again."""
+        (self._expired.add if expired else self._expired.discard)(name)
+        self._supervisor.tell("state", zone=name.hex(), state="expired" if expired else "serving")
+
+    async def remove(self, name: bytes) -> None:
+        """A zone is no longer configured: workers stop at once, the store forgets it."""
+        self._supervisor.tell("configure", removed=[name.hex()])
+        self._supervisor.forget(name)
+        self._timers.pop(name, None)
+        self._expired.discard(name)
+        self.stored.pop(name, None)
+        await self.in_store_thread(self._store.remove, name)
+
+    def configure(self, zones: list[ZoneConfig], config: Config) -> None:
+        """Tell every worker of zones added or changed, and of the keys."""
+        for worker in self._supervisor.workers:
+            self._configure_worker(worker, zones, config)
+
+    def _configure_worker(self, worker: Worker, zones: list[ZoneConfig], config: Config) -> None:
+        if worker.channel is None:
+            return
+        worker.channel.send("configure", keys=encode_keys(config))
+        for start in range(0, len(zones), BATCH):
+            worker.channel.send("configure", zones=[encode_zone(each) for each in zones[start : start + BATCH]])
+
+    def bring_up(self, worker: Worker, config: Config) -> None:
+        """A worker has just started: give it the configuration and every stored zone."""
+        if worker.channel is None:
+            return
+        self._configure_worker(worker, list(config.zones.values()), config)
+        for state, wanted in (("serving", False), ("expired", True)):
+            names = [name for name in self.stored if name in config.zones and (name in self._expired) is wanted]
+            for start in range(0, len(names), BATCH):
+                batch = names[start : start + BATCH]
+                worker.channel.send("load", zones=[name.hex() for name in batch], state=state)
+        total = sum(each.size for each in self.stored.values())
+        for name in self.stored:
+            if name in config.zones:
+                self._supervisor.expect(worker, name, total)
+
+    async def close(self) -> None:
+        """Write what is pending and close the store."""
+        if self._flush is not None:
+            self._flush.cancel()
+        await asyncio.gather(*self._flushing, return_exceptions=True)
+        await self.flush_timers()
+        await self.in_store_thread(self._store.close)
+        self._thread.shutdown()

@@ -1,0 +1,412 @@
+"""Drives one refresh run: does the steps that `refresh.plan` decides, commits what a transfer brought, reports events.
+
+The plan decides, this does: sockets under the slots (SOA checks in all, transfers in all and per primary), the store,
+one log line and one count per exchange.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+from nameserver.config.model import Endpoint, Remote, ServerConfig, ZoneConfig
+from nameserver.errors import Reason, StoreError, TransferError, ZoneError
+from nameserver.refresh.outcome import Failed, Outcome
+from nameserver.refresh.plan import PrimaryPlan, RefreshRun, Step, StepKind
+from nameserver.refresh.timers import Timers, effective, life_after_transfer
+from nameserver.server import pull
+from nameserver.server.publisher import Publisher
+from nameserver.store.database import ZoneTimers
+from nameserver.telemetry.events import CheckEvent, Kind, TransferEvent
+from nameserver.telemetry.events import Outcome as Verdict
+from nameserver.telemetry.log import log_event
+from nameserver.telemetry.status import PrimaryStatus
+from nameserver.telemetry.tally import Tally
+from nameserver.transfer.inbound import (
+    FullTransfer,
+    Got,
+    InboundTransfer,
+    IncrementalTransfer,
+    TransferKind,
+    rcode_failure,
+)
+from nameserver.wire import codes, names
+from nameserver.wire.response import SoaResponse
+from nameserver.wire.rrset import RRset
+from nameserver.wire.tsig import StreamVerifier
+from nameserver.zone.changes import Applied, apply_changes
+from nameserver.zone.soa import Soa
+
+CERTAIN_IXFR_REFUSALS = frozenset({Reason.FORMERR, Reason.NOTIMP})
+NO_IXFR_FOR = 3600.0  # seconds for which a primary that does not know IXFR is asked for AXFR at once
+
+
+@dataclass(slots=True)
+class Slots:
+    """How much may be under way at once. Per-primary slots are taken first: a stalled primary holds only its own."""
+
+    soa_checks: asyncio.Semaphore
+    transfers: asyncio.Semaphore
+    per_primary: defaultdict[str, asyncio.Semaphore]
+    transferring: int = 0
+    waiting: int = 0
+
+    @classmethod
+    def of(cls, server: ServerConfig) -> "Slots":
+        """As configured."""
+        return cls(
+            asyncio.Semaphore(server.soa_checks),
+            asyncio.Semaphore(server.transfers_in),
+            defaultdict(lambda: asyncio.Semaphore(server.transfers_per_primary)),
+        )
+
+    @asynccontextmanager
+    async def transfer(self, primary: str) -> AsyncIterator[None]:
+        """Wait for a place among the transfers."""
+        self.waiting += 1
+        try:
+            await self.per_primary[primary].acquire()
+            try:
+                await self.transfers.acquire()
+            except asyncio.CancelledError:
+                self.per_primary[primary].release()
+                raise
+        finally:
+            self.waiting -= 1
+        self.transferring += 1
+        try:
+            yield
+        finally:
+            self.transferring -= 1
+            self.transfers.release()
+            self.per_primary[primary].release()
+
+
+@dataclass(slots=True)
+class ZoneRun:
+    """What one run is about, and where it leaves its traces."""
+
+    zone: ZoneConfig
+    primaries: dict[str, PrimaryStatus]  # by remote name; replaced as the run learns
+    force: bool = False  # take a full transfer of whatever serial
+    accept_lower: bool = False  # nothing live is held
+    sources: Sequence[str] = ()  # addresses that sent NOTIFY
+    on_transfer: Callable[[TransferEvent], None] = lambda _event: None
+
+
+class Refresher:
+    """Runs refresh runs; one per zone at a time, as many zones as the slots let through."""
+
+    def __init__(self, server: ServerConfig, publisher: Publisher, tally: Tally) -> None:
+        self._publisher = publisher
+        self._tally = tally
+        self.slots = Slots.of(server)
+        self._no_ixfr: dict[str, float] = {}  # remote → until (monotonic)
+
+    async def run(self, work: ZoneRun) -> Outcome:
+        """Go through the primaries until the run has an outcome."""
+        zone = work.zone
+        stored = self._publisher.stored.get(zone.name)
+        plans = [PrimaryPlan(each.name, len(each.addresses), self._ask_ixfr(each)) for each in zone.primaries]
+        plan = RefreshRun(
+            plans,
+            stored.serial if stored else None,
+            force=work.force,
+            accept_lower=work.accept_lower,
+            first=_indexes_of(work.sources, zone.primaries),
+        )
+        while (step := plan.step) is not None:
+            remote = zone.primaries[step.primary]
+            peer = pull.Peer(remote, remote.addresses[step.address])
+            try:
+                if step.kind in (StepKind.SOA_UDP, StepKind.SOA_TCP):
+                    await self._check(work, plan, step, peer)
+                else:
+                    await self._transfer(work, plan, step, peer)
+            except TransferError as error:
+                self._primary_failed(work, peer, error)
+                plan.failed(error.reason, error.detail)
+        return plan.outcome or Failed(Reason.SUPERSEDED, "the run had nothing to do")
+
+    def _ask_ixfr(self, remote: Remote) -> bool:
+        return remote.request_ixfr and self._no_ixfr.get(remote.name, 0.0) < time.monotonic()
+
+    # --- the SOA check -----------------------------------------------------------------------------------------------
+
+    async def _check(self, work: ZoneRun, plan: RefreshRun, step: Step, peer: pull.Peer) -> None:
+        transport = "udp" if step.kind is StepKind.SOA_UDP else "tcp"
+        ask = pull.soa_over_udp if step.kind is StepKind.SOA_UDP else pull.soa_over_tcp
+        stored = self._publisher.stored.get(work.zone.name)
+        async with self.slots.soa_checks:
+            began = time.monotonic()
+            event = CheckEvent(
+                at=time.time(),
+                zone=work.zone.text,
+                primary=peer.remote.name,
+                address=str(peer.endpoint),
+                key=_key_name(peer.remote),
+                transport=transport,
+                serial_held=stored.serial if stored else None,
+            )
+            try:
+                response = await ask(peer, work.zone, work.zone.pull)
+                serial = _judge(response)
+            except TransferError as error:
+                self._report(
+                    replace(
+                        event,
+                        at=time.time(),
+                        seconds=time.monotonic() - began,
+                        outcome=Verdict.FAILED,
+                        reason=error.reason,
+                        detail=error.detail,
+                    )
+                )
+                raise
+        same = stored is not None and stored.serial == serial
+        self._report(
+            replace(
+                event,
+                at=time.time(),
+                seconds=time.monotonic() - began,
+                serial_seen=serial,
+                outcome=Verdict.UP_TO_DATE if same else Verdict.OK,
+            )
+        )
+        self._primary_answered(work, peer, serial)
+        plan.soa_answered(serial, response.expire)
+
+    # --- the transfer ------------------------------------------------------------------------------------------------
+
+    async def _transfer(self, work: ZoneRun, plan: RefreshRun, step: Step, peer: pull.Peer) -> None:
+        stored = self._publisher.stored.get(work.zone.name)
+        kind = TransferKind.IXFR if step.kind is StepKind.IXFR else TransferKind.AXFR
+        held_soa = RRset.of(work.zone.name, codes.SOA, 0, [stored.soa_rdata]) if stored else None
+        attempt = _Attempt(work, peer, kind, stored.serial if stored else None)
+        try:
+            async with self.slots.transfer(peer.remote.name):
+                attempt.began = time.monotonic()
+                inbound = await pull.transfer(
+                    peer, work.zone, kind, held_soa if kind is TransferKind.IXFR else None, attempt.make_inbound
+                )
+                await self._take(work, plan, peer, inbound, attempt)
+        except (ZoneError, StoreError) as error:
+            failure = _as_transfer_error(error)
+            self._transfer_ended(work, attempt, failure)
+            raise failure from error
+        except TransferError as error:
+            if kind is TransferKind.IXFR and error.reason in CERTAIN_IXFR_REFUSALS:
+                self._no_ixfr[peer.remote.name] = time.monotonic() + NO_IXFR_FOR
+            self._transfer_ended(work, attempt, error)
+            raise
+        self._transfer_ended(work, attempt, None)
+
+    async def _take(
+        self, work: ZoneRun, plan: RefreshRun, peer: pull.Peer, inbound: InboundTransfer, attempt: "_Attempt"
+    ) -> None:
+        """Check, commit and publish what came; tell the plan."""
+        result = inbound.result()
+        expire_option = inbound.stats.expire_option
+        if isinstance(result, FullTransfer):
+            attempt.serial = result.built.soa.serial
+            _refuse(plan, attempt)
+            soa = result.built.soa
+            timers = first_timers(soa, work.zone, expire_option)
+            await self._publisher.publish_full(work.zone, result.built, peer.remote.name, timers)
+        elif isinstance(result, IncrementalTransfer):
+            attempt.serial = result.serial
+            _refuse(plan, attempt)
+            soa = await self._apply(work, peer, result, expire_option)
+        else:
+            attempt.current = True
+            self._primary_answered(work, peer, result.serial)
+            plan.transfer_up_to_date(result.serial, expire_option)
+            return
+        self._primary_answered(work, peer, soa.serial)
+        plan.transferred(soa.serial, soa, expire_option)
+
+    async def _apply(
+        self, work: ZoneRun, peer: pull.Peer, result: IncrementalTransfer, expire_option: int | None
+    ) -> Soa:
+        name = work.zone.name
+        stored = self._publisher.stored[name]
+        read = self._publisher.node_reader(name)
+
+        def prepare() -> Applied:
+            return apply_changes(
+                read,
+                result.changesets,
+                stored.apex_as_received,
+                work.zone.limits,
+                records_held=stored.records,
+                size_held=stored.size,
+            )
+
+        applied = await self._publisher.in_store_thread(prepare)
+        timers = first_timers(applied.soa, work.zone, expire_option)
+        await self._publisher.publish_changes(work.zone, applied, peer.remote.name, timers)
+        return applied.soa
+
+    # --- traces ------------------------------------------------------------------------------------------------------
+
+    def _transfer_ended(self, work: ZoneRun, attempt: "_Attempt", error: TransferError | None) -> None:
+        event = attempt.event(error)
+        self._report(event)
+        work.on_transfer(event)
+
+    def _report(self, event: CheckEvent | TransferEvent) -> None:
+        log_event(event)
+        self._tally.add(event)
+
+    def _primary_answered(self, work: ZoneRun, peer: pull.Peer, serial: int) -> None:
+        now = time.time()
+        name = peer.remote.name
+        status = work.primaries[name]
+        work.primaries[name] = replace(
+            status,
+            address=str(peer.endpoint),
+            serial=serial,
+            last_attempt=now,
+            last_success=now,
+            last_reason=None,
+            last_detail="",
+            skew=peer.skew if peer.skew is not None else status.skew,
+        )
+        self._tally.primary_seen(name, up=True, skew=peer.skew)
+
+    def _primary_failed(self, work: ZoneRun, peer: pull.Peer, error: TransferError) -> None:
+        name = peer.remote.name
+        status = work.primaries[name]
+        work.primaries[name] = replace(
+            status,
+            address=str(peer.endpoint),
+            last_attempt=time.time(),
+            last_reason=error.reason,
+            last_detail=error.detail,
+            skew=peer.skew if peer.skew is not None else status.skew,
+        )
+        silent = error.reason in (Reason.CONNECT_REFUSED, Reason.CONNECT_TIMEOUT, Reason.UNREACHABLE)
+        self._tally.primary_seen(name, up=not silent, skew=peer.skew)
+
+
+_GOT = {
+    Got.NOTHING: Kind.NONE,
+    Got.UP_TO_DATE: Kind.NONE,
+    Got.AXFR: Kind.AXFR,
+    Got.AXFR_STYLE: Kind.AXFR,
+    Got.IXFR: Kind.IXFR,
+}
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One transfer from one address, from before the first byte to its log line."""
+
+    work: ZoneRun
+    peer: pull.Peer
+    kind: TransferKind
+    serial_held: int | None
+    began: float = 0.0
+    inbound: InboundTransfer | None = None
+    serial: int | None = None  # of what came
+    current: bool = False
+
+    def make_inbound(self, ident: int, verifier: StreamVerifier | None) -> InboundTransfer:
+        """The protocol machine of this attempt."""
+        zone = self.work.zone
+        self.inbound = InboundTransfer(zone.name, self.kind, ident, self.serial_held, zone.limits, verifier)
+        return self.inbound
+
+    def event(self, error: TransferError | None) -> TransferEvent:
+        """What there is to say about it."""
+        stats = self.inbound.stats if self.inbound else None
+        asked = Kind.IXFR if self.kind is TransferKind.IXFR else Kind.AXFR
+        verdict = Verdict.FAILED if error else Verdict.UP_TO_DATE if self.current else Verdict.OK
+        return TransferEvent(
+            at=time.time(),
+            zone=self.work.zone.text,
+            primary=self.peer.remote.name,
+            address=str(self.peer.endpoint),
+            key=_key_name(self.peer.remote),
+            asked=asked,
+            got=_GOT[stats.got] if stats else Kind.NONE,
+            serial_old=self.serial_held,
+            serial_new=self.serial,
+            messages=stats.messages if stats else 0,
+            records=stats.records if stats else 0,
+            bytes=stats.bytes if stats else 0,
+            seconds=time.monotonic() - self.began if self.began else 0.0,
+            outcome=verdict,
+            reason=error.reason if error else None,
+            detail=error.detail if error else "; ".join(stats.warnings) if stats else "",
+        )
+
+
+def first_timers(soa: Soa, zone: ZoneConfig, expire_option: int | None) -> ZoneTimers:
+    """The timers committed together with a new version, wall clock; the machine refines them later."""
+    timers: Timers = effective(soa, zone.timers)
+    now = time.time()
+    return ZoneTimers(
+        last_success=now,
+        last_change=now,
+        expires_at=now + life_after_transfer(timers, expire_option),
+        refresh_at=now + timers.refresh,
+    )
+
+
+def _refuse(plan: RefreshRun, attempt: _Attempt) -> None:
+    """Raise where the plan does not want the serial that came."""
+    if attempt.serial is not None and (reason := plan.refusal(attempt.serial)) is not None:
+        raise TransferError(reason, f"the primary sent serial {attempt.serial}, we hold {attempt.serial_held}")
+
+
+def _judge(response: SoaResponse) -> int:
+    """The serial of an SOA answer that may be believed; else the reason why not."""
+    if response.truncated:
+        raise TransferError(Reason.SHORT_MESSAGE, "the answer was truncated")
+    if response.rcode != codes.NOERROR:
+        raise rcode_failure(response.rcode)
+    if not response.authoritative:
+        raise TransferError(Reason.NOT_AUTHORITATIVE, "the primary answers without authority (AA=0)")
+    if response.serial is None:
+        raise TransferError(Reason.NO_SOA, "the primary's answer holds no SOA of the zone")
+    return response.serial
+
+
+def _indexes_of(sources: Sequence[str], primaries: Sequence[Remote]) -> list[int]:
+    """Which primaries the senders of NOTIFYs are."""
+    return [
+        index
+        for source in sources
+        for index, remote in enumerate(primaries)
+        if any(endpoint.host == source for endpoint in remote.addresses)
+    ]
+
+
+def _key_name(remote: Remote) -> str:
+    return names.to_text(remote.key.name) if remote.key else ""
+
+
+def _as_transfer_error(error: ZoneError | StoreError) -> TransferError:
+    if isinstance(error, ZoneError):
+        return TransferError(error.reason, error.detail)
+    return TransferError(Reason.QUOTA, f"cannot be stored: {error}")
+
+
+def primary_statuses(zone: ZoneConfig) -> dict[str, PrimaryStatus]:
+    """A fresh status for each primary of a zone."""
+    return {
+        remote.name: PrimaryStatus(
+            name=remote.name,
+            address=_first(remote.addresses),
+            key=_key_name(remote) or None,
+            key_fingerprint=remote.key.fingerprint if remote.key else None,
+        )
+        for remote in zone.primaries
+    }
+
+
+def _first(addresses: Sequence[Endpoint]) -> str:
+    return str(addresses[0])

@@ -1,0 +1,155 @@
+"""The daemon's state as a snapshot: for /metrics, the status page, /health, /ready, and the control socket."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import nameserver
+from nameserver.query.counters import COUNTERS
+from nameserver.server.http import Response, Route, plain
+from nameserver.server.zones import ZoneEntry
+from nameserver.telemetry.events import TransferEvent
+from nameserver.telemetry.log import log_event
+from nameserver.telemetry.metrics import CONTENT_TYPE, iter_metrics
+from nameserver.telemetry.page import render_page
+from nameserver.telemetry.status import CounterRow, ServerStatus, Snapshot, WorkerStatus, ZoneStatus
+
+if TYPE_CHECKING:
+    from nameserver.server.daemon import Daemon
+
+
+class Reporter:
+    """Reads the daemon; changes nothing but the count of transfers that workers sent."""
+
+    def __init__(self, daemon: "Daemon") -> None:
+        self._daemon = daemon
+
+    def routes(self) -> Mapping[str, Route]:
+        """The HTTP server's pages."""
+        return {"/": self._page, "/metrics": self._metrics, "/health": self._health, "/ready": self._ready}
+
+    def transferred_out(self, data: dict[str, Any]) -> None:
+        """A worker has ended a transfer to a secondary."""
+        event = TransferEvent.from_json(data)
+        log_event(event)
+        self._daemon.tally.add(event)
+
+    def status(self, entry: ZoneEntry | None = None) -> dict[str, Any]:
+        """What `nameserver status` gets: everything, or one zone."""
+        entries = [entry] if entry else sorted(self._daemon.zones.entries.values(), key=lambda each: each.config.text)
+        return {
+            "server": self._server().to_json(),
+            "zones": [self._zone(each).to_json() for each in entries],
+        }
+
+    def _snapshot(self) -> Snapshot:
+        daemon = self._daemon
+        counters: list[CounterRow] = [
+            (name.metric, name.labels, float(value))
+            for name, value in zip(COUNTERS, daemon.supervisor.totals(), strict=True)
+            if value
+        ]
+        return Snapshot(
+            server=self._server(),
+            zones=[self._zone(each) for each in daemon.zones.entries.values()],
+            counters=counters,
+            tally=daemon.tally,
+            per_zone_metrics=daemon.config.server.per_zone_metrics,
+        )
+
+    def _metrics(self) -> Response:
+        return Response(content_type=CONTENT_TYPE, body=iter_metrics(self._snapshot()))
+
+    def _page(self) -> Response:
+        return Response(content_type="text/html; charset=utf-8", body=render_page(self._snapshot()))
+
+    def _health(self) -> Response:
+        """Alive: every worker is ready. One that is being replaced makes this 503 until it is back."""
+        workers = self._daemon.supervisor.workers
+        missing = [worker.index for worker in workers if not worker.ready]
+        if missing:
+            return plain(f"worker {', '.join(map(str, missing))} not running\n", 503)
+        return plain("ok\n")
+
+    def _ready(self) -> Response:
+        """Ready: what we hold is answered by every worker, and every zone that we do not hold was tried at least once.
+
+        A zone whose primaries are gone does not take the server out of service: the other zones are served.
+        """
+        zones = self._daemon.zones
+        behind = sum(worker.zones_behind for worker in self._workers())
+        if not zones.started or behind or any(not worker.ready for worker in self._daemon.supervisor.workers):
+            return plain("starting\n", 503)
+        silent = sorted(entry.config.text for entry in zones.entries.values() if not entry.answering)
+        if untried := [entry for entry in zones.entries.values() if not entry.answering and not entry.tried]:
+            return plain(f"{len(untried)} zones not tried yet\n", 503)
+        return plain(f"ready; {len(silent)} zones not answering: {', '.join(silent[:10])}\n" if silent else "ready\n")
+
+    def _server(self) -> ServerStatus:
+        daemon = self._daemon
+        entries = daemon.zones.entries.values()
+        return ServerStatus(
+            version=nameserver.__version__,
+            pid=os.getpid(),
+            now=time.time(),
+            started=daemon.started,
+            config_path=str(daemon.config.path),
+            listen=tuple(map(str, daemon.config.server.listen)),
+            event_loop=daemon.loop_name,
+            last_reload=daemon.reload_state.at,
+            last_reload_ok=daemon.reload_state.ok,
+            last_reload_success=daemon.reload_state.succeeded,
+            last_reload_message=daemon.reload_state.message,
+            workers=tuple(self._workers()),
+            zones_by_state=dict(Counter(entry.state for entry in entries)),
+            transfers_in_progress={"in": daemon.zones.transferring, "out": sum(daemon.sending.values())},
+            transfer_queue_length={"in": daemon.zones.waiting},
+            notices=tuple(daemon.store.notices),
+        )
+
+    def _workers(self) -> list[WorkerStatus]:
+        daemon = self._daemon
+        stored = {name: each for name, each in daemon.publisher.stored.items() if name in daemon.zones.entries}
+        wall = time.time() - time.monotonic()
+        return [
+            WorkerStatus(
+                index=worker.index,
+                pid=worker.pid,
+                alive=worker.ready,
+                restarts=worker.restarts,
+                zones_behind=sum(worker.served.get(name, 0) < each.generation for name, each in stored.items()),
+                last_heartbeat=wall + worker.last_beat,
+            )
+            for worker in daemon.supervisor.workers
+        ]
+
+    def _zone(self, entry: ZoneEntry) -> ZoneStatus:
+        daemon = self._daemon
+        stored = daemon.publisher.stored.get(entry.config.name)
+        times = entry.times()
+        serials = [each.serial for each in entry.primaries.values() if each.serial is not None]
+        return ZoneStatus(
+            name=entry.config.text,
+            type=entry.config.type,
+            state=entry.state,
+            answering=entry.answering,
+            serial=stored.serial if stored else None,
+            primary_serial=entry.newest(serials),
+            records=stored.records if stored else 0,
+            size=stored.size if stored else 0,
+            last_success=times.last_success,
+            last_change=times.last_change,
+            next_refresh=times.next_refresh,
+            expires=times.expires,
+            last_reason=entry.last_reason,
+            last_detail=entry.last_detail,
+            failures=entry.failures,
+            primaries=tuple(entry.primaries.values()),
+            last_transfer=entry.last_transfer,
+            queries=entry.queries,
+            control_queries=entry.control_queries,
+            generation=stored.generation if stored else 0,
+            workers_serving=daemon.supervisor.serving(entry.config.name, stored.generation) if stored else 0,
+        )

@@ -1,0 +1,204 @@
+"""TCP (RFC 7766): several messages per connection, answered as they come; idle and count limits; back-pressure.
+
+A client that does not read is not answered further: the transport stops reading from it until it has taken what it
+was sent. A client that opens a connection and says nothing whole for `idle_timeout` is closed.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
+
+from nameserver.errors import WireError
+from nameserver.query.exchange import Outcome, TransferRequest
+from nameserver.query.pipeline import Pipeline
+from nameserver.server.udp import parse_address
+from nameserver.wire.framing import Deframer, frame
+
+WRITE_HIGH_WATER = 256 * 1024
+MAX_REQUEST = 65535
+TRANSFERS_PER_CONNECTION = 4
+
+log = logging.getLogger("nameserver.tcp")
+
+SendTransfer = Callable[["TcpConnection", TransferRequest], Coroutine[None, None, None]]
+
+
+@dataclass(slots=True)
+class TcpLimits:
+    """Seconds and connections."""
+
+    idle_timeout: float = 10.0
+    max_clients: int = 500
+    max_clients_per_address: int = 100
+
+
+@dataclass(slots=True)
+class TcpServer:
+    """What all connections of a worker share."""
+
+    loop: asyncio.AbstractEventLoop
+    pipeline: Pipeline
+    now: Callable[[], int]
+    on_outcome: Callable[[Outcome], None]
+    send_transfer: SendTransfer
+    limits: TcpLimits = field(default_factory=TcpLimits)
+    connections: set["TcpConnection"] = field(default_factory=set)
+    per_address: dict[IPv4Address | IPv6Address, int] = field(default_factory=dict)
+
+    def connection(self) -> "TcpConnection":
+        """The protocol factory."""
+        return TcpConnection(self)
+
+    def admit(self, connection: "TcpConnection") -> bool:
+        """Whether one more connection from this address is within the limits."""
+        count = self.per_address.get(connection.address, 0)
+        if len(self.connections) >= self.limits.max_clients or count >= self.limits.max_clients_per_address:
+            return False
+        self.connections.add(connection)
+        self.per_address[connection.address] = count + 1
+        return True
+
+    def gone(self, connection: "TcpConnection") -> None:
+        """Forget a connection."""
+        if connection in self.connections:
+            self.connections.discard(connection)
+            self.per_address[connection.address] -= 1
+            if not self.per_address[connection.address]:
+                del self.per_address[connection.address]
+
+    async def drain(self, patience: float) -> int:
+        """Close idle connections, let answers in flight finish; returns how many had to be cut."""
+        deadline = self.loop.time() + patience
+        while self.connections and self.loop.time() < deadline:
+            for connection in list(self.connections):
+                connection.close_when_idle()
+            await asyncio.sleep(0.05)
+        cut = len(self.connections)
+        for connection in list(self.connections):
+            connection.abort()
+        return cut
+
+
+class TcpConnection(asyncio.Protocol):
+    """One client."""
+
+    def __init__(self, server: TcpServer) -> None:
+        self._server = server
+        self._deframer = Deframer(MAX_REQUEST)
+        self._transport: asyncio.Transport | None = None
+        self._idle: asyncio.TimerHandle | None = None
+        self._active = 0.0
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._transfers: set[asyncio.Task[None]] = set()
+        self.address: IPv4Address | IPv6Address = IPv4Address(0)
+        self.port = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Admit the client, or close at once."""
+        if not isinstance(transport, asyncio.Transport):  # pragma: no cover - a stream server makes stream transports
+            raise TypeError("TcpConnection needs a stream transport")
+        self._transport = transport
+        transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        peer = transport.get_extra_info("peername")
+        if peer is None:  # gone before we looked
+            transport.abort()
+            return
+        self.address, self.port = parse_address(peer[0]), peer[1]
+        if not self._server.admit(self):
+            transport.abort()
+            return
+        self._active = self._server.loop.time()
+        self._arm()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Stop whatever was being sent."""
+        self._server.gone(self)
+        if self._idle is not None:
+            self._idle.cancel()
+        for task in self._transfers:
+            task.cancel()
+        self._writable.set()
+
+    def data_received(self, data: bytes) -> None:
+        """Answer every whole message; one that cannot be framed ends the connection (RFC 7766 §8)."""
+        try:
+            messages = self._deframer.feed(data)
+        except WireError:
+            self.abort()
+            return
+        if not messages:
+            return
+        self._active = self._server.loop.time()
+        now = self._server.now()
+        replies = [framed for message in messages if (framed := self._answer(message, now))]
+        if replies and self._transport is not None:
+            self._transport.write(b"".join(replies))
+
+    def _answer(self, message: bytes, now: int) -> bytes | None:
+        outcome = self._server.pipeline.handle(message, self.address, self.port, "tcp", now)
+        if outcome.notify is not None:
+            self._server.on_outcome(outcome)
+        if outcome.transfer is not None:
+            self._start_transfer(outcome.transfer)
+        return frame(outcome.reply) if outcome.reply is not None else None
+
+    def _start_transfer(self, request: TransferRequest) -> None:
+        if len(self._transfers) >= TRANSFERS_PER_CONNECTION:
+            self.abort()
+            return
+        task = self._server.loop.create_task(self._server.send_transfer(self, request))
+        self._transfers.add(task)
+        task.add_done_callback(self._transfer_done)
+
+    def _transfer_done(self, task: asyncio.Task[None]) -> None:
+        self._transfers.discard(task)
+        self._active = self._server.loop.time()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("transfer out failed", exc_info=error)
+            self.abort()
+
+    async def send(self, message: bytes, patience: float) -> None:
+        """Send one framed message as soon as the client takes it; TimeoutError when it takes nothing for too long."""
+        if not self._writable.is_set():
+            async with asyncio.timeout(patience):
+                await self._writable.wait()
+        if self._transport is None or self._transport.is_closing():
+            raise ConnectionResetError("the client closed the connection")
+        self._transport.write(frame(message))
+
+    def pause_writing(self) -> None:
+        """The client does not read: neither do we."""
+        self._writable.clear()
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        self._writable.set()
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _arm(self) -> None:
+        loop, timeout = self._server.loop, self._server.limits.idle_timeout
+        if self._transfers:
+            self._active = loop.time()
+        left = self._active + timeout - loop.time()
+        if left <= 0:
+            self.abort()
+        else:
+            self._idle = loop.call_later(left, self._arm)
+
+    def close_when_idle(self) -> None:
+        """Close unless an answer is still being written."""
+        if self._transport is None:
+            return
+        if not self._transfers and self._transport.get_write_buffer_size() == 0:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self._transport is not None:
+            self._transport.abort()

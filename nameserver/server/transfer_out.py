@@ -1,0 +1,154 @@
+"""Transfers to secondaries (RFC 5936): streamed from the store, a message at a time, between the queries.
+
+A transfer reads a snapshot of the store, never the live zone, so publications do not disturb it however long it takes.
+Each message is a slice of work of about a millisecond, after which the loop turns; a client that does not read is
+waited for, up to a limit, and costs one message of memory.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from nameserver.errors import NameserverError, Reason, TransferError
+from nameserver.query.exchange import TransferRequest
+from nameserver.store.chunks import Item
+from nameserver.store.reader import LoadedZone, StoreReader
+from nameserver.telemetry.events import Direction, Kind, Outcome, TransferEvent
+from nameserver.transfer.outbound import axfr_messages
+from nameserver.wire import codes, names
+from nameserver.wire.rrset import RRset
+from nameserver.wire.tsig import StreamSigner, signature_size
+from nameserver.zone.node import owner_of
+from nameserver.zone.soa import soa_rrset
+
+if TYPE_CHECKING:
+    from nameserver.server.tcp import TcpConnection
+
+PATIENCE = 30.0  # seconds that a client may take nothing
+QUEUE_PATIENCE = 10.0  # seconds to wait for a place among the transfers; then the connection is closed
+
+
+class TransferOut:
+    """The transfers of one worker. The access list was asked before: whoever gets here is allowed."""
+
+    def __init__(self, reader: StoreReader, at_once: int) -> None:
+        self._reader = reader
+        self._places = asyncio.Semaphore(at_once)
+        self._finished: list[TransferEvent] = []
+        self.in_progress = 0
+
+    async def send(self, connection: "TcpConnection", request: TransferRequest) -> None:
+        """Send the whole zone; what became of it is reported through `take_finished`."""
+        began = time.monotonic()
+        sent = _Sent()
+        failure: TransferError | None = None
+        try:
+            async with asyncio.timeout(QUEUE_PATIENCE):
+                await self._places.acquire()
+        except TimeoutError:
+            failure = TransferError(Reason.QUOTA, "too many transfers at once")
+            connection.abort()
+        else:
+            self.in_progress += 1
+            try:
+                await self._stream(connection, request, sent)
+            except TimeoutError:
+                failure = TransferError(Reason.IDLE_TIMEOUT, f"the client took nothing for {PATIENCE:g} s")
+            except ConnectionError as error:
+                failure = TransferError(Reason.CLOSED_EARLY, str(error))
+            except TransferError as error:
+                failure = error
+            except NameserverError as error:
+                failure = TransferError(Reason.SERVFAIL, str(error))
+            finally:
+                self.in_progress -= 1
+                self._places.release()
+            if failure is not None:
+                connection.abort()
+        self._finished.append(_event(connection, request, sent, time.monotonic() - began, failure))
+
+    async def _stream(self, connection: "TcpConnection", request: TransferRequest, sent: "_Sent") -> None:
+        loaded = self._reader.load(request.zone.name)
+        if loaded is None:
+            raise TransferError(Reason.SERVFAIL, "the store does not hold the zone")
+        signer = StreamSigner(request.key, request.request_mac) if request.key else None
+        reserve = signature_size(request.key) if request.key else 0
+        with closing(loaded):
+            sent.serial, sent.records = loaded.meta.serial, loaded.meta.records
+            soa, items = _zone_of(loaded)
+            question = request.request
+            flags = codes.QR | codes.AA | (question.flags & codes.RD)
+            for message in axfr_messages(soa, items, question.id, question.question, flags=flags, reserve=reserve):
+                signed = signer.sign(message, int(time.time())) if signer else message
+                await connection.send(signed, PATIENCE)
+                sent.messages += 1
+                sent.bytes += len(signed)
+                await asyncio.sleep(0)
+
+    def take_finished(self) -> list[dict[str, Any]]:
+        """What has ended since the last call, for the transfer process to log and count."""
+        finished, self._finished = self._finished, []
+        return [event.to_json() for event in finished]
+
+
+class _Sent:
+    """How far a transfer has come."""
+
+    def __init__(self) -> None:
+        self.serial: int | None = None
+        self.records = 0
+        self.messages = 0
+        self.bytes = 0
+
+
+def _zone_of(loaded: LoadedZone) -> tuple[RRset, Iterator[tuple[bytes, bytes]]]:
+    """The SOA, and (owner as received, node) of every owner."""
+    apex = loaded.meta.apex_as_received
+
+    def items() -> Iterator[tuple[bytes, bytes]]:
+        batch: list[Item]
+        for batch in loaded.slices:
+            for key, node in batch:
+                yield owner_of(node, key, apex), node
+
+    owners = items()
+    first = next(owners)
+    soa = _soa(first)
+
+    def all_items() -> Iterator[tuple[bytes, bytes]]:
+        yield first
+        yield from owners
+
+    return soa, all_items()
+
+
+def _soa(apex: tuple[bytes, bytes]) -> RRset:
+
+    owner, node = apex
+    return soa_rrset(node, owner)
+
+
+def _event(
+    connection: "TcpConnection", request: TransferRequest, sent: _Sent, seconds: float, failure: TransferError | None
+) -> TransferEvent:
+    asked = Kind.IXFR if request.qtype == codes.IXFR else Kind.AXFR
+    return TransferEvent(
+        at=time.time(),
+        zone=request.zone.text,
+        direction=Direction.OUT,
+        address=str(connection.address),
+        key=names.to_text(request.key.name) if request.key else "",
+        asked=asked,
+        got=Kind.AXFR if sent.messages else Kind.NONE,
+        serial_old=request.serial,
+        serial_new=sent.serial,
+        messages=sent.messages,
+        records=sent.records,
+        bytes=sent.bytes,
+        seconds=seconds,
+        outcome=Outcome.FAILED if failure else Outcome.OK,
+        reason=failure.reason if failure else None,
+        detail=failure.detail if failure else "",
+    )

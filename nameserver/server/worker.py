@@ -1,0 +1,268 @@
+"""An answering process: zones in memory, sockets, and the channel to the transfer process.
+
+It decides nothing about zones: it is told what to load, what has changed and what has expired, and confirms each. A
+large zone is loaded in slices between which queries are answered, and goes live by one assignment; a small change is
+applied to the live zone within one turn of the loop, so no query sees half of it.
+"""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import mmap
+import signal
+import socket
+import sys
+import time
+from collections import deque
+from pathlib import Path
+
+from nameserver.errors import StoreError
+from nameserver.query.counters import COUNTERS
+from nameserver.query.exchange import Outcome, QuerySettings
+from nameserver.query.pipeline import Pipeline
+from nameserver.query.zoneset import ServedZone, ZoneSet, ZoneState
+from nameserver.server.channel import Channel, Header, unpack_changes
+from nameserver.server.loop import run as run_loop
+from nameserver.server.notify_forwarder import NotifyForwarder
+from nameserver.server.settings import decode_acl, decode_keys
+from nameserver.server.tcp import TcpLimits, TcpServer
+from nameserver.server.transfer_out import TransferOut
+from nameserver.server.udp import UdpListener
+from nameserver.store.reader import StoreReader
+from nameserver.telemetry.log import setup as setup_log
+from nameserver.zone.contents import ZoneLoader
+
+BEAT_INTERVAL = 1.0
+DRAIN_PATIENCE = 5.0  # seconds for replies in flight at shutdown
+
+log = logging.getLogger("nameserver.worker")
+
+
+class Worker:
+    """Everything one answering process holds."""
+
+    def __init__(self, channel: Channel, hello: Header, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._channel = channel
+        self._index = int(hello["index"])
+        self._reader = StoreReader(Path(hello["store"]))
+        settings = hello["server"]
+        counters = memoryview(mmap.mmap(int(hello["counters"]), 8 * len(COUNTERS))).cast("Q")
+        self.zones = ZoneSet()
+        query_settings = QuerySettings(
+            nsid=bytes.fromhex(settings["nsid"]),
+            version=settings["version"],
+            identity=settings["identity"],
+            max_udp_size=settings["max_udp_size"],
+        )
+        self._pipeline = Pipeline(self.zones, {}, query_settings, counters)
+        self._notifies = NotifyForwarder(loop, self._send_notify)
+        self._transfers = TransferOut(self._reader, settings["transfers_out"])
+        self._tcp = TcpServer(
+            loop,
+            self._pipeline,
+            wall_clock,
+            self._on_outcome,
+            self._transfers.send,
+            TcpLimits(
+                settings["tcp_idle_timeout"], settings["tcp_max_clients"], settings["tcp_max_clients_per_address"]
+            ),
+        )
+        self._udp_sockets = [socket.socket(fileno=number) for number in hello["udp"]]
+        self._tcp_sockets = [socket.socket(fileno=number) for number in hello["tcp"]]
+        self._loads: deque[bytes] = deque()
+        self._state_after_load: dict[bytes, ZoneState] = {}
+        self._held: dict[bytes, list[tuple[Header, bytes]]] = {}  # changes that came while their zone was loading
+        self._load_wanted = asyncio.Event()
+        self._reported: dict[bytes, tuple[int, int]] = {}  # zone → queries as of the last beat
+
+    async def run(self) -> None:
+        """Serve until told to stop or the transfer process is gone."""
+        udp = [
+            UdpListener(self._loop, each, self._pipeline, wall_clock, self._on_outcome) for each in self._udp_sockets
+        ]
+        servers = [await self._loop.create_server(self._tcp.connection, sock=each) for each in self._tcp_sockets]
+        tasks = [asyncio.create_task(self._load_zones()), asyncio.create_task(self._beat())]
+        self._channel.send("ready")
+        orderly = await self._follow()
+        for listener in udp:
+            listener.close()
+        for server in servers:
+            server.close()
+        if orderly and (cut := await self._tcp.drain(DRAIN_PATIENCE)):
+            log.warning("worker %d: %d connections cut at shutdown", self._index, cut)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._reader.close()
+
+    async def _follow(self) -> bool:
+        """Act on the channel's messages; True when told to stop, False when the other side is gone."""
+        while (message := await self._channel.receive()) is not None:
+            header, body = message
+            match header["kind"]:
+                case "configure":
+                    self._configure(header)
+                case "load":
+                    for name in header["zones"]:
+                        self._want(bytes.fromhex(name), ZoneState(header.get("state", "serving")))
+                case "change":
+                    self._change(header, body)
+                case "state":
+                    self._set_state(header)
+                case "stop":
+                    return True
+        return False
+
+    def _configure(self, header: Header) -> None:
+        if "keys" in header:
+            self._pipeline.keys = decode_keys(header["keys"])
+        for row in header.get("zones", ()):
+            name = bytes.fromhex(row["name"])
+            served = self.zones.exact(name)
+            if served is None:
+                served = ServedZone(name, row["text"])
+                self.zones.add(served)
+            served.type = row["type"]
+            served.allow_transfer = decode_acl(row["allow_transfer"])
+            served.allow_notify = decode_acl(row["allow_notify"])
+        for text in header.get("removed", ()):
+            self.zones.remove(bytes.fromhex(text))
+
+    def _set_state(self, header: Header) -> None:
+        name, state = bytes.fromhex(header["zone"]), ZoneState(header["state"])
+        served = self.zones.exact(name)
+        if name in self._state_after_load:
+            self._state_after_load[name] = state
+        elif served is not None and served.zone is not None:
+            served.state = state
+
+    def _want(self, name: bytes, state: ZoneState = ZoneState.SERVING) -> None:
+        self._loads.append(name)
+        self._state_after_load[name] = state
+        self._held.setdefault(name, [])
+        self._load_wanted.set()
+
+    def _change(self, header: Header, body: bytes) -> None:
+        name, generation = bytes.fromhex(header["zone"]), int(header["generation"])
+        if name in self._held:
+            self._held[name].append((header, body))
+            return
+        served = self.zones.exact(name)
+        if served is None:
+            return
+        if served.zone is None or served.zone.generation < int(header["base"]):
+            self._want(name)  # a change was missed: the store has the whole of it
+            return
+        if served.zone.generation < generation:
+            served.zone.apply(dict(unpack_changes(body)), generation)
+            served.state = ZoneState.SERVING
+        self._confirm({name: served.zone.generation})
+
+    def _confirm(self, zones: dict[bytes, int]) -> None:
+        self._channel.send("served", zones={name.hex(): generation for name, generation in zones.items()})
+
+    async def _load_zones(self) -> None:
+        """Load what is wanted, one zone after the other, in slices."""
+        while True:
+            await self._load_wanted.wait()
+            self._load_wanted.clear()
+            confirmed: dict[bytes, int] = {}
+            sliced = self._loop.time()
+            while self._loads:
+                name = self._loads.popleft()
+                try:
+                    generation = await self._load(name)
+                except StoreError as error:
+                    log.error("worker %d cannot load: %s", self._index, error)
+                    self._channel.send("failed", zone=name.hex(), error=str(error))
+                    generation = None
+                if generation is not None:
+                    confirmed[name] = generation
+                if name not in self._loads:  # else the load still to come brings these too
+                    self._state_after_load.pop(name, None)
+                    for header, body in self._held.pop(name, []):
+                        self._change(header, body)
+                if self._loop.time() - sliced > 0.002:
+                    await asyncio.sleep(0)
+                    sliced = self._loop.time()
+                if len(confirmed) >= 200:
+                    self._confirm(confirmed)
+                    confirmed = {}
+            if confirmed:
+                self._confirm(confirmed)
+            gc.collect()
+            gc.freeze()  # what is loaded stays: no collection needs to look at it again
+
+    async def _load(self, name: bytes) -> int | None:
+        served = self.zones.exact(name)
+        if served is None:
+            return None
+        loaded = self._reader.load(name)
+        if loaded is None:
+            return None
+        with contextlib.closing(loaded):
+            loader = ZoneLoader(loaded.meta.apex_as_received, loaded.meta.generation)
+            for number, items in enumerate(loaded.slices):
+                loader.add(items)
+                if number:  # small zones come in one slice: thousands of them need no turn of the loop each
+                    await asyncio.sleep(0)
+        served = self.zones.exact(name)
+        if served is None:  # removed meanwhile
+            return None
+        served.zone = loader.finish()
+        served.state = self._state_after_load.get(name, ZoneState.SERVING)
+        return loaded.meta.generation
+
+    def _on_outcome(self, outcome: Outcome) -> None:
+        if outcome.notify is not None:
+            self._notifies.received(outcome.notify)
+
+    def _send_notify(self, zone: bytes, source: str, serial: int | None) -> None:
+        self._channel.send("notify", zone=zone.hex(), source=source, serial=serial)
+
+    async def _beat(self) -> None:
+        while True:
+            queries: dict[str, tuple[int, int]] = {}
+            for served in self.zones:
+                now = (served.queries, served.control_queries)
+                if self._reported.get(served.name, (0, 0)) != now:
+                    before = self._reported.get(served.name, (0, 0))
+                    queries[served.name.hex()] = (now[0] - before[0], now[1] - before[1])
+                    self._reported[served.name] = now
+            transfers = self._transfers
+            self._channel.send(
+                "beat", queries=queries, transfers_out=transfers.take_finished(), sending=transfers.in_progress
+            )
+            await asyncio.sleep(BEAT_INTERVAL)
+
+
+def wall_clock() -> int:
+    """Seconds since the epoch, for TSIG."""
+    return int(time.time())
+
+
+async def serve(channel_number: int) -> None:
+    """The life of a worker process."""
+    channel = await Channel.over(socket.socket(fileno=channel_number))
+    message = await channel.receive()
+    if message is None:
+        return
+    hello = message[0]
+    setup_log(hello["log_level"], hello["log_format"])
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        # A signal sent to the whole process group is the transfer process's to act on; it tells us what to do.
+        loop.add_signal_handler(number, lambda: None)
+    await Worker(channel, hello, loop).run()
+
+
+def main() -> int:
+    """`python -m nameserver.server.worker CHANNEL-FD EVENT-LOOP`: started by the transfer process only."""
+    run_loop(lambda: serve(int(sys.argv[1])), sys.argv[2])
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,511 @@
+"""All configured zones: each one's refresh machine, its clock, and what is told to the outside when it moves.
+
+    reconcile ─▶ ZoneEntry ─ machine ─ actions ─▶ Check ─▶ Refresher.run ─▶ check_finished ─┐
+                    ▲           ▲                 Expire/Revive ─▶ workers                  │
+     NOTIFY, orders ┘           └──────────────────────────── one heap of deadlines, one timer
+
+No zone has a task or timer of its own while nothing happens: 10,000 idle zones cost one entry each in a heap.
+"""
+
+import asyncio
+import heapq
+import itertools
+import logging
+import math
+import random
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from nameserver.config.model import Config, ServerConfig, ZoneConfig
+from nameserver.control.protocol import ControlError, Json
+from nameserver.errors import Reason
+from nameserver.refresh.machine import Action, Check, Expire, RefreshMachine, Revive, State, StateChanged
+from nameserver.refresh.outcome import Failed, Transferred
+from nameserver.refresh.outcome import Outcome as RunOutcome
+from nameserver.server.notify_out import NotifyOut
+from nameserver.server.primary_files import FileVerdict, PrimaryFiles
+from nameserver.server.publisher import Publisher
+from nameserver.server.refresher import Refresher, ZoneRun, primary_statuses
+from nameserver.server.supervisor import Supervisor
+from nameserver.store.database import ZoneTimers
+from nameserver.telemetry.events import NotifyReceivedEvent, TransferEvent
+from nameserver.telemetry.events import Outcome as Verdict
+from nameserver.telemetry.log import log_event
+from nameserver.telemetry.status import PrimaryStatus
+from nameserver.telemetry.tally import Tally
+from nameserver.wire import names
+from nameserver.zone.serial import newer
+from nameserver.zone.soa import parse_soa
+
+NOT_LOADED = "not-loaded"  # the state of a primary zone whose file could not be read
+LONGEST_SLEEP = 5.0  # seconds: a clock that went on during a suspend is noticed this soon
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+log = logging.getLogger("nameserver.zones")
+
+
+def machine_clock() -> float:
+    """The clock of the refresh machines: never steps back, and goes on while the machine is suspended."""
+    return time.clock_gettime(_CLOCK)
+
+
+def to_wall(when: float | None) -> float | None:
+    """A moment of the machine clock as wall-clock time; None stays None, never becomes None."""
+    if when is None or math.isinf(when):
+        return None
+    return time.time() + when - machine_clock()
+
+
+class ZoneTimes(NamedTuple):
+    """For status displays, wall clock."""
+
+    last_success: float | None
+    last_change: float | None
+    next_refresh: float | None
+    expires: float | None
+
+
+@dataclass(slots=True)
+class ZoneEntry:
+    """One configured zone."""
+
+    config: ZoneConfig
+    machine: RefreshMachine | None  # None: a primary zone
+    primaries: dict[str, PrimaryStatus]
+    held: bool = False  # a version is in the store
+    tried: bool = False  # at least one run has ended
+    task: asyncio.Task[None] | None = None
+    queued: float | None = None  # the deadline that stands in the heap
+    file: FileVerdict | None = None
+    last_transfer: TransferEvent | None = None
+    notified_at: float | None = None  # monotonic: first NOTIFY since the last publication
+    publishing: tuple[int, float] | None = None  # generation and monotonic time of a commit not yet answered everywhere
+    queries: int = 0
+    control_queries: int = 0
+    waiters: list[asyncio.Future[RunOutcome]] = field(default_factory=list)
+    file_times: ZoneTimes = ZoneTimes(None, None, None, None)
+
+    @property
+    def state(self) -> str:
+        """One of the states of `telemetry.status.ZONE_STATES`."""
+        if self.machine is not None:
+            return str(self.machine.state)
+        return str(State.SERVING) if self.held else NOT_LOADED
+
+    @property
+    def answering(self) -> bool:
+        """Whether queries get this zone's data."""
+        return self.held and (self.machine is None or self.machine.state is not State.EXPIRED)
+
+    @property
+    def last_reason(self) -> str | None:
+        """Why the last run, or the last reading of the file, failed."""
+        if self.machine is not None:
+            return self.machine.snapshot().last_reason
+        return self.file.reason if self.file else None
+
+    @property
+    def last_detail(self) -> str:
+        """The sentence that goes with `last_reason`."""
+        if self.machine is not None:
+            return self.machine.snapshot().last_detail
+        return self.file.detail if self.file else ""
+
+    @property
+    def failures(self) -> int:
+        """Runs that failed in a row."""
+        return self.machine.snapshot().failures if self.machine else int(bool(self.last_reason))
+
+    def times(self) -> ZoneTimes:
+        """When what happened and will."""
+        if self.machine is None:
+            return self.file_times
+        seen = self.machine.snapshot()
+        return ZoneTimes(
+            to_wall(seen.last_success), to_wall(seen.last_change), to_wall(seen.next_refresh), to_wall(seen.expires_at)
+        )
+
+    @staticmethod
+    def newest(serials: Iterable[int]) -> int | None:
+        """The newest of some serials (RFC 1982)."""
+        best: int | None = None
+        for serial in serials:
+            if best is None or newer(serial, best):
+                best = serial
+        return best
+
+
+class ZoneManager:
+    """Every zone of the configuration. All methods run in the event loop."""
+
+    def __init__(
+        self, server: ServerConfig, publisher: Publisher, supervisor: Supervisor, notify_out: NotifyOut, tally: Tally
+    ) -> None:
+        self.entries: dict[bytes, ZoneEntry] = {}
+        self.started = False
+        self._publisher = publisher
+        self._supervisor = supervisor
+        self._notify_out = notify_out
+        self._tally = tally
+        self._refresher = Refresher(server, publisher, tally)
+        self._files = PrimaryFiles(publisher)
+        self._heap: list[tuple[float, int, bytes]] = []
+        self._order = itertools.count()
+        self._timer: asyncio.TimerHandle | None = None
+        self._random = random.Random()
+        self._stopping = False
+
+    # --- start, stop, reload -----------------------------------------------------------------------------------------
+
+    async def prepare(self, config: Config) -> None:
+        """Make an entry for every zone, and forget stored zones that are no longer configured."""
+        for name in [name for name in self._publisher.stored if name not in config.zones]:
+            log.info("zone %s is no longer configured: forgotten", names.to_text(name))
+            await self._publisher.remove(name)
+        for zone in config.zones.values():
+            self._add(zone)
+
+    async def start(self) -> None:
+        """Read the zone files, start every machine."""
+        for entry in self.entries.values():
+            if entry.machine is None:
+                await self._load_file(entry)
+        for entry in list(self.entries.values()):
+            self._start_machine(entry)
+        self.started = True
+
+    async def stop(self) -> None:
+        """End every run; nothing that is not committed is lost, for it would have been asked for again."""
+        self._stopping = True
+        if self._timer is not None:
+            self._timer.cancel()
+        tasks = [entry.task for entry in self.entries.values() if entry.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def reconcile(self, config: Config) -> str:
+        """Make the zones what a new configuration says: unchanged ones are not touched. Returns a summary."""
+        removed = [name for name in self.entries if name not in config.zones]
+        added = [zone for name, zone in config.zones.items() if name not in self.entries]
+        changed = [
+            zone for name, zone in config.zones.items() if name in self.entries and self.entries[name].config != zone
+        ]
+        for name in removed:
+            await self._remove(name)
+        replaced = [zone for zone in changed if self.entries[zone.name].config.type != zone.type]
+        for zone in replaced:
+            await self._remove(zone.name)
+        for zone in (*added, *replaced):
+            self._add(zone)
+        adjusted = [zone for zone in changed if zone not in replaced]
+        for zone in adjusted:
+            self._change(self.entries[zone.name], zone)
+        self._publisher.configure([*added, *changed], config)
+        files = 0
+        for entry in list(self.entries.values()):
+            if entry.machine is None:
+                files += await self._load_file(entry)
+        for zone in (*added, *replaced):
+            self._start_machine(self.entries[zone.name])
+        known = {remote.name for zone in config.zones.values() for remote in zone.primaries}
+        for remote_name in set(self._tally.primary_up) - known:
+            self._tally.forget_primary(remote_name)
+        unchanged = len(self.entries) - len(added) - len(changed)
+        text = f"{len(added)} zones added, {len(removed)} removed, {len(changed)} changed, {unchanged} untouched"
+        return f"{text}, {files} files read anew" if files else text
+
+    def _add(self, zone: ZoneConfig) -> None:
+        machine = None
+        if zone.type != "primary":
+            machine = RefreshMachine(zone.text, zone.timers, self._random.random, machine_clock())
+        stored = self._publisher.stored.get(zone.name)
+        entry = ZoneEntry(zone, machine, primary_statuses(zone), held=stored is not None)
+        self.entries[zone.name] = entry
+        if stored is not None and machine is not None and stored.expires_at <= time.time():
+            self._publisher.set_expired(zone.name, True)
+        elif stored is not None and machine is None:
+            entry.file_times = ZoneTimes(stored.last_success, stored.last_change, None, None)
+
+    def _start_machine(self, entry: ZoneEntry) -> None:
+        machine = entry.machine
+        if machine is None:
+            return
+        now = machine_clock()
+        stored = self._publisher.stored.get(entry.config.name)
+        if stored is None:
+            self._act(entry, machine.start(now))
+            return
+        wall = time.time()
+        self._act(
+            entry,
+            machine.restore(
+                stored.serial,
+                parse_soa(stored.soa_rdata),
+                stored.expires_at - wall,
+                now,
+                last_success=now - wall + stored.last_success,
+                last_change=now - wall + stored.last_change,
+            ),
+        )
+
+    def _change(self, entry: ZoneEntry, zone: ZoneConfig) -> None:
+        """Other settings for a zone that goes on: what is held stays; new primaries are asked at once."""
+        before = entry.config
+        entry.config = zone
+        fresh = primary_statuses(zone)
+        entry.primaries.update({name: entry.primaries.get(name, status) for name, status in fresh.items()})
+        for name in [name for name in entry.primaries if name not in fresh]:
+            del entry.primaries[name]
+        if entry.machine is None:
+            self._files.forget(zone.name)
+            return
+        now = machine_clock()
+        actions = entry.machine.reconfigure(zone.timers, now)
+        if before.primaries != zone.primaries:
+            actions += entry.machine.refresh(now)
+        self._act(entry, actions)
+
+    async def _remove(self, name: bytes) -> None:
+        entry = self.entries.pop(name)
+        if entry.task is not None:
+            entry.task.cancel()
+            await asyncio.gather(entry.task, return_exceptions=True)
+        self._files.forget(name)
+        self._notify_out.forget(name)
+        for waiter in entry.waiters:
+            waiter.cancel()
+        await self._publisher.remove(name)
+        log.info("zone %s removed", entry.config.text)
+
+    async def _load_file(self, entry: ZoneEntry) -> bool:
+        verdict = await self._files.load(entry.config)
+        entry.file, entry.tried = verdict, True
+        if verdict.reason is not None:
+            log.error("zone %s: %s", entry.config.text, verdict.detail)
+            return False
+        now = time.time()
+        changed = now if verdict.changed else entry.file_times.last_change
+        entry.file_times = ZoneTimes(now, changed, None, None)
+        if verdict.changed:
+            self._published(entry)
+        return verdict.changed
+
+    # --- what drives a machine ---------------------------------------------------------------------------------------
+
+    def notified(self, name: bytes, source: str, serial: int | None) -> None:
+        """A worker passed a NOTIFY on."""
+        entry = self.entries.get(name)
+        if entry is None or entry.machine is None or not self.started:
+            return
+        if entry.notified_at is None:
+            entry.notified_at = time.monotonic()
+        held = entry.machine.serial
+        stale = serial is not None and held is not None and serial != held and not newer(serial, held)
+        known = serial is not None and serial == held
+        event = NotifyReceivedEvent(
+            at=time.time(),
+            zone=entry.config.text,
+            source=source,
+            serial=serial,
+            outcome=Verdict.IGNORED if entry.answering and (stale or known) else Verdict.OK,
+            reason=Reason.SERIAL_SAME if known else Reason.SERIAL_BACKWARDS if stale else None,
+        )
+        log_event(event)
+        self._tally.add(event)
+        self._act(entry, entry.machine.notify(source, serial, machine_clock()))
+
+    def refresh(self, entry: ZoneEntry) -> None:
+        """An operator asks for a check."""
+        if entry.machine is None:
+            raise ControlError(f"{entry.config.text} is a primary zone: it has nobody to ask; use reload")
+        self._act(entry, entry.machine.refresh(machine_clock()))
+
+    async def retransfer(self, entry: ZoneEntry, *, wait: bool) -> Json:
+        """An operator asks for a full transfer, whatever its serial."""
+        if entry.machine is None:
+            raise ControlError(f"{entry.config.text} is a primary zone: it has nobody to ask; use reload")
+        waiter: asyncio.Future[RunOutcome] = asyncio.get_running_loop().create_future()
+        running = entry.task is not None
+        self._act(entry, entry.machine.retransfer(machine_clock()))
+        if not wait:
+            waiter.cancel()
+            return {"started": True}
+        if running and entry.task is not None:
+            await asyncio.wait((entry.task,))  # the run under way is not the one that was asked for
+        entry.waiters.append(waiter)
+        outcome = await waiter
+        transfer = entry.last_transfer.to_json() if entry.last_transfer else None
+        if isinstance(outcome, Transferred):
+            return {"outcome": "ok", "serial": outcome.serial, "transfer": transfer}
+        failed = outcome if isinstance(outcome, Failed) else None
+        return {
+            "outcome": "failed",
+            "reason": str(failed.reason) if failed else "",
+            "detail": failed.detail if failed else str(outcome),
+            "transfer": transfer,
+        }
+
+    def _act(self, entry: ZoneEntry, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case Check():
+                    entry.task = asyncio.create_task(self._run(entry, action), name=f"refresh {entry.config.text}")
+                case StateChanged(old, new):
+                    log.log(_level(new), "zone %s: %s, was %s", entry.config.text, new, old)
+                case Expire():
+                    self._publisher.set_expired(entry.config.name, True)
+                    self._notify_out.forget(entry.config.name)
+                case Revive():
+                    self._publisher.set_expired(entry.config.name, False)
+        self._schedule(entry)
+
+    async def _run(self, entry: ZoneEntry, check: Check) -> None:
+        """One refresh run, from the machine's order to the machine's next."""
+
+        def transferred(event: TransferEvent) -> None:
+            entry.last_transfer = event
+
+        work = ZoneRun(
+            entry.config, entry.primaries, check.force, check.accept_lower, check.first, on_transfer=transferred
+        )
+        outcome: RunOutcome
+        try:
+            outcome = await self._refresher.run(work)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            log.exception("zone %s: a refresh run broke; please report this", entry.config.text)
+            outcome = Failed(Reason.SUPERSEDED, f"internal error: {type(error).__name__}")
+        entry.task = None
+        entry.tried = True
+        machine = entry.machine
+        if machine is None or self._stopping:
+            return
+        if isinstance(outcome, Transferred):
+            entry.held = True
+            self._published(entry)
+        else:
+            entry.notified_at = None
+        self._act(entry, machine.check_finished(outcome, machine_clock()))
+        self._save_timers(entry)
+        for waiter in entry.waiters:
+            if not waiter.done():
+                waiter.set_result(outcome)
+        entry.waiters.clear()
+
+    def _save_timers(self, entry: ZoneEntry) -> None:
+        times, stored = entry.times(), self._publisher.stored.get(entry.config.name)
+        if stored is not None and times.last_success is not None and times.expires is not None:
+            refresh = times.next_refresh if times.next_refresh is not None else stored.refresh_at
+            timers = ZoneTimers(times.last_success, times.last_change or stored.last_change, times.expires, refresh)
+            self._publisher.save_timers(entry.config.name, timers)
+
+    # --- publication -------------------------------------------------------------------------------------------------
+
+    def _published(self, entry: ZoneEntry) -> None:
+        entry.held = True
+        stored = self._publisher.stored[entry.config.name]
+        entry.publishing = (stored.generation, time.monotonic())
+        self.confirmed([entry.config.name])
+
+    def confirmed(self, zones: list[bytes]) -> None:
+        """Workers answer newer versions of some zones: where all do, the publication is complete."""
+        alive = sum(worker.channel is not None for worker in self._supervisor.workers)
+        for name in zones:
+            entry = self.entries.get(name)
+            if entry is None or entry.publishing is None:
+                continue
+            generation, since = entry.publishing
+            if not alive or self._supervisor.serving(name, generation) < alive:
+                continue
+            entry.publishing = None
+            now = time.monotonic()
+            self._tally.publish.observe(now - since)
+            if entry.notified_at is not None:
+                self._tally.notify_to_publish.observe(now - entry.notified_at)
+                entry.notified_at = None
+            stored = self._publisher.stored.get(name)
+            if stored is not None and entry.answering:
+                self._notify_out.publish(entry.config, stored.serial, stored.soa_rdata)
+
+    def worker_failed(self, name: bytes, error: str) -> None:
+        """A worker could not load what the store holds: have the zone fetched again."""
+        entry = self.entries.get(name)
+        if entry is not None and entry.machine is not None:
+            log.error("zone %s: stored data cannot be used (%s); fetching it again", entry.config.text, error)
+            self._act(entry, entry.machine.retransfer(machine_clock()))
+
+    def count_queries(self, queries: dict[str, list[int]]) -> None:
+        """What was asked of each zone since a worker's last heart-beat."""
+        for name, (wanted, control) in queries.items():
+            entry = self.entries.get(bytes.fromhex(name))
+            if entry is not None:
+                entry.queries += wanted
+                entry.control_queries += control
+
+    # --- the clock ---------------------------------------------------------------------------------------------------
+
+    def _schedule(self, entry: ZoneEntry) -> None:
+        deadline = entry.machine.next_deadline() if entry.machine else None
+        entry.queued = deadline
+        if deadline is not None:
+            heapq.heappush(self._heap, (deadline, next(self._order), entry.config.name))
+            self._arm()
+
+    def _arm(self) -> None:
+        if not self._heap or self._stopping:
+            return
+        loop = asyncio.get_running_loop()
+        wait = min(max(self._heap[0][0] - machine_clock(), 0.0), LONGEST_SLEEP)
+        when = loop.time() + wait
+        if self._timer is not None:
+            if not self._timer.cancelled() and self._timer.when() <= when:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_at(when, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        now = machine_clock()
+        while self._heap and self._heap[0][0] <= now:
+            deadline, _, name = heapq.heappop(self._heap)
+            entry = self.entries.get(name)
+            if entry is not None and entry.machine is not None and entry.queued == deadline:
+                self._act(entry, entry.machine.tick(now))
+        self._arm()
+
+    # --- for others --------------------------------------------------------------------------------------------------
+
+    def named(self, text: str) -> ZoneEntry:
+        """The zone that an operator names. Raises ControlError where there is none."""
+        try:
+            name = names.fold(names.from_text(text))
+        except ValueError as error:
+            raise ControlError(f"{text!r} is not a zone name: {error}") from error
+        entry = self.entries.get(name)
+        if entry is None:
+            raise ControlError(f"no zone {text} is configured here; `nameserver status` lists those that are")
+        return entry
+
+    def secondaries(self) -> list[ZoneEntry]:
+        """Every zone that has primaries."""
+        return [entry for entry in self.entries.values() if entry.machine is not None]
+
+    @property
+    def transferring(self) -> int:
+        """Transfers in under way."""
+        return self._refresher.slots.transferring
+
+    @property
+    def waiting(self) -> int:
+        """Transfers in that wait for a place."""
+        return self._refresher.slots.waiting
+
+
+def _level(state: State) -> int:
+    if state is State.EXPIRED:
+        return logging.ERROR
+    return logging.WARNING if state is State.SERIAL_BACKWARDS else logging.INFO

@@ -1,0 +1,143 @@
+"""Recognising a database that cannot be used, and moving it out of the way.
+
+A secondary can fetch every zone again, so a damaged database is never worth a start that fails: what is broken is
+kept aside for whoever wants to look at it, and the server starts with nothing. Only damage is treated so. A full
+disk, a missing permission or a newer release's format leave the file alone and are reported as what they are.
+"""
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+
+from nameserver.errors import StoreDamaged, StoreError
+from nameserver.store.schema import (
+    APPLICATION_ID,
+    DATABASE_NAME,
+    FORMAT_VERSION,
+    connect,
+    explain,
+    is_damage,
+)
+
+ASIDE_KEPT = 3  # damaged copies kept; a failing disk would otherwise fill up with them
+_COMPANIONS = ("", "-wal", "-shm")
+_MAGIC = b"SQLite format 3\x00"
+
+
+class FileState(Enum):
+    """What is found where the database should be."""
+
+    ABSENT = "absent"  # nothing, or a file in which no table was ever made
+    READY = "ready"
+
+
+def examine(path: Path) -> FileState:
+    """Look at a database without changing it.
+
+    Raises StoreDamaged when it must be moved aside, StoreError when it is a newer release's or cannot be read.
+    """
+    try:
+        if not _size(path):
+            if _size(_companion(path, "-wal")):
+                raise StoreDamaged("it is missing, but its journal is there")
+            return FileState.ABSENT
+        with path.open("rb") as file:  # before SQLite has it open: closing it later would break SQLite's locks
+            if file.read(len(_MAGIC)) != _MAGIC:
+                raise StoreDamaged("it is not an SQLite database")
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}; check owner and permissions") from error
+    try:
+        with closing(connect(path, read_only=True)) as database:
+            (application,) = database.execute("PRAGMA application_id").fetchone()
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            (tables,) = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except sqlite3.Error as error:
+        if is_damage(error):
+            raise StoreDamaged(f"{error}") from error
+        raise explain(error, "opening the store", path) from error
+    return _judge(path, application, version, tables)
+
+
+def _judge(path: Path, application: int, version: int, tables: int) -> FileState:
+    if not tables and application in (0, APPLICATION_ID):
+        return FileState.ABSENT
+    if application != APPLICATION_ID:
+        raise StoreDamaged("it is another program's database")
+    if version > FORMAT_VERSION:
+        raise StoreError(
+            f"{path} was written by a newer release (format {version}; this one reads {FORMAT_VERSION}): "
+            "run that release, or choose another state directory, where all zones will be fetched again"
+        )
+    if version != FORMAT_VERSION:
+        raise StoreDamaged(f"it claims format {version}, which never was")
+    return FileState.READY
+
+
+def check_integrity(database: sqlite3.Connection) -> None:
+    """SQLite's own check of all pages: some 10 ms for a zone of a million records. Raises StoreDamaged."""
+    try:
+        (verdict,) = database.execute("PRAGMA integrity_check(1)").fetchone()
+    except sqlite3.Error as error:
+        if is_damage(error):
+            raise StoreDamaged(f"{error}") from error
+        raise
+    if verdict != "ok":
+        raise StoreDamaged(str(verdict).replace("\n", " "))
+
+
+def move_aside(path: Path, now: float) -> Path:
+    """Rename a database with its journal and index to `<name>.damaged-<time>`; returns the new path of the first.
+
+    Of such copies the newest ASIDE_KEPT stay. Raises StoreError when renaming fails.
+    """
+    aside = unused(path.with_name(f"{path.name}.damaged-{stamp(now)}"))
+    try:
+        for companion in _COMPANIONS:
+            if _companion(path, companion).exists():
+                _companion(path, companion).rename(_companion(aside, companion))
+        prune(path.parent, f"{path.name}.damaged-")
+    except OSError as error:
+        raise StoreError(f"the damaged {path} cannot be moved aside: {error.strerror}; remove it by hand") from error
+    return aside
+
+
+def prune(directory: Path, prefix: str) -> None:
+    """Remove all but the newest ASIDE_KEPT copies whose names begin with `prefix` (times in names sort by age)."""
+    names = {path.name.removesuffix("-wal").removesuffix("-shm") for path in directory.glob(f"{prefix}*")}
+    for name in sorted(names)[:-ASIDE_KEPT]:
+        for companion in _COMPANIONS:
+            _companion(directory / name, companion).unlink(missing_ok=True)
+
+
+def unused(path: Path) -> Path:
+    """The path, or the first of `<path>.2`, `<path>.3` … that is not taken."""
+    candidate, number = path, 1
+    while any(_companion(candidate, companion).exists() for companion in _COMPANIONS):
+        number += 1
+        candidate = path.with_name(f"{path.name}.{number}")
+    return candidate
+
+
+def stamp(now: float) -> str:
+    """A time for file names, in UTC: 20260131T235959Z."""
+    return datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def describe(path: Path, aside: Path, what: str) -> str:
+    """The sentence for the log when a database was moved aside."""
+    return f"{path} was damaged ({what}) and is now {aside.name}: the store starts empty, all zones are fetched again"
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _companion(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def database_path(state_dir: Path) -> Path:
+    """Where the database of a state directory is."""
+    return state_dir / DATABASE_NAME

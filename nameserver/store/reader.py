@@ -1,0 +1,224 @@
+"""Reading zones while the writer commits: what answering processes load from and transfers out are made of.
+
+Each load or stream runs in a read transaction of a connection of its own. In WAL mode that is a stable snapshot: it
+shows one committed version whole, whatever is committed meanwhile, and holds nobody up. It is also what keeps the
+journal from being cut short, so it ends as soon as the last slice was taken or the generator closed.
+
+    load(name) ──▶ connection from the pool ─ BEGIN ─ zone row ─ chunks ┐
+                                                              └ overlay ┴▶ merge ─▶ slices ─▶ ROLLBACK ─▶ pool
+"""
+
+import sqlite3
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+from nameserver.errors import StoreDamaged, StoreError
+from nameserver.store.chunks import Change, Item, check_change, check_chunk, merge, unpack_chunk
+from nameserver.store.schema import ZONE_COLUMNS, StoredZone, connect, explain, zone_of_row
+from nameserver.wire.names import to_text
+
+IDLE_CONNECTIONS = 4  # kept open between reads
+
+_SELECT_ZONE = f"SELECT {ZONE_COLUMNS} FROM zone WHERE name = ?"  # noqa: S608 - constants of ours
+_SELECT_CHUNKS = "SELECT first_key, crc, data FROM chunk WHERE zone = ? ORDER BY first_key"
+_SELECT_OVERLAY = "SELECT key, crc, node FROM overlay WHERE zone = ? ORDER BY key"
+
+
+class Snapshot:
+    """A connection inside a read transaction, and the reading of one zone through it."""
+
+    __slots__ = ("_connection", "_cursors", "_on_close", "_path")
+
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path, on_close: Callable[["Snapshot", sqlite3.Connection], None]
+    ) -> None:
+        """`connection` has begun its transaction; `on_close` gets it back, in whatever state it then is."""
+        self._connection: sqlite3.Connection | None = connection
+        self._cursors: list[sqlite3.Cursor] = []
+        self._path = path
+        self._on_close = on_close
+
+    def zone(self, name: bytes) -> StoredZone | None:
+        """A zone's row by its folded wire name. Raises as `StoreReader.load` does."""
+        text = to_text(name)
+        try:
+            row = self._open().execute(_SELECT_ZONE, (name,)).fetchone()
+            return None if row is None else zone_of_row(row)
+        except sqlite3.Error as error:
+            raise explain(error, f"reading zone {text}", self._path) from error
+        except StoreDamaged as error:
+            raise StoreDamaged(f"stored zone {text} is damaged: {error}") from error
+
+    def slices(self, meta: StoredZone) -> Iterator[list[Item]]:
+        """The zone's content; ends the transaction with the last slice."""
+        try:
+            yield from self.content(meta)
+        finally:
+            self.close()
+
+    def content(self, meta: StoredZone) -> Iterator[list[Item]]:
+        """The zone's content as `LoadedZone.slices` describes it; the transaction goes on."""
+        owners = 0
+        try:
+            chunks = self._open().execute(_SELECT_CHUNKS, (meta.id,))
+            self._cursors.append(chunks)
+            overlay: Iterator[Change] = iter(())
+            if meta.overlay_rows:
+                rows = self._open().execute(_SELECT_OVERLAY, (meta.id,))
+                self._cursors.append(rows)
+                overlay = (check_change(meta.id, row) for row in rows)
+            for items in merge(_checked_chunks(chunks, meta.id), overlay):
+                owners += len(items)
+                yield items
+            if owners != meta.owners:
+                raise StoreDamaged(f"it has {owners} owners where its row says {meta.owners}")
+            self._close_cursors()
+        except sqlite3.Error as error:
+            raise explain(error, f"reading zone {meta.text}", self._path) from error
+        except StoreDamaged as error:
+            raise StoreDamaged(f"stored zone {meta.text} is damaged: {error}") from error
+
+    def close(self) -> None:
+        """End the transaction and give the connection back; more than once does no harm."""
+        if self._connection is None:
+            return
+        connection, self._connection = self._connection, None
+        # A statement half stepped through keeps its read lock whatever becomes of the transaction.
+        self._close_cursors()
+        self._on_close(self, connection)
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise StoreError("this reading of the store was closed already")
+        return self._connection
+
+    def _close_cursors(self) -> None:
+        for cursor in self._cursors:
+            cursor.close()
+        self._cursors.clear()
+
+
+def _checked_chunks(rows: sqlite3.Cursor, zone_id: int) -> Iterator[list[Item]]:
+    last = None
+    for row in rows:
+        first_key, chunk = check_chunk(zone_id, row)
+        items = unpack_chunk(chunk)
+        if items[0][0] != first_key or (last is not None and first_key <= last):
+            raise StoreDamaged("a chunk is not where it belongs")
+        last = items[-1][0]
+        yield items
+
+
+class LoadedZone:
+    """A zone's row and its content as of one moment.
+
+    `slices` yields non-empty lists of (key, packed node), keys ascending over all slices, the apex first; it raises
+    StoreDamaged where content fails its checks, StoreError where it cannot be read. `close` ends the transaction
+    early; taking the last slice ends it too.
+    """
+
+    __slots__ = ("_snapshot", "meta", "slices")
+
+    def __init__(self, meta: StoredZone, snapshot: Snapshot) -> None:
+        self.meta = meta
+        self.slices: Iterator[list[Item]] = snapshot.slices(meta)
+        self._snapshot = snapshot
+
+    def close(self) -> None:
+        """End the transaction; more than once does no harm."""
+        self._snapshot.close()
+
+
+class StoreReader:
+    """Read access to the database at `path` (a file that `Store.open` has made), for one thread at a time.
+
+    Nothing is opened before it is needed. Several loads and streams may be under way at once.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._idle: list[sqlite3.Connection] = []
+        self._used: set[Snapshot] = set()
+        self._file: tuple[int, int] | None = None  # device and inode the idle connections have open
+
+    def load(self, name: bytes) -> LoadedZone | None:
+        """A zone by its folded wire name; None when the store does not hold it.
+
+        Raises StoreDamaged, naming the zone, where its row fails its checks; StoreError when the store cannot be read.
+        """
+        snapshot = self._snapshot()
+        try:
+            meta = snapshot.zone(name)
+        except StoreError:
+            snapshot.close()
+            raise
+        if meta is None:
+            snapshot.close()
+            return None
+        return LoadedZone(meta, snapshot)
+
+    def load_many(self, names: Iterable[bytes]) -> Iterator[tuple[StoredZone, list[Item]]]:
+        """Many small zones in one transaction: each one's row and its whole content, in the order asked for.
+
+        Zones the store does not hold are left out. Raises as `load` does, which ends the iteration.
+        """
+        with closing(self._snapshot()) as snapshot:
+            for name in names:
+                meta = snapshot.zone(name)
+                if meta is not None:
+                    yield meta, [item for items in snapshot.content(meta) for item in items]
+
+    def stream(self, name: bytes) -> Generator[list[Item], None, None]:
+        """A zone's content in slices, as `LoadedZone.slices`; for transfers out.
+
+        The snapshot is taken when the first slice is asked for, and given up with the last one or when the generator
+        is closed. Raises StoreError when the store does not hold the zone, and otherwise as `load` does.
+        """
+        loaded = self.load(name)
+        if loaded is None:
+            raise StoreError("the zone is not in the store")
+        with closing(loaded):
+            yield from loaded.slices
+
+    def close(self) -> None:
+        """Close all connections, also those in use: their loads and streams then raise StoreError."""
+        self._file = None
+        for snapshot in list(self._used):
+            snapshot.close()
+        self._drop_idle()
+
+    def _snapshot(self) -> Snapshot:
+        """Begin a read transaction."""
+        try:
+            status = self._path.stat()
+        except OSError as error:
+            raise StoreError(f"the store {self._path} cannot be opened: {error.strerror}") from error
+        file = (status.st_dev, status.st_ino)
+        if self._file != file:
+            self._drop_idle()  # the database was moved aside and started afresh
+            self._file = file
+        connection: sqlite3.Connection | None = None
+        try:
+            connection = self._idle.pop() if self._idle else connect(self._path, read_only=True)
+            connection.execute("BEGIN")
+        except sqlite3.Error as error:
+            if connection is not None:
+                connection.close()
+            raise explain(error, "opening the store for reading", self._path) from error
+        snapshot = Snapshot(connection, self._path, lambda snapshot, done: self._give_back(snapshot, done, file))
+        self._used.add(snapshot)
+        return snapshot
+
+    def _give_back(self, snapshot: Snapshot, connection: sqlite3.Connection, file: tuple[int, int]) -> None:
+        self._used.discard(snapshot)
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+            if len(self._idle) < IDLE_CONNECTIONS and file == self._file:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    def _drop_idle(self) -> None:
+        while self._idle:
+            self._idle.pop().close()

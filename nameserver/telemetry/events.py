@@ -1,0 +1,150 @@
+"""What happened, as values: filled by the server; log lines (`log`), counts (`tally`) and history come of them.
+
+Names in an event (zone, primary, key, target) come from the configuration. `detail`, `source` and `client` may carry
+text from the network: whoever prints them escapes them (`nameserver.telemetry.log.escape`), and none becomes a label.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Any, Self
+
+from nameserver.errors import Reason
+
+Json = dict[str, Any]
+
+
+class Outcome(StrEnum):
+    """How something ended; with FAILED, REFUSED and IGNORED goes a `Reason`."""
+
+    OK = "ok"
+    UP_TO_DATE = "up-to-date"
+    FAILED = "failed"
+    REFUSED = "refused"
+    IGNORED = "ignored"
+
+
+class Kind(StrEnum):
+    """What a transfer was asked as, or came as; NONE: nothing came."""
+
+    AXFR = "axfr"
+    IXFR = "ixfr"
+    NONE = "none"
+
+
+class Direction(StrEnum):
+    """IN: from a primary to us. OUT: from us to a secondary."""
+
+    IN = "in"
+    OUT = "out"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferEvent:
+    """One transfer, in or out, that ended. One log line, one count, and the zone's last transfer."""
+
+    at: float  # wall clock (Unix seconds) at its end
+    zone: str  # presentation form, no trailing dot
+    direction: Direction = Direction.IN
+    primary: str = ""  # name of the remote (IN)
+    address: str = ""  # the peer's address and port
+    key: str = ""  # name of the TSIG key; empty: unsigned
+    asked: Kind = Kind.AXFR
+    got: Kind = Kind.NONE
+    serial_old: int | None = None
+    serial_new: int | None = None
+    messages: int = 0
+    records: int = 0
+    bytes: int = 0  # on the wire, without the length prefixes
+    seconds: float = 0.0
+    outcome: Outcome = Outcome.OK
+    reason: Reason | None = None
+    detail: str = ""
+
+    def to_json(self) -> Json:
+        """Every field under its own name."""
+        return _to_json(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse; unknown fields are ignored. Raises ValueError or KeyError on values outside the vocabulary."""
+        known = {field.name: data[field.name] for field in fields(cls) if field.name in data}
+        for name, vocabulary in _VOCABULARIES.items():
+            if known.get(name) is not None:
+                known[name] = vocabulary(known[name])
+        return cls(**known)
+
+
+_VOCABULARIES: dict[str, type[StrEnum]] = {
+    "direction": Direction,
+    "asked": Kind,
+    "got": Kind,
+    "outcome": Outcome,
+    "reason": Reason,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckEvent:
+    """One SOA query to one address of one primary that ended."""
+
+    at: float
+    zone: str
+    primary: str
+    address: str = ""
+    key: str = ""
+    transport: str = "udp"  # or "tcp"
+    serial_held: int | None = None
+    serial_seen: int | None = None
+    seconds: float = 0.0
+    outcome: Outcome = Outcome.OK  # OK: newer; UP_TO_DATE: equal; FAILED
+    reason: Reason | None = None
+    detail: str = ""
+
+    def to_json(self) -> Json:
+        """Every field under its own name."""
+        return _to_json(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotifyReceivedEvent:
+    """One NOTIFY that arrived. OK: it starts or joins a check; IGNORED: nothing newer; REFUSED: not allowed."""
+
+    at: float
+    zone: str  # of the wire where it is REFUSED
+    source: str  # address
+    key: str = ""
+    serial: int | None = None  # the hint, where one was given
+    outcome: Outcome = Outcome.OK
+    reason: Reason | None = None
+
+    def to_json(self) -> Json:
+        """Every field under its own name."""
+        return _to_json(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotifySentEvent:
+    """One NOTIFY of ours that was answered, or given up after the last try."""
+
+    at: float
+    zone: str
+    target: str  # name of the remote
+    address: str = ""
+    key: str = ""
+    serial: int | None = None
+    tries: int = 1
+    outcome: Outcome = Outcome.OK
+    reason: Reason | None = None
+    detail: str = ""
+
+    def to_json(self) -> Json:
+        """Every field under its own name."""
+        return _to_json(self)
+
+
+Event = TransferEvent | CheckEvent | NotifyReceivedEvent | NotifySentEvent
+
+
+def _to_json(event: Event) -> Json:
+    return {field.name: getattr(event, field.name) for field in fields(event)}

@@ -1,0 +1,180 @@
+"""The state of everything at one moment, as frozen values: filled by the server, rendered by everyone else.
+
+    server ──fills──▶ Snapshot ──▶ metrics.render_metrics   /metrics
+                         │    └──▶ page.render_page         /
+                         └─to_json─▶ control socket ─from_json─▶ cli status, why
+
+All times are wall-clock Unix seconds (None: never, or not known). Texts in `last_detail` may come from a peer: escape
+them when printing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+from nameserver.telemetry.events import TransferEvent
+from nameserver.telemetry.tally import Tally
+
+Json = dict[str, Any]
+
+# The states of the refresh machine, and "not-loaded" for a primary zone whose file could not be read.
+ZONE_STATES = (
+    "serving",
+    "never-transferred",
+    "refreshing",
+    "retrying",
+    "serial-backwards",
+    "expired",
+    "not-loaded",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrimaryStatus:
+    """One primary of one zone."""
+
+    name: str  # of the remote
+    address: str = ""  # the address tried last, with its port
+    key: str | None = None  # name of the TSIG key
+    key_fingerprint: str | None = None
+    serial: int | None = None  # last seen there
+    last_attempt: float | None = None
+    last_success: float | None = None
+    last_reason: str | None = None  # a `Reason`, where the last attempt failed
+    last_detail: str = ""
+    skew: float | None = None  # its clock minus ours, seconds
+
+    def to_json(self) -> Json:
+        """Every field under its own name."""
+        return {name: getattr(self, name) for name in _PRIMARY_FIELDS}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse; unknown fields are ignored, missing ones take their defaults."""
+        return cls(**_known(data, _PRIMARY_FIELDS))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZoneStatus:
+    """One zone."""
+
+    name: str  # presentation form, no trailing dot
+    type: str = "secondary"  # or "primary"
+    state: str = "never-transferred"  # one of ZONE_STATES
+    answering: bool = False  # queries get this zone's data (not SERVFAIL)
+    serial: int | None = None
+    primary_serial: int | None = None  # the newest seen at any primary
+    records: int = 0
+    size: int = 0  # bytes of packed nodes
+    last_success: float | None = None  # a check or transfer that confirmed or brought the version
+    last_change: float | None = None  # the version in hand was published
+    next_refresh: float | None = None  # next check, whatever its cause
+    expires: float | None = None
+    last_reason: str | None = None  # a `Reason`, where the last run failed
+    last_detail: str = ""
+    failures: int = 0  # runs failed in a row
+    primaries: tuple[PrimaryStatus, ...] = ()
+    last_transfer: TransferEvent | None = None
+    queries: int = 0
+    control_queries: int = 0  # SOA, AXFR, IXFR and NOTIFY: what peers send, not users
+    generation: int = 0
+    workers_serving: int = 0  # live workers that answer this generation
+
+    def to_json(self) -> Json:
+        """Every field under its own name."""
+        data = {name: getattr(self, name) for name in _ZONE_FIELDS}
+        data["primaries"] = [primary.to_json() for primary in self.primaries]
+        data["last_transfer"] = None if self.last_transfer is None else self.last_transfer.to_json()
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse; unknown fields are ignored, missing ones take their defaults."""
+        known = _known(data, _ZONE_FIELDS)
+        known["primaries"] = tuple(PrimaryStatus.from_json(each) for each in data.get("primaries", ()))
+        transfer = data.get("last_transfer")
+        known["last_transfer"] = None if transfer is None else TransferEvent.from_json(transfer)
+        return cls(**known)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerStatus:
+    """One answering process."""
+
+    index: int
+    pid: int | None = None
+    alive: bool = False  # it said "ready" and its heart beats
+    restarts: int = 0
+    zones_behind: int = 0  # zones whose current generation it does not answer yet
+    last_heartbeat: float | None = None
+
+    def to_json(self) -> Json:
+        """Every field under its own name."""
+        return {name: getattr(self, name) for name in _WORKER_FIELDS}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse; unknown fields are ignored, missing ones take their defaults."""
+        return cls(**_known(data, _WORKER_FIELDS))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerStatus:
+    """The server as a whole."""
+
+    version: str
+    pid: int
+    now: float  # when this was taken
+    started: float
+    config_path: str
+    listen: tuple[str, ...] = ()
+    event_loop: str = "asyncio"  # or "uvloop"
+    last_reload: float | None = None  # the start counts as the first load
+    last_reload_ok: bool = True
+    last_reload_success: float | None = None
+    last_reload_message: str = ""
+    workers: tuple[WorkerStatus, ...] = ()
+    zones_by_state: dict[str, int] = field(default_factory=dict)  # by state; states without a zone may be missing
+    transfers_in_progress: dict[str, int] = field(default_factory=dict)  # by direction: "in", "out"
+    transfer_queue_length: dict[str, int] = field(default_factory=dict)  # by direction
+    notices: tuple[str, ...] = ()  # what the operator should know: "the store was damaged and …"
+
+    def to_json(self) -> Json:
+        """Every field under its own name."""
+        data = {name: getattr(self, name) for name in _SERVER_FIELDS}
+        data["workers"] = [worker.to_json() for worker in self.workers]
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse; unknown fields are ignored, missing ones take their defaults."""
+        known = _known(data, _SERVER_FIELDS)
+        known["workers"] = tuple(WorkerStatus.from_json(each) for each in data.get("workers", ()))
+        for name in ("listen", "notices"):
+            known[name] = tuple(data.get(name, ()))
+        return cls(**known)
+
+
+CounterRow = tuple[str, Mapping[str, str], float]  # metric name, labels, value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """All that a scrape or the status page shows."""
+
+    server: ServerStatus
+    zones: Sequence[ZoneStatus] = ()
+    counters: Sequence[CounterRow] = ()  # the query path's, summed over the workers
+    tally: Tally = field(default_factory=Tally)
+    per_zone_metrics: bool = True
+
+
+def _known(data: Mapping[str, Any], names: tuple[str, ...]) -> Json:
+    return {name: data[name] for name in names if name in data}
+
+
+# Looked up once: `dataclasses.asdict` copies deeply, which 10,000 zones would feel.
+_PRIMARY_FIELDS = tuple(each.name for each in fields(PrimaryStatus))
+_ZONE_FIELDS = tuple(each.name for each in fields(ZoneStatus))
+_WORKER_FIELDS = tuple(each.name for each in fields(WorkerStatus))
+_SERVER_FIELDS = tuple(each.name for each in fields(ServerStatus))

@@ -1,0 +1,105 @@
+"""NOTIFY out: telling the servers in `also-notify` that a zone has changed, until they say they heard it (RFC 1996).
+
+One `NotifySender` per zone. Each target goes its own way, so a silent one delays no other:
+
+    publish ──▶ send ──(wait 1 s)──▶ send ──(3 s)──▶ … five more in all … ──(60 s)──▶ given up
+                  │ answered with success, or by one who does not speak NOTIFY
+                  ▼
+                done                     a later `publish` starts every target afresh, with the new serial
+
+To be called only once every worker answers from the new version: a secondary that asks at once must get it.
+"""
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
+
+from nameserver.wire import codes
+
+# seconds from one sending to the next; the last one is how long the last sending may still be answered
+WAITS = (1.0, 3.0, 8.0, 20.0, 60.0, 60.0)
+
+_FINAL = frozenset({codes.NOERROR, codes.FORMERR, codes.NOTIMP})
+
+Target = TypeVar("Target", bound=Hashable)
+
+
+class Send(NamedTuple, Generic[Target]):
+    """Send a NOTIFY with this serial in its answer section to this target. `attempt` counts from 1."""
+
+    target: Target
+    serial: int
+    attempt: int
+
+
+class GaveUp(NamedTuple, Generic[Target]):
+    """The target was told often enough. `rcode` is its last answer, None when it was silent throughout."""
+
+    target: Target
+    serial: int
+    rcode: int | None
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A target that has not confirmed yet."""
+
+    due: float
+    attempts: int = 0
+    rcode: int | None = None
+
+
+class NotifySender(Generic[Target]):
+    """What of one zone's NOTIFYs is still to be sent. A target is anything hashable that the caller can send to."""
+
+    __slots__ = ("_pending", "_serial")
+
+    def __init__(self) -> None:
+        self._serial = 0
+        self._pending: dict[Target, _Pending] = {}
+
+    def publish(self, serial: int, targets: Iterable[Target], now: float) -> None:
+        """A version with this serial is being served: tell all targets. Supersedes what was under way before."""
+        self._serial = serial
+        self._pending = {target: _Pending(now) for target in targets}
+
+    def clear(self) -> None:
+        """The zone expired or went away: tell nobody any more."""
+        self._pending = {}
+
+    def due(self, now: float) -> list[Send[Target] | GaveUp[Target]]:
+        """What is to be sent now, and who has been given up since."""
+        events: list[Send[Target] | GaveUp[Target]] = []
+        for target, pending in [item for item in self._pending.items() if item[1].due <= now]:
+            if pending.attempts == len(WAITS):
+                del self._pending[target]
+                events.append(GaveUp(target, self._serial, pending.rcode))
+                continue
+            pending.due = now + WAITS[pending.attempts]
+            pending.attempts += 1
+            events.append(Send(target, self._serial, pending.attempts))
+        return events
+
+    def answered(self, target: Target, rcode: int, serial: int | None = None) -> bool:
+        """The target answered, to the NOTIFY that carried `serial` (None: the present one). True when that was news.
+
+        Success ends it, and so does FORMERR or NOTIMP, from one who does not speak NOTIFY (RFC 1996 §3.6). REFUSED,
+        NOTAUTH or SERVFAIL may come from a server that is only just learning of the zone: it is told again. An answer
+        to a superseded serial, or to one already confirmed, says nothing.
+        """
+        pending = self._pending.get(target)
+        if pending is None or serial not in (None, self._serial):
+            return False
+        pending.rcode = rcode
+        if rcode in _FINAL:
+            del self._pending[target]
+        return True
+
+    @property
+    def waiting(self) -> tuple[Target, ...]:
+        """Targets that have not confirmed the present serial."""
+        return tuple(self._pending)
+
+    def next_deadline(self) -> float | None:
+        """When to call `due`; None when nothing is under way."""
+        return min((pending.due for pending in self._pending.values()), default=None)

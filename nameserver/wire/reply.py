@@ -1,0 +1,19 @@
+"""What is to be answered, before it becomes bytes."""
+
+from dataclasses import dataclass, field
+
+from nameserver.wire import codes
+from nameserver.wire.rrset import RRset
+
+
+@dataclass(slots=True)
+class Reply:
+    """An answer. `nameserver.wire.render.render` adds what the request decides: id, question, RD, CD, whether OPT."""
+
+    rcode: int = codes.NOERROR  # up to 4095; what lies above 15 needs the request to have had EDNS (RFC 6891 §6.1.3)
+    authoritative: bool = False
+    answer: list[RRset] = field(default_factory=list)
+    authority: list[RRset] = field(default_factory=list)
+    additional: list[RRset] = field(default_factory=list)
+    options: list[tuple[int, bytes]] = field(default_factory=list)  # for our OPT, if there will be one
+    glue_required: bool = False  # a referral's in-domain glue: what does not fit sets TC (RFC 9471 §3)

@@ -1,0 +1,186 @@
+"""The bounded parser of what arrives on our port: the first code that touches a stranger's bytes.
+
+What it will look at is decided by the header alone, before anything is read or allocated:
+
+    opcode          question   answer      authority             additional
+    QUERY           1          0           0 (IXFR: 0 or 1 SOA)  0 … 2: OPT and TSIG, TSIG last
+    NOTIFY          1          0 or 1 SOA  0                     the same
+    anything else   looked at only to be echoed with NOTIMP; the rest is not read
+
+Everything beyond that is FORMERR without being read. So no packet, whatever its size, costs more than one question,
+one SOA, at most 100 EDNS options and one TSIG record. The question's name must be uncompressed, as nothing precedes it.
+"""
+
+from dataclasses import dataclass
+from struct import Struct
+from typing import NoReturn
+
+from nameserver.errors import WireError
+from nameserver.wire import codes
+from nameserver.wire.edns import Edns, parse_opt
+from nameserver.wire.names import read_name, read_plain_name, skip_name
+from nameserver.wire.tsig import TsigRecord, read_tsig
+
+HEADER = Struct("!HHHHHH")  # id, flags, and the four counts
+HEADER_SIZE = 12
+
+_TYPE_CLASS = Struct("!HH")
+_FIXED = Struct("!HHIH")  # type, class, ttl, rdlength
+
+
+class Unanswerable(WireError):
+    """Not a request at all: too short for a header, or itself a reply. It is dropped without an answer."""
+
+
+class BadRequest(WireError):
+    """A request that breaks a rule, with what is needed to answer it through `render_error`."""
+
+    def __init__(self, message: str, rcode: int, id: int, flags: int, question: bytes, edns: Edns | None) -> None:
+        super().__init__(message, rcode)
+        self.id = id
+        self.flags = flags  # the request's 16 bits
+        self.opcode = flags >> 11 & 15
+        self.question = question  # the question section to echo; b"" where it could not be read
+        self.edns = edns  # None also where the OPT was not reached
+
+
+@dataclass(slots=True)
+class Request:
+    """One parsed request. Names are absolute wire names."""
+
+    id: int
+    flags: int  # all 16 bits of the header's second word
+    opcode: int
+    qname: bytes  # as sent
+    qname_folded: bytes
+    qtype: int
+    qclass: int
+    question: bytes  # the question section's bytes, to be echoed; b"" if there is none that can be read
+    edns: Edns | None = None
+    tsig: TsigRecord | None = None  # read, not verified
+    soa_serial: int | None = None  # NOTIFY: the hint in the answer section; IXFR: what the client holds
+    size: int = 0  # octets of the whole message
+
+
+def parse_request(data: bytes) -> Request:
+    """Read one message that a client sent us.
+
+    Raises `Unanswerable` for what is dropped, `BadRequest` for what is answered with its `rcode` (RFC 1035 §4.1,
+    RFC 1995 §3, RFC 1996 §3.7, RFC 6891 §6.1.1, RFC 8945 §5.2). Nothing else is raised, whatever the bytes.
+    """
+    size = len(data)
+    if size < HEADER_SIZE:
+        raise Unanswerable(f"{size} octets are too few for a header")
+    id, flags, questions, answers, authorities, additionals = HEADER.unpack_from(data)
+    if flags & codes.QR:
+        raise Unanswerable("a reply arrived where requests are expected")
+    opcode = flags >> 11 & 15
+    if opcode != codes.QUERY and opcode != codes.NOTIFY:
+        return _parse_other(data, id, flags, questions)
+    if questions != 1:
+        _refuse(f"{questions} questions instead of one", id, flags)
+    offset = HEADER_SIZE
+    # Looking at the front only keeps a packet full of one-octet labels cheap without a check per label.
+    front = data if size <= 512 else data[:512]
+    try:
+        length = front[offset]
+        while 0 < length < 64:
+            offset += length + 1
+            length = front[offset]
+    except IndexError:
+        _refuse("the question is too long or cut short", id, flags)
+    if length or offset > 266 or size < offset + 5:  # a name of 255 octets has its final zero at 12 + 254
+        _refuse("the question is compressed, too long or cut short", id, flags)
+    offset += 5
+    qname = data[12 : offset - 4]
+    qtype = data[offset - 4] << 8 | data[offset - 3]
+    qclass = data[offset - 2] << 8 | data[offset - 1]
+    question = data[12:offset]
+    request = Request(id, flags, opcode, qname, qname.lower(), qtype, qclass, question, None, None, None, size)
+    if offset != size or answers or authorities or additionals:
+        try:
+            _parse_rest(data, offset, request, answers, authorities, additionals)
+        except WireError as error:
+            raise BadRequest(str(error), error.rcode, id, flags, question, request.edns) from None
+    return request
+
+
+def _refuse(problem: str, id: int, flags: int) -> NoReturn:
+    raise BadRequest(problem, codes.FORMERR, id, flags, b"", None)
+
+
+def _parse_other(data: bytes, id: int, flags: int, questions: int) -> Request:
+    """A request whose opcode is only ever answered with NOTIMP: the header, and the question where it can be read."""
+    opcode = flags >> 11 & 15
+    request = Request(id, flags, opcode, b"", b"", 0, 0, b"", None, None, None, len(data))
+    if questions == 1:
+        try:
+            qname, offset = read_plain_name(data, HEADER_SIZE)
+        except WireError:
+            return request
+        if offset + 4 <= len(data):
+            request.qname, request.qname_folded = qname, qname.lower()
+            request.qtype, request.qclass = _TYPE_CLASS.unpack_from(data, offset)
+            request.question = data[HEADER_SIZE : offset + 4]
+    return request
+
+
+def _parse_rest(data: bytes, offset: int, request: Request, answers: int, authorities: int, additionals: int) -> None:
+    """Everything behind the question. Raises `WireError`; what was read before that stays in `request`."""
+    soas = answers + authorities
+    if soas:
+        allowed = authorities if request.opcode == codes.QUERY and request.qtype == codes.IXFR else 0
+        if request.opcode == codes.NOTIFY:
+            allowed = answers
+        if soas > 1 or soas != allowed:
+            raise WireError(f"{answers} answer and {authorities} authority records in a request")
+        offset = _read_soa_hint(data, offset, request)
+    if additionals > 2:
+        raise WireError(f"{additionals} additional records in a request")
+    for left in range(additionals, 0, -1):
+        offset = _read_additional(data, offset, request, left == 1)
+    if offset != len(data):
+        raise WireError(f"{len(data) - offset} octets follow the end of the message")
+
+
+def _read_additional(data: bytes, offset: int, request: Request, is_last: bool) -> int:
+    """One record of the additional section: OPT, or TSIG in the last place."""
+    name_end = skip_name(data, offset)
+    start = name_end + 10
+    if start > len(data):
+        raise WireError("a record is cut short")
+    rdtype, rdclass, ttl, size = _FIXED.unpack_from(data, name_end)
+    end: int = start + size
+    if end > len(data):
+        raise WireError("a record runs past the end of the message")
+    if rdtype == codes.OPT:
+        if data[offset] or request.edns is not None:
+            raise WireError("a second OPT record, or one whose owner is not the root")
+        request.edns = parse_opt(rdclass, ttl, data[start:end])
+    elif rdtype == codes.TSIG:
+        if not is_last:
+            raise WireError("a TSIG record is not the last record")
+        request.tsig, end = read_tsig(data, offset)
+        if request.tsig.error:
+            raise WireError("a request's TSIG record reports an error")
+    else:
+        raise WireError(f"a record of type {rdtype} in the additional section of a request")
+    return end
+
+
+def _read_soa_hint(data: bytes, offset: int, request: Request) -> int:
+    """The SOA record of a NOTIFY's answer (RFC 1996 §3.7) or an IXFR's authority section (RFC 1995 §3)."""
+    owner, offset = read_name(data, offset)
+    start = offset + 10
+    if start > len(data):
+        raise WireError("a record is cut short")
+    rdtype, rdclass, _, size = _FIXED.unpack_from(data, offset)
+    end: int = start + size
+    if end > len(data):
+        raise WireError("a record runs past the end of the message")
+    if rdtype != codes.SOA or rdclass != request.qclass or owner.lower() != request.qname_folded:
+        raise WireError("a request's record is not the SOA of the zone in its question")
+    if skip_name(data, skip_name(data, start)) + 20 != end:
+        raise WireError("an SOA record has the wrong size")
+    request.soa_serial = int.from_bytes(data[end - 20 : end - 16], "big")
+    return end

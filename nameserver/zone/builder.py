@@ -1,0 +1,334 @@
+"""Building a zone from records as they arrive, straight into packed nodes.
+
+    records in transfer order            one owner at a time            packed at once, never kept as objects
+    ┌───────────────────────┐   same    ┌─────────────────────┐ owner  ┌──────────────────────────────────┐
+    │ www A, www A, mail A … │──owner──▶│ run: tails of `www` │changes▶│ nodes[b"\\x03www"] = flags · RRsets │
+    └───────────────────────┘           └─────────────────────┘        └──────────────────────────────────┘
+                                                   │ owner seen before (its records were not sent together)
+                                                   ▼
+                                         scattered[key]: tails, merged once, in `finish`
+
+Primaries send nearly every owner's records together, so a run is packed when the owner changes. An owner that comes
+back has its later tails put aside and merged at the end: merging at each return would let a primary that alternates
+between two large owners cost quadratic time.
+
+Policies (all counted): the same record twice is taken once; RRs of one RRset with different TTLs all get the lowest
+(RFC 2181 §5.2); a TTL with its top bit set is zero (RFC 2181 §8); an owner outside the zone is left out.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from struct import Struct
+
+from nameserver.errors import Reason, ZoneError
+from nameserver.wire import codes, names
+from nameserver.wire.rdata import fold_rdata, type_text
+from nameserver.wire.rrset import Record
+from nameserver.wire.walk import Walked, to_walked
+from nameserver.zone import checks
+from nameserver.zone.node import HAS_CASE, HAS_CNAME, HAS_DNAME, HAS_DS, HAS_NS, owner_of, unpack_node
+from nameserver.zone.soa import Soa, parse_soa
+
+_BLOCK = Struct("!IH")  # size of the tails, number of records: see nameserver.zone.node
+_FLAGS = {
+    codes.NS.to_bytes(2, "big"): HAS_NS,
+    codes.CNAME.to_bytes(2, "big"): HAS_CNAME,
+    codes.DNAME.to_bytes(2, "big"): HAS_DNAME,
+    codes.DS.to_bytes(2, "big"): HAS_DS,
+}
+_FLAG_BYTES = [bytes((flags,)) for flags in range(256)]
+_RRSIG = codes.RRSIG.to_bytes(2, "big")
+_NO_COUNT = 65535  # a node counts an RRset's records in two bytes
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was put right on the way in: counts, and the first case of each as text."""
+
+    duplicates: int = 0
+    out_of_zone: int = 0
+    mixed_ttl: int = 0
+    first_out_of_zone: str = ""
+    first_mixed_ttl: str = ""
+
+    def warnings(self) -> list[str]:
+        """One sentence for each kind that occurred."""
+        lines = []
+        if self.out_of_zone:
+            lines.append(f"{self.out_of_zone} records outside the zone were left out, first {self.first_out_of_zone}")
+        if self.duplicates:
+            lines.append(f"{self.duplicates} records came more than once and were taken once")
+        if self.mixed_ttl:
+            lines.append(f"{self.mixed_ttl} RRsets had several TTLs and got their lowest, first {self.first_mixed_ttl}")
+        return lines
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltZone:
+    """A complete, checked zone. `size` is the bytes of all keys and nodes."""
+
+    nodes: dict[bytes, bytes]
+    apex_as_received: bytes
+    soa: Soa
+    soa_rdata: bytes
+    records: int
+    size: int
+    tally: Tally
+
+    @property
+    def duplicates(self) -> int:
+        """Records that came more than once."""
+        return self.tally.duplicates
+
+    @property
+    def out_of_zone(self) -> int:
+        """Records left out because their owner is not in the zone."""
+        return self.tally.out_of_zone
+
+    @property
+    def mixed_ttl(self) -> int:
+        """RRsets that came with several TTLs."""
+        return self.tally.mixed_ttl
+
+    @property
+    def warnings(self) -> list[str]:
+        """One sentence for each thing that was put right."""
+        return self.tally.warnings()
+
+
+def split_tails(tails: bytes | bytearray) -> list[bytes]:
+    """Tails one after another → a list of them."""
+    offset, end = 0, len(tails)
+    parts = []
+    while offset < end:
+        after = offset + 10 + (tails[offset + 8] << 8 | tails[offset + 9])
+        parts.append(bytes(tails[offset:after]))
+        offset = after
+    return parts
+
+
+def pack_tails(tails: list[bytes], owner: bytes, tally: Tally, limit: int) -> tuple[int, bytes, int]:
+    """Sort one owner's tails into RRsets: (node flags, blocks of the node, number of records).
+
+    RRsets are told apart, and sorted, by type and for RRSIG the type covered. Duplicates and mixed TTLs are put right
+    and counted in `tally`. Raises `ZoneError` (limit-rrset) for an RRset of more than `limit` records.
+    """
+    groups: dict[bytes, list[bytes]] = {}
+    for tail in tails:
+        code = tail[:2]
+        if code == _RRSIG:
+            code += tail[10:12]
+        if code in groups:
+            groups[code].append(tail)
+        else:
+            groups[code] = [tail]
+    flags = records = 0
+    parts = []
+    for code in sorted(groups):
+        group = groups[code]
+        if len(group) > 1:
+            group = _tidy(group, owner, tally)
+            if len(group) > limit:
+                what = f"{names.to_text(owner)} {_type_of(code)} has {len(group)} records"
+                raise ZoneError(Reason.LIMIT_RRSET, f"{what}, more than the limit of {limit}")
+        block = b"".join(group)
+        parts.append(_BLOCK.pack(len(block), len(group)))
+        parts.append(block)
+        flags |= _FLAGS.get(code, 0)
+        records += len(group)
+    return flags, b"".join(parts), records
+
+
+def _type_of(code: bytes) -> str:
+    return type_text(int.from_bytes(code[:2], "big"))
+
+
+def _tidy(group: list[bytes], owner: bytes, tally: Tally) -> list[bytes]:
+    """Two or more tails of one RRset: each record once, all with the lowest of their TTLs."""
+    rdtype = group[0][0] << 8 | group[0][1]
+    unique: dict[bytes, bytes] = {}
+    for tail in group:
+        unique.setdefault(fold_rdata(rdtype, tail[10:]), tail)
+    ttls = {tail[4:8] for tail in group}
+    if len(unique) < len(group):
+        tally.duplicates += len(group) - len(unique)
+        group = list(unique.values())
+    if len(ttls) > 1:
+        lowest = min(ttls)
+        group = [tail[:4] + lowest + tail[8:] for tail in group]
+        tally.mixed_ttl += 1
+        tally.first_mixed_ttl = tally.first_mixed_ttl or f"{names.to_text(owner)} {type_text(rdtype)}"
+    return group
+
+
+class ZoneBuilder:
+    """Collects the records of one zone; see the head of this file.
+
+    `apex` is the zone's folded absolute wire name. The case of the apex is taken from the first record's owner when
+    that is the apex, as it is in every transfer. After a method has raised, the builder is of no further use.
+    """
+
+    __slots__ = (
+        "_dname_keys", "_next_check", "_nodes", "_owner", "_packed", "_run", "_scattered", "_scattered_records",
+        "_scattered_size", "apex", "apex_as_received", "limits", "rrset_limit", "size", "tally",
+    )  # fmt: skip
+
+    def __init__(self, apex: bytes, limits: checks.ContentLimits) -> None:
+        self.apex = apex
+        self.apex_as_received = apex
+        self.limits = limits
+        self.rrset_limit = min(limits.max_rrset_records, _NO_COUNT)
+        self.tally = Tally()
+        self.size = 0
+        self._packed = 0  # records in nodes
+        self._nodes: dict[bytes, bytes] = {}
+        self._scattered: dict[bytes, bytearray] = {}
+        self._scattered_records = self._scattered_size = 0
+        self._dname_keys: set[bytes] = set()
+        self._owner = b""
+        self._run: list[bytes] = []
+        self._next_check = self.rrset_limit
+
+    def add(self, record: Record) -> None:
+        """Take one record. Raises `ZoneError` (wrong-class, soa-in-middle, limit-…)."""
+        if record.ttl & 0x80000000:
+            record = record._replace(ttl=0)
+        self.add_walked(to_walked(record))
+
+    def add_walked(self, walked: Walked) -> None:
+        """Take one record of any type, SOA included, as `walk` yields it. Raises as `add`."""
+        owner, rdtype, rdclass, tail = walked
+        if rdclass != codes.IN:
+            raise wrong_class(walked)
+        if not self._nodes and not self._run and owner.lower() == self.apex:
+            self.apex_as_received = owner
+        if rdtype == codes.SOA and owner.lower() != self.apex:
+            raise ZoneError(Reason.SOA_IN_MIDDLE, f"{names.to_text(owner)} has an SOA record but is not the apex")
+        if owner != self._owner:
+            self._flush()
+            self._owner = owner
+        self._run.append(tail)
+        self._check_limits()
+
+    def extend(self, records: Iterable[Walked]) -> Walked | None:
+        """Take records up to the next SOA, which is returned and not taken; None when there was none.
+
+        This is the loop that a million records pass through. Raises `ZoneError` (wrong-class, limit-…).
+        """
+        current, run = self._owner, self._run
+        for walked in records:
+            owner, rdtype, rdclass, tail = walked
+            if rdclass != 1:  # IN
+                raise wrong_class(walked)
+            if rdtype == 6:  # SOA
+                self._check_limits()
+                return walked
+            if owner is not current and owner != current:
+                self._flush()
+                self._owner = current = owner
+                run = self._run
+            run.append(tail)
+        self._check_limits()
+        return None
+
+    def finish(self) -> BuiltZone:
+        """Pack what is left, check the whole, and hand it over.
+
+        Raises `ZoneError` (no-soa, no-ns, soa-in-middle, cname-conflict, limit-…).
+        """
+        self._flush()
+        for key, tails in self._scattered.items():
+            self._merge(key, tails)
+        self._scattered.clear()
+        self._scattered_records = self._scattered_size = 0
+        self._check_limits()
+        nodes, apex = self._nodes, self.apex_as_received
+        soa_rdata = checks.check_apex(nodes.get(b""), apex)
+        checks.check_below_dnames(nodes, self._dname_keys, apex)
+        return BuiltZone(nodes, apex, parse_soa(soa_rdata), soa_rdata, self._packed, self.size, self.tally)
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        """Pack the run of the current owner."""
+        run, owner, apex, nodes = self._run, self._owner, self.apex, self._nodes
+        if not run:
+            return
+        self._run = []
+        folded = owner.lower()
+        cut = len(folded) - len(apex)
+        position = 0
+        while position < cut:
+            position += folded[position] + 1
+        if position != cut or not folded.endswith(apex):
+            self._leave_out(len(run))
+            return
+        key = folded[:cut]
+        if key in nodes:
+            self._scatter(key, run)
+            return
+        if len(run) == 1:
+            tail = run[0]
+            flags = _FLAGS.get(tail[:2], 0)
+            blocks = _BLOCK.pack(len(tail), 1) + tail
+            self._packed += 1
+        else:
+            flags, blocks, records = pack_tails(run, owner, self.tally, self.rrset_limit)
+            self._packed += records
+            self._next_check = self.rrset_limit
+        if owner == key + self.apex_as_received:
+            node = _FLAG_BYTES[flags] + blocks
+        else:
+            node = bytes((flags | HAS_CASE, len(owner))) + owner + blocks
+        if flags & HAS_DNAME:
+            self._dname_keys.add(key)
+        if len(run) > 1 and (flags & (HAS_CNAME | HAS_DNAME) or len(run) > self.limits.max_types_per_name):
+            checks.check_node(key, node, self.apex_as_received, self.limits)
+        nodes[key] = node
+        self.size += len(key) + len(node)
+
+    def _leave_out(self, count: int) -> None:
+        self.tally.out_of_zone += count
+        self.tally.first_out_of_zone = self.tally.first_out_of_zone or names.to_text(self._owner)
+
+    def _scatter(self, key: bytes, run: list[bytes]) -> None:
+        """Put the tails of an owner that came back aside."""
+        tails = b"".join(run)
+        self._scattered.setdefault(key, bytearray()).extend(tails)
+        self._scattered_records += len(run)
+        self._scattered_size += len(tails)
+
+    def _merge(self, key: bytes, more: bytearray) -> None:
+        """Pack an owner again, with all its tails."""
+        node, apex = self._nodes[key], self.apex_as_received
+        owner = owner_of(node, key, apex)
+        tails = [tail for rrset in unpack_node(node, owner) for tail in split_tails(rrset.tails)]
+        before = len(tails)
+        flags, blocks, records = pack_tails(tails + split_tails(more), owner, self.tally, self.rrset_limit)
+        merged = bytes((flags | HAS_CASE, len(owner))) + owner if node[0] & HAS_CASE else _FLAG_BYTES[flags]
+        merged += blocks
+        if flags & HAS_DNAME:
+            self._dname_keys.add(key)
+        checks.check_node(key, merged, apex, self.limits)
+        self._nodes[key] = merged
+        self._packed += records - before
+        self.size += len(merged) - len(node)
+
+    def _check_limits(self) -> None:
+        """The limits on the whole, and that the current run can still become a node."""
+        limits, run = self.limits, self._run
+        records = self._packed + self._scattered_records + len(run)
+        if records > limits.max_records:
+            raise ZoneError(Reason.LIMIT_RECORDS, f"more records than the limit of {limits.max_records}")
+        if self.size + self._scattered_size > limits.max_bytes:
+            raise ZoneError(Reason.LIMIT_BYTES, f"the zone takes more bytes than the limit of {limits.max_bytes}")
+        if len(run) > self._next_check:
+            pack_tails(run, self._owner, Tally(), self.rrset_limit)
+            self._next_check = 2 * len(run)  # so that one owner with very many records is not checked at every message
+
+
+def wrong_class(walked: Walked) -> ZoneError:
+    """The error for a record of a class other than IN."""
+    owner, rdtype, rdclass, _ = walked
+    what = f"{names.to_text(owner)} {type_text(rdtype)} has class {rdclass}"
+    return ZoneError(Reason.WRONG_CLASS, f"{what}, a zone holds class IN (1) only")

@@ -1,0 +1,192 @@
+"""Zone files (RFC 1035 §5): reading one into a zone, writing a zone as one.
+
+dnspython parses each record; the rest is ours, because a zone file's reader must neither merge nor drop in silence:
+
+    text ──▶ entries (a line, or several joined by parentheses) ──▶ dnspython, one entry at a time ──▶ ZoneBuilder
+
+One entry at a time makes line numbers exact and lets reading go on after an error, so that all are reported at once.
+$ORIGIN, $TTL and $GENERATE are understood; $INCLUDE is refused.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import dns.exception
+import dns.name
+import dns.rdata
+import dns.rdataclass
+import dns.rdatatype
+import dns.tokenizer
+import dns.zonefile
+
+from nameserver.errors import WireError, ZoneError, ZoneFileError
+from nameserver.wire import codes, names
+from nameserver.wire.rdata import read_rdata, type_text
+from nameserver.wire.rrset import Record
+from nameserver.zone.builder import BuiltZone, ZoneBuilder
+from nameserver.zone.checks import FormatLimits, NodeError
+from nameserver.zone.node import owner_of, unpack_node
+
+MAX_PROBLEMS = 100  # a file that is no zone file at all has one per line
+MAX_GENERATED = 65_536  # records of one $GENERATE
+
+_DIRECTIVES = ("$ORIGIN", "$TTL", "$GENERATE")
+_SPECIAL = re.compile(r'\\.|"(?:\\.|[^"\\])*"?|;.*|[()]')
+
+
+class _Manager:
+    """What dnspython's reader asks about the zone: its origin is the root, so that no record is outside and lost."""
+
+    def origin_information(self) -> tuple[dns.name.Name, bool, dns.name.Name]:
+        return dns.name.root, False, dns.name.root
+
+
+class _Collector:
+    """Stands where dnspython expects a transaction; receives each record as it is read."""
+
+    def __init__(self, builder: ZoneBuilder) -> None:
+        self.manager = _Manager()
+        self.builder = builder
+        self.line = 1
+        self.lines: dict[bytes, int] = {}  # folded owner → line of its first record
+        self._left = MAX_GENERATED
+
+    def begin(self, line: int) -> None:
+        """The next entry starts at `line`."""
+        self.line = line
+        self._left = MAX_GENERATED
+
+    def check_put_rdataset(self, check: object) -> None:
+        """Part of dnspython's interface; our own checks come later."""
+
+    def _set_origin(self, origin: dns.name.Name) -> None:
+        """Part of dnspython's interface."""
+
+    def add(self, name: dns.name.Name, ttl: int, rdata: dns.rdata.Rdata) -> None:
+        """Take a record. Raises `ValueError` when it cannot be one of ours, `ZoneError` as the builder."""
+        self._left -= 1
+        if self._left < 0:
+            raise ValueError(f"$GENERATE makes more than {MAX_GENERATED} records")
+        # Both return None only when they are given a file to write to.
+        owner, wire = name.to_wire() or b"", rdata.to_wire() or b""
+        rdtype = int(rdata.rdtype)
+        try:
+            read_rdata(wire, 0, len(wire), rdtype)
+        except WireError as error:
+            raise ValueError(f"{type_text(rdtype)} rdata is malformed: {error}") from None
+        self.lines.setdefault(owner.lower(), self.line)
+        self.builder.add(Record(owner, rdtype, codes.IN, ttl, wire))
+
+
+def read_zone_file(text: str, origin: bytes, filename: str) -> BuiltZone:
+    """Read a zone file whose names are relative to `origin` (absolute wire name) unless it says otherwise.
+
+    Records outside the zone are left out and counted, as in transfers. Raises `ZoneFileError` with a line
+    'FILE:LINE: what is wrong' for each entry that cannot be read (at most 100), or for the first rule that the zone as
+    a whole breaks.
+    """
+    builder = ZoneBuilder(origin.lower(), FormatLimits())
+    collector = _Collector(builder)
+    reader = _make_reader(collector, origin)
+    problems: list[str] = []
+    try:
+        for line, entry in _entries(text):
+            problem = _read_entry(reader, collector, line, entry)
+            if problem:
+                problems.append(f"{filename}:{line}: {problem}")
+                if len(problems) == MAX_PROBLEMS:
+                    break
+        if not problems:
+            return builder.finish()
+    except NodeError as error:
+        line = collector.lines.get(error.key + origin.lower(), 1)
+        problems.append(f"{filename}:{line}: {error.detail}")
+    except ZoneError as error:
+        problems.append(f"{filename}:{collector.line}: {error.detail}")
+    raise ZoneFileError(problems)
+
+
+def _make_reader(collector: _Collector, origin: bytes) -> dns.zonefile.Reader:
+    transaction: Any = collector
+    reader = dns.zonefile.Reader(
+        dns.tokenizer.Tokenizer(""), dns.rdataclass.IN, transaction, allow_directives=_DIRECTIVES
+    )
+    reader.current_origin = reader.last_name = dns.name.from_wire(origin, 0)[0]
+    return reader
+
+
+def _entries(text: str) -> Iterator[tuple[int, str]]:
+    """(number of its first line, text) of each entry: a line, or lines joined by parentheses."""
+    depth = start = 0
+    pending: list[str] = []
+    for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
+        if "(" in line or ")" in line:
+            marks = _SPECIAL.findall(line)
+            depth = max(0, depth + marks.count("(") - marks.count(")"))
+        start = start or number
+        pending.append(line)
+        if depth == 0:
+            if len(pending) > 1 or line.strip():
+                yield start, "\n".join(pending) + "\n"
+            start, pending = 0, []
+    if pending:
+        yield start, "\n".join(pending) + "\n"
+
+
+def _read_entry(reader: dns.zonefile.Reader, collector: _Collector, line: int, entry: str) -> str | None:
+    """Read one entry into the collector: what is wrong with it, or None. Raises `ZoneError` as the builder."""
+    if entry[:8].upper() == "$INCLUDE":
+        return "$INCLUDE is not supported: put the records into this file"
+    collector.begin(line)
+    reader.tok = dns.tokenizer.Tokenizer(entry, "")
+    try:
+        reader.read()
+    except dns.exception.SyntaxError as error:
+        # dnspython prefixes the place within what it was given, which is one entry
+        return re.sub(r"^(:\d+: )+", "", str(error)) or "this cannot be read"
+    except (dns.exception.DNSException, ValueError) as error:
+        return str(error) or type(error).__name__
+    return None
+
+
+# --- writing ------------------------------------------------------------------------------------------------------
+
+
+def rdata_text(rdtype: int, rdata: bytes) -> str:
+    """Presentation form of uncompressed rdata; the generic form (RFC 3597 §5) where there is no faithful other."""
+    kind = dns.rdatatype.RdataType.make(rdtype)
+    try:
+        text = dns.rdata.from_wire(dns.rdataclass.IN, kind, rdata, 0, len(rdata)).to_text()
+        if dns.rdata.from_text(dns.rdataclass.IN, kind, text, dns.name.root, False).to_wire() == rdata:
+            return text
+    except (dns.exception.DNSException, ValueError):
+        pass
+    return f"\\# {len(rdata)} {rdata.hex()}".rstrip()
+
+
+def canonical_order(key: bytes) -> list[bytes]:
+    """Sort key of a zone-relative key: its labels, last first (RFC 4034 §6.1)."""
+    labels = []
+    offset = 0
+    while offset < len(key):
+        after = offset + 1 + key[offset]
+        labels.append(key[offset + 1 : after])
+        offset = after
+    return labels[::-1]
+
+
+def zone_file_lines(nodes: Mapping[bytes, bytes], apex_as_received: bytes) -> Iterator[str]:
+    """Each record as a line without its line end: owners in canonical order, the SOA first, all names absolute."""
+    for key in sorted(nodes, key=canonical_order):
+        owner = owner_of(nodes[key], key, apex_as_received)
+        text = names.to_text_absolute(owner)
+        for rrset in sorted(unpack_node(nodes[key], owner), key=lambda rrset: rrset.type != codes.SOA):
+            head = f"{text} {rrset.ttl} IN {type_text(rrset.type)}"
+            for rdata in rrset.rdatas():
+                yield f"{head} {rdata_text(rrset.type, rdata)}"
+
+
+def write_zone_file(nodes: Mapping[bytes, bytes], apex_as_received: bytes) -> str:
+    """A zone as text that `read_zone_file` reads back."""
+    return "".join(f"{line}\n" for line in zone_file_lines(nodes, apex_as_received))

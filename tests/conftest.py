@@ -1,0 +1,38 @@
+"""What every test gets: both event loops in debug mode for async tests, a clock moved by hand, the `interop` rule."""
+
+import asyncio
+import warnings
+from collections.abc import Callable, Mapping
+
+import pytest
+import uvloop
+from support.clock import ManualClock
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Debug mode for both loops: slow callbacks, never-awaited coroutines and calls from wrong threads show up."""
+    # pytest-asyncio tells everyone that an ini line is not set, before any test; what it would say is what we want.
+    warnings.filterwarnings("ignore", message="The configuration option .asyncio_default_fixture_loop_scope. is unset")
+    if config.option.asyncio_debug is None:
+        config.option.asyncio_debug = True
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Every async test runs twice; `@pytest.mark.asyncio(loop_factories=["asyncio"])` picks one."""
+    return {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything under tests/interop is `interop`."""
+    for item in items:
+        if "interop" in item.path.parent.parts:
+            item.add_marker("interop")
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """A clock that stands still until a test moves it."""
+    return ManualClock()

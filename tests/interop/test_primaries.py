@@ -1,0 +1,136 @@
+"""Beside real primaries: the first transfer, changes after NOTIFY, and every way in which keys and clocks go wrong.
+
+After every step what we serve equals what the primary serves, record for record, the case of names included.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from support.ask import Key, TransferRefused, transfer
+from support.daemon import Nameserver, new_key
+from support.peers import PRIMARIES, Primary, Target, requires
+from support.zones import zone_text
+
+pytestmark = pytest.mark.timeout(120)
+
+ZONE = "example.com"
+
+# What each primary really answers, and so what an operator reads. BIND, Knot and NSD name the TSIG error (RFC 8945
+# §5.2); PowerDNS answers every bad signature with NOTAUTH and no TSIG record at all, which proves nothing but that the
+# answer is not signed. Without a key, two of them say REFUSED and two NOTAUTH.
+WRONG_SECRET = {"bind": "tsig-badsig", "knot": "tsig-badsig", "nsd": "tsig-badsig", "pdns": "tsig-missing"}
+UNKNOWN_KEY = {"bind": "tsig-badkey", "knot": "tsig-badkey", "nsd": "tsig-badkey", "pdns": "tsig-missing"}
+NO_KEY = {"bind": "refused", "knot": "notauth-zone", "nsd": "refused", "pdns": "notauth-zone"}
+SKEWED_CLOCK = {"bind": "tsig-badtime", "knot": "tsig-badtime", "nsd": "tsig-badtime", "pdns": "tsig-missing"}
+
+
+@dataclass
+class Pair:
+    """A primary and ours beside it, the first version already served."""
+
+    primary: Primary
+    ours: Nameserver
+    key: Key
+
+    def assert_same(self, serial: int) -> None:
+        """Ours serves this serial, and it is the primary's zone."""
+        self.ours.wait(lambda: self.ours.serial(ZONE) == serial, what=f"serial {serial}")
+        assert self.ours.axfr(ZONE) == self.primary.zone_records(ZONE)
+
+    def assert_fails_with(self, reason: str) -> None:
+        """A check asked for now ends in exactly this reason."""
+        self.ours.command("refresh", ZONE)
+        self.ours.wait(lambda: self.ours.zone(ZONE).get("last_reason") == reason, 10, f"reason {reason}")
+
+
+@pytest.fixture(params=list(PRIMARIES))
+def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    kind = PRIMARIES[request.param]
+    requires(*kind.programs)
+    key = new_key("transfer-key")
+    with (
+        Nameserver(zones=[ZONE], key=key, workers=2) as ours,
+        kind({ZONE: zone_text(ZONE, 1)}, transfer_key=key, notify=[Target(ours.port, key)]) as primary,
+    ):
+        primary.start()
+        ours.primary_port = primary.port
+        ours.start()
+        yield Pair(primary, ours, key)
+        ours.stop()
+
+
+def test_the_first_transfer_is_a_signed_axfr_of_the_whole_zone(pair: Pair) -> None:
+    pair.assert_same(1)
+    last = pair.ours.zone(ZONE)["last_transfer"]
+    assert (last["asked"], last["got"], last["outcome"], last["key"]) == ("axfr", "axfr", "ok", "transfer-key")
+    assert (last["serial_old"], last["serial_new"]) == (None, 1)
+    with pytest.raises(TransferRefused):
+        transfer(pair.primary.port, ZONE)  # the primary really wants the key
+
+
+def test_a_change_arrives_after_its_notify_by_ixfr_where_the_primary_has_it(pair: Pair) -> None:
+    """The timers ask again in an hour: only NOTIFY can bring these versions."""
+    extra = 'New.Name 60 IN TXT "added"\nhost-3 IN A 192.0.2.77\n'
+    versions = [
+        zone_text(ZONE, 2, hosts=25, extra=extra),
+        zone_text(ZONE, 3, hosts=5),
+        zone_text(ZONE, 4, hosts=5, extra="sub2 IN NS ns.sub\nwww.deep.er IN A 192.0.2.4\n"),
+    ]
+    for serial, text in enumerate(versions, start=2):
+        pair.primary.update(ZONE, text)
+        pair.assert_same(serial)
+        last = pair.ours.zone(ZONE)["last_transfer"]
+        wanted = "ixfr" if pair.primary.serves_ixfr else "axfr"
+        assert (last["asked"], last["got"], last["serial_old"], last["serial_new"]) == (
+            "ixfr",
+            wanted,
+            serial - 1,
+            serial,
+        )
+        assert f"got={wanted} serial={serial - 1}->{serial}" in pair.ours.log
+
+
+@pytest.mark.parametrize("case", ["wrong secret", "unknown key", "no key"])
+def test_a_key_that_is_wrong_ends_in_its_reason_and_the_old_version_keeps_serving(pair: Pair, case: str) -> None:
+    before = pair.ours.axfr(ZONE)
+    right = pair.key
+    other = new_key("transfer-key")
+    wrong, reasons = {
+        "wrong secret": (other, WRONG_SECRET),
+        "unknown key": (Key("some-other-key", right.secret), UNKNOWN_KEY),
+        "no key": (None, NO_KEY),
+    }[case]
+    pair.ours.key = wrong
+    pair.ours.reload()
+    pair.primary.update(ZONE, zone_text(ZONE, 2))
+    pair.assert_fails_with(reasons[pair.primary.name])
+    assert pair.ours.serial(ZONE) == 1
+    assert pair.ours.axfr(ZONE) == before
+    assert reasons[pair.primary.name] in pair.ours.command("why", ZONE, expect=None)
+
+    pair.ours.key = right
+    pair.ours.reload()
+    pair.ours.command("refresh", ZONE)
+    pair.assert_same(2)
+    assert right.secret not in pair.ours.log
+    assert other.secret not in pair.ours.log
+
+
+def test_a_clock_that_is_wrong_ends_in_its_reason_and_the_old_version_keeps_serving(pair: Pair) -> None:
+    pair.ours.stop()
+    pair.ours.skew = 3600
+    pair.ours.start()
+    pair.primary.update(ZONE, zone_text(ZONE, 2))
+    reason = SKEWED_CLOCK[pair.primary.name]
+    pair.assert_fails_with(reason)
+    if reason == "tsig-badtime":
+        assert pair.ours.zone(ZONE)["primaries"][0]["skew"] == pytest.approx(-3600, abs=30)
+    assert pair.ours.serial(ZONE) == 1
+    # No AXFR here: it would be signed by this clock and refused by that one.
+    assert pair.ours.query(f"serial.{ZONE}", "TXT").answer[0][0].to_text() == '"1"'
+
+    pair.ours.stop()
+    pair.ours.skew = 0
+    pair.ours.start()
+    pair.assert_same(2)

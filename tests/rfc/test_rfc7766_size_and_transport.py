@@ -1,0 +1,80 @@
+"""RFC 7766 §5, RFC 6891 §6.2.5, RFC 1035 §4.2: the same answer over UDP, where it fits, and over TCP."""
+
+import dns.flags
+import dns.message
+import pytest
+from support.pipelines import ask, handle, lines, pipeline_of, question, rcode, served
+from support.served_zones import HEAD
+
+from nameserver.query.exchange import QuerySettings
+
+LARGE = "\n".join(f"large 60 IN TXT {f'{n:0200}'}" for n in range(12))
+MEDIUM = "\n".join(f"medium 60 IN TXT {f'{n:0100}'}" for n in range(6))
+
+
+@pytest.fixture
+def pipeline():
+    return pipeline_of(served(f"{HEAD}\n{LARGE}\n{MEDIUM}\nsmall A 192.0.2.1", "example."))
+
+
+def is_truncated(reply) -> bool:
+    return bool(reply.flags & dns.flags.TC)
+
+
+def test_rfc1035_section_4_2_1_without_edns_512_octets_are_the_limit(pipeline):
+    reply = ask(pipeline, "medium.example.", "TXT")
+    assert is_truncated(reply)
+    assert reply.answer == []
+    assert len(handle(pipeline, question("medium.example.", "TXT")).reply) <= 512
+
+
+def test_rfc6891_section_6_2_5_with_edns_the_clients_size_counts(pipeline):
+    assert not is_truncated(ask(pipeline, "medium.example.", "TXT", edns=1232))
+    assert is_truncated(ask(pipeline, "medium.example.", "TXT", edns=600))
+
+
+@pytest.mark.parametrize("announced", [0, 1, 511])
+def test_rfc6891_section_6_2_3_sizes_below_512_mean_512(pipeline, announced):
+    reply = ask(pipeline, "small.example.", edns=announced)
+    assert not is_truncated(reply)
+    assert lines(reply.answer)
+
+
+@pytest.mark.parametrize("size", [512, 1232, 4096])
+def test_our_own_bound_holds_against_any_announcement_and_is_what_we_announce(size):
+    pipeline = pipeline_of(served(f"{HEAD}\n{LARGE}", "example."), settings=QuerySettings(max_udp_size=size))
+    wire_form = handle(pipeline, question("large.example.", "TXT", edns=65535)).reply
+    assert len(wire_form) <= size
+    reply = dns.message.from_wire(wire_form)
+    assert is_truncated(reply) is (size < 4096)
+    assert reply.payload == size
+
+
+def test_rfc7766_section_5_over_tcp_it_comes_whole(pipeline):
+    for edns in (None, 512):
+        reply = ask(pipeline, "large.example.", "TXT", transport="tcp", edns=edns)
+        assert not is_truncated(reply)
+        assert len(lines(reply.answer)) == 12
+
+
+def test_rfc6891_section_6_1_1_opt_answers_opt_and_nothing_else_does(pipeline):
+    assert ask(pipeline, "small.example.").edns == -1
+    assert ask(pipeline, "small.example.", edns=1232).edns == 0
+
+
+def test_rfc6891_section_6_1_3_an_unknown_version_is_badvers_and_shows_ours(pipeline):
+    data = bytearray(question("small.example.", edns=1232))
+    data[-5] = 1  # version, the sixth octet of an OPT record without options
+    reply = dns.message.from_wire(handle(pipeline, bytes(data)).reply)
+    assert rcode(reply) == "BADVERS"
+    assert reply.edns == 0
+    assert reply.answer == []
+
+
+def test_rfc9471_section_3_1_a_referral_without_room_for_its_glue_is_truncated():
+    servers = "\n".join(f"sub 60 IN NS {'n' * 50}{n}.sub\n{'n' * 50}{n}.sub 60 IN AAAA 2001:db8::{n}" for n in range(8))
+    pipeline = pipeline_of(served(f"{HEAD}\n{servers}", "example."))
+    assert is_truncated(ask(pipeline, "www.sub.example."))
+    whole = ask(pipeline, "www.sub.example.", edns=1232)
+    assert not is_truncated(whole)
+    assert len(whole.additional) == 8

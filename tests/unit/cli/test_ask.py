@@ -1,0 +1,130 @@
+"""`nameserver ask`: one question, and an exit code that a health check can go by."""
+
+import argparse
+import json
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rrset
+import pytest
+
+from nameserver.cli import ask
+
+Answer = Callable[[dns.message.Message], dns.message.Message | None]
+
+
+class Responder:
+    """A nameserver of one function, on UDP and TCP of one port."""
+
+    def __init__(self) -> None:
+        self.answer: Answer = lambda _query: None
+        self.tcp_answer: Answer | None = None
+        self._tcp = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._tcp.getsockname()[1]
+        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._udp.bind(("127.0.0.1", self.port))
+        self._threads = [threading.Thread(target=self._datagrams), threading.Thread(target=self._streams)]
+        for thread in self._threads:
+            thread.start()
+
+    def _datagrams(self) -> None:
+        while (data := self._udp.recvfrom(4096)) and data[0]:
+            reply = self.answer(dns.message.from_wire(data[0]))
+            if reply is not None:
+                self._udp.sendto(reply.to_wire(), data[1])
+
+    def _streams(self) -> None:
+        while True:
+            connection, _ = self._tcp.accept()
+            with connection:
+                head = connection.recv(2)
+                if not head:
+                    return
+                query = dns.message.from_wire(connection.recv(struct.unpack("!H", head)[0]))
+                wire = (self.tcp_answer or self.answer)(query).to_wire()
+                connection.sendall(struct.pack("!H", len(wire)) + wire)
+
+    def close(self) -> None:
+        self._udp.sendto(b"", ("127.0.0.1", self.port))
+        socket.create_connection(("127.0.0.1", self.port)).close()
+        for thread in self._threads:
+            thread.join()
+        self._udp.close()
+        self._tcp.close()
+
+
+@pytest.fixture
+def responder() -> Iterator[Responder]:
+    responder = Responder()
+    yield responder
+    responder.close()
+
+
+def run(*arguments: str) -> int:
+    parser = argparse.ArgumentParser()
+    ask.configure(parser)
+    return ask.main(parser.parse_args(arguments))
+
+
+def authoritative(query: dns.message.Message) -> dns.message.Message:
+    reply = dns.message.make_response(query)
+    reply.flags |= dns.flags.AA
+    reply.answer.append(dns.rrset.from_text(query.question[0].name, 60, "IN", "A", "192.0.2.1"))
+    return reply
+
+
+def refused(query: dns.message.Message) -> dns.message.Message:
+    reply = dns.message.make_response(query)
+    reply.set_rcode(dns.rcode.REFUSED)
+    return reply
+
+
+def truncated(query: dns.message.Message) -> dns.message.Message:
+    reply = dns.message.make_response(query)
+    reply.flags |= dns.flags.TC
+    return reply
+
+
+def test_an_authoritative_answer_is_printed_and_good(responder: Responder, capsys: pytest.CaptureFixture[str]) -> None:
+    responder.answer = authoritative
+    assert run("www.example.com", f"@127.0.0.1:{responder.port}") == 0
+    said = capsys.readouterr().out
+    assert said.startswith("NOERROR (qr aa) from 127.0.0.1:")
+    assert "answer     www.example.com. 60 IN A 192.0.2.1" in said
+
+
+def test_json_holds_the_same(responder: Responder, capsys: pytest.CaptureFixture[str]) -> None:
+    responder.answer = authoritative
+    assert run("www.example.com", "A", f"@127.0.0.1:{responder.port}", "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["rcode"], said["answer"]) == ("NOERROR", ["www.example.com. 60 IN A 192.0.2.1"])
+
+
+def test_an_answer_that_is_refused_is_a_finding_unless_any_answer_will_do(responder: Responder) -> None:
+    responder.answer = refused
+    assert run(".", "SOA", f"@127.0.0.1:{responder.port}") == 1
+    assert run(".", "SOA", f"@127.0.0.1:{responder.port}", "--any") == 0
+
+
+@pytest.mark.parametrize("options", [[], ["--tcp"]])
+def test_a_truncated_answer_is_asked_for_again_over_tcp(responder: Responder, options: list[str]) -> None:
+    responder.answer = truncated
+    responder.tcp_answer = authoritative
+    assert run("www.example.com", f"@127.0.0.1:{responder.port}", *options) == 0
+
+
+def test_silence_is_told_from_a_bad_answer(responder: Responder, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("www.example.com", f"@127.0.0.1:{responder.port}", "--timeout", "0.1") == 3
+    assert "no answer from 127.0.0.1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["www", "NOTATYPE"], ["www", "@nowhere.example"], ["a..b"]])
+def test_words_that_make_no_question_are_a_usage_error(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(*words)
+    assert ended.value.code == 2

@@ -1,0 +1,252 @@
+"""The parser of requests: what is taken in, what is FORMERR, what is dropped."""
+
+import contextlib
+import struct
+import time
+
+import dns.message
+import pytest
+
+from nameserver.wire import codes, names
+from nameserver.wire.query import build_query
+from nameserver.wire.request import BadRequest, Request, Unanswerable, parse_request
+from nameserver.wire.rrset import Record
+from nameserver.wire.tsig import TsigKey, sign
+
+ZONE = names.from_text("Example.com")
+QUESTION = ZONE + b"\x00\x06\x00\x01"
+SOA_RDATA = b"\x00\x00" + bytes([0, 0, 0, 9]) + bytes(16)
+SOA = Record(ZONE, codes.SOA, codes.IN, 300, SOA_RDATA)
+OPT = b"\x00\x00\x29\x04\xd0\x00\x00\x80\x00\x00\x00"
+KEY = TsigKey(names.from_text("key"), "hmac-sha256", bytes(32))
+
+
+def header(flags: int = 0, questions: int = 1, answers: int = 0, authorities: int = 0, additionals: int = 0) -> bytes:
+    return struct.pack("!HHHHHH", 4660, flags, questions, answers, authorities, additionals)
+
+
+def record(rdtype: int, rdata: bytes, owner: bytes = b"\xc0\x0c", rdclass: int = 1) -> bytes:
+    return owner + struct.pack("!HHIH", rdtype, rdclass, 0, len(rdata)) + rdata
+
+
+def refused(data: bytes) -> BadRequest:
+    with pytest.raises(BadRequest) as caught:
+        parse_request(data)
+    assert caught.value.rcode == codes.FORMERR
+    return caught.value
+
+
+def test_a_query_is_read():
+    data = header(codes.RD) + QUESTION
+    assert parse_request(data) == Request(
+        id=4660, flags=codes.RD, opcode=0, qname=ZONE, qname_folded=ZONE.lower(), qtype=6, qclass=1, question=QUESTION,
+        edns=None, tsig=None, soa_serial=None, size=len(data),
+    )  # fmt: skip
+
+
+def test_a_query_with_edns_is_read():
+    edns = parse_request(header(additionals=1) + QUESTION + OPT).edns
+    assert edns is not None
+    assert (edns.udp_size, edns.version, edns.dnssec_ok, edns.options) == (1232, 0, True, ())
+
+
+def test_opt_and_tsig_together_are_read():
+    data, mac = sign(header(additionals=1) + QUESTION + OPT, KEY, 1000)
+    request = parse_request(data)
+    assert request.edns is not None
+    assert request.tsig is not None
+    assert request.tsig.mac == mac
+
+
+@pytest.mark.parametrize("size", range(12))
+def test_less_than_a_header_is_dropped(size):
+    with pytest.raises(Unanswerable):
+        parse_request(bytes(size))
+
+
+def test_a_reply_is_dropped():
+    with pytest.raises(Unanswerable):
+        parse_request(header(codes.QR) + QUESTION)
+
+
+def test_a_bad_request_carries_what_an_answer_needs():
+    error = refused(header(codes.RD | codes.NOTIFY << 11, additionals=3) + QUESTION + OPT)
+    assert (error.id, error.flags, error.opcode) == (4660, codes.RD | codes.NOTIFY << 11, codes.NOTIFY)
+    assert error.question == QUESTION
+    assert error.edns is None
+
+
+def test_a_bad_request_whose_opt_was_read_carries_it():
+    assert refused(header(additionals=1) + QUESTION + OPT + b"x").edns is not None
+
+
+@pytest.mark.parametrize("questions", [0, 2, 65535])
+def test_other_than_one_question_is_refused(questions):
+    assert refused(header(questions=questions) + QUESTION).question == b""
+
+
+@pytest.mark.parametrize("end", range(12, 12 + len(QUESTION)))
+def test_a_question_cut_anywhere_is_refused(end):
+    assert refused((header() + QUESTION)[:end]).question == b""
+
+
+def test_a_compressed_question_is_refused():
+    refused(header() + b"\x03www\xc0\x04\x00\x01\x00\x01")
+    refused(header() + b"\xc0\x0c\x00\x01\x00\x01")
+
+
+def test_a_qname_of_255_octets_is_read_and_one_of_256_refused():
+    """C46."""
+    head = (b"\x3f" + b"a" * 63) * 3
+    longest = head + b"\x3d" + b"b" * 61 + b"\x00"
+    assert parse_request(header() + longest + b"\x00\x01\x00\x01").qname == longest
+    refused(header() + head + b"\x3e" + b"b" * 62 + b"\x00" + b"\x00\x01\x00\x01")
+
+
+def test_counts_of_65535_over_an_empty_body_are_refused():
+    """C44."""
+    refused(struct.pack("!HHHHHH", 1, 0, 65535, 65535, 65535, 65535))
+    refused(struct.pack("!HHHHHH", 1, 0, 1, 65535, 65535, 65535) + QUESTION)
+
+
+@pytest.mark.parametrize("section", ["answers", "authorities", "additionals"])
+def test_a_query_full_of_records_is_refused_without_reading_them(section):
+    """C45: the records here are not even well-formed."""
+    refused(header(**{section: 4000}) + QUESTION + b"\xff" * 48000)
+
+
+def test_a_record_in_the_answer_or_authority_of_a_query_is_refused():
+    refused(header(answers=1) + QUESTION + record(6, SOA_RDATA))
+    refused(header(authorities=1) + QUESTION + record(6, SOA_RDATA))
+
+
+def test_an_ixfr_takes_one_soa_in_its_authority_section_only():
+    question = ZONE + b"\x00\xfb\x00\x01"
+    assert parse_request(header(authorities=1) + question + record(6, SOA_RDATA)).soa_serial == 9
+    assert parse_request(header() + question).soa_serial is None
+    refused(header(answers=1) + question + record(6, SOA_RDATA))
+    refused(header(authorities=2) + question + record(6, SOA_RDATA) * 2)
+    refused(header(answers=1, authorities=1) + question + record(6, SOA_RDATA) * 2)
+
+
+def test_a_notify_takes_one_soa_in_its_answer_section_only():
+    flags = codes.NOTIFY << 11
+    assert parse_request(header(flags, answers=1) + QUESTION + record(6, SOA_RDATA)).soa_serial == 9
+    assert parse_request(header(flags) + QUESTION).soa_serial is None
+    refused(header(flags, authorities=1) + QUESTION + record(6, SOA_RDATA))
+    refused(header(flags, answers=2) + QUESTION + record(6, SOA_RDATA) * 2)
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [
+        record(1, b"\x7f\x00\x00\x01"),  # not an SOA
+        record(6, SOA_RDATA, rdclass=3),
+        record(6, SOA_RDATA, owner=names.from_text("other.org")),
+        record(6, SOA_RDATA[:-1]),
+        record(6, SOA_RDATA + b"\x00"),
+        record(6, SOA_RDATA)[:-1],
+        record(6, SOA_RDATA)[:9],
+        b"\xc0\xff" + record(6, SOA_RDATA)[2:],
+    ],
+)
+def test_a_hint_that_is_not_the_zones_soa_is_refused(hint):
+    refused(header(codes.NOTIFY << 11, answers=1) + QUESTION + hint)
+
+
+def test_the_hint_may_spell_the_zone_in_another_case():
+    data = header(codes.NOTIFY << 11, answers=1) + QUESTION + record(6, SOA_RDATA, owner=ZONE.upper())
+    assert parse_request(data).soa_serial == 9
+
+
+@pytest.mark.parametrize(
+    "additional",
+    [
+        b"",
+        OPT[:5],
+        OPT[:-1] + b"\x01",  # an option that is not there
+        OPT[:-2] + b"\x00\x02\x00\x03",  # half an option
+        b"\x01a" + OPT,  # owner is not the root
+        b"\xc0\x0c" + OPT[1:],
+        record(1, b"\x7f\x00\x00\x01"),  # a type that has no business here
+    ],
+)
+def test_an_additional_record_that_is_not_a_sound_opt_is_refused(additional):
+    refused(header(additionals=1) + QUESTION + additional)
+
+
+def test_two_opt_records_are_refused():
+    refused(header(additionals=2) + QUESTION + OPT + OPT)
+
+
+def test_a_higher_edns_version_is_read_without_looking_at_its_options():
+    opt = OPT[:6] + b"\x01" + OPT[7:-2] + b"\x00\x01\xff"
+    edns = parse_request(header(additionals=1) + QUESTION + opt).edns
+    assert edns is not None
+    assert (edns.version, edns.options) == (1, ())
+
+
+def test_octets_behind_the_message_are_refused():
+    refused(header() + QUESTION + b"\x00")
+    refused(header(additionals=1) + QUESTION + OPT + b"\x00")
+
+
+@pytest.mark.parametrize("opcode", [1, 2, 3, 5, 6, 15])
+def test_other_opcodes_give_their_question_whatever_follows(opcode):
+    request = parse_request(header(opcode << 11, answers=9) + QUESTION + b"\xff" * 50)
+    assert (request.opcode, request.question, request.qname, request.qtype) == (opcode, QUESTION, ZONE, 6)
+
+
+@pytest.mark.parametrize("body", [b"", b"\x03ww", b"\xc0\x0c\x00\x01\x00\x01", QUESTION[:-1]])
+def test_other_opcodes_without_a_readable_question_are_taken_without_one(body):
+    request = parse_request(header(codes.UPDATE << 11) + body)
+    assert (request.opcode, request.question, request.qname) == (codes.UPDATE, b"", b"")
+
+
+def test_other_opcodes_with_two_questions_are_taken_without_one():
+    assert parse_request(header(codes.STATUS << 11, questions=2) + QUESTION * 2).question == b""
+
+
+def test_every_type_class_and_opcode_is_taken():
+    """C47, sampled: all types with the classes that matter, over every opcode."""
+    for qtype in [*range(0, 300), *range(300, 65536, 997), 65535]:
+        for qclass in (0, 1, 3, 254, 255):
+            question = b"\x00" + struct.pack("!HH", qtype, qclass)
+            request = parse_request(header((qtype & 15) << 11) + question)
+            assert (request.qtype, request.qclass, request.question) == (qtype, qclass, question)
+
+
+def worst(data: bytes) -> float:
+    best = 1.0
+    for _ in range(5):
+        start = time.process_time()
+        with contextlib.suppress(BadRequest):
+            parse_request(data)
+        best = min(best, time.process_time() - start)
+    return best
+
+
+def test_no_packet_costs_more_than_a_millisecond():
+    """C42: the dearest packets that we know of."""
+    labels = header() + b"\x01a" * 32000
+    options = header(additionals=1) + QUESTION + OPT[:-2] + (60000).to_bytes(2, "big") + bytes(60000)
+    chain = bytearray(b"\x00\x00\xfb\x00\x01")
+    for target in range(12, 12 + 2 * 8000, 2):
+        chain += (0xC000 | target & 0x3FFF).to_bytes(2, "big")
+    pointers = header(authorities=1) + bytes(chain) + bytes(30)
+    for packet in (labels, options, pointers):
+        assert worst(packet) < 0.001
+
+
+def test_what_dnspython_sends_is_read():
+    message = dns.message.make_query("www.example.com", "AAAA", use_edns=0, want_dnssec=True, payload=1400)
+    request = parse_request(message.to_wire())
+    assert request.id == message.id
+    assert names.to_text(request.qname) == "www.example.com"
+    assert request.edns is not None
+    assert request.edns.dnssec_ok
+    assert request.edns.udp_size == 1400
+
+
+def test_what_we_send_is_read():
+    assert parse_request(build_query(3, ZONE, codes.IXFR, soa=SOA, edns=True)).soa_serial == 9
