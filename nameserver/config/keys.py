@@ -117,11 +117,11 @@ def read_private_file(path: Path, shown_as: str) -> str:
         if error.errno == errno.ELOOP:
             raise BadValue(f"{shown_as} is a symbolic link; name the file itself") from None
         raise BadValue(f"{shown_as} cannot be read: {error.strerror}") from None
-    except ValueError:
-        raise BadValue("the file name holds a zero byte") from None
-    with os.fdopen(handle, "rb") as file:
+    try:
         _check_private(os.fstat(handle), path, shown_as)
-        raw = file.read(_LARGEST_FILE + 1)
+        raw = os.read(handle, _LARGEST_FILE + 1)
+    finally:
+        os.close(handle)
     if len(raw) > _LARGEST_FILE:
         raise BadValue(f"{shown_as} is larger than {_LARGEST_FILE} bytes, which no key file is")
     try:

@@ -12,6 +12,7 @@ import os
 import re
 import stat
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,6 @@ from nameserver.config.problems import Place, Problems, SourceFile
 from nameserver.config.suggest import did_you_mean, dotted, printable
 
 _LINE_OF_SYNTAX_ERROR = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
-_INCLUDE = values.list_of(values.non_empty, example='["zones/*.toml"]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +70,9 @@ def _read_toml(file: SourceFile, included_at: Place, problems: Problems) -> bool
         with file.path.open("rb") as stream:
             mode = os.fstat(stream.fileno()).st_mode
             raw = stream.read()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "the name holds a zero byte"
+    except OSError as error:
         which = "" if included_at.file is file else f"{printable(file.display)} "
-        problems.error(included_at, f"{which}cannot be read: {reason}")
+        problems.error(included_at, f"{which}cannot be read: {error.strerror}")
         return False
     file.readable_by_others = bool(mode & (stat.S_IRGRP | stat.S_IROTH))
     try:
@@ -115,8 +114,7 @@ def _included(file: SourceFile, problems: Problems) -> list[tuple[SourceFile, Pl
     """The files that `file` includes, those of one glob in the order of their names."""
     place = Place(file, ("include",))
     found: list[tuple[SourceFile, Place]] = []
-    for index, pattern in enumerate(_patterns(file, place, problems)):
-        at = place.below(index)
+    for at, pattern in _patterns(file, place, problems):
         if not glob.has_magic(pattern):
             found.append((SourceFile(file.path.parent / pattern, _display(file, pattern)), at))
             continue
@@ -129,16 +127,18 @@ def _included(file: SourceFile, problems: Problems) -> list[tuple[SourceFile, Pl
     return found
 
 
-def _patterns(file: SourceFile, place: Place, problems: Problems) -> tuple[str, ...]:
-    if "include" not in file.document:
-        return ()
-    try:
-        patterns: tuple[str, ...] = _INCLUDE(file.document["include"])
-    except values.BadValue as bad:
-        for where, text in bad.faults:
-            problems.error(place.below(*where), text)
-        return ()
-    return patterns
+def _patterns(file: SourceFile, place: Place, problems: Problems) -> Iterator[tuple[Place, str]]:
+    """Each usable element of `include`; a bad one does not keep the files of the others from being checked."""
+    raw = file.document.get("include", [])
+    if not isinstance(raw, list):
+        text = f'expected a list such as ["zones/*.toml", "keys/*.key"], got {values.type_name(raw)}'
+        problems.error(place, text)
+        return
+    for index, element in enumerate(raw):
+        try:
+            yield place.below(index), values.non_empty(element)
+        except values.BadValue as bad:
+            problems.error(place.below(index), str(bad))
 
 
 def _display(file: SourceFile, name: str) -> str:

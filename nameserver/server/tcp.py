@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
+from typing import cast
 
 from nameserver.errors import WireError
 from nameserver.query.exchange import Outcome, TransferRequest
@@ -98,17 +99,16 @@ class TcpConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Admit the client, or close at once."""
-        if not isinstance(transport, asyncio.Transport):  # pragma: no cover - a stream server makes stream transports
-            raise TypeError("TcpConnection needs a stream transport")
-        self._transport = transport
-        transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
-        peer = transport.get_extra_info("peername")
+        # Not isinstance: uvloop's transports have the methods without the base class.
+        self._transport = stream = cast(asyncio.Transport, transport)
+        stream.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        peer = stream.get_extra_info("peername")
         if peer is None:  # gone before we looked
-            transport.abort()
+            stream.abort()
             return
         self.address, self.port = parse_address(peer[0]), peer[1]
         if not self._server.admit(self):
-            transport.abort()
+            stream.abort()
             return
         self._active = self._server.loop.time()
         self._arm()

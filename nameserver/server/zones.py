@@ -354,7 +354,7 @@ class ZoneManager:
                 case Check():
                     entry.task = asyncio.create_task(self._run(entry, action), name=f"refresh {entry.config.text}")
                 case StateChanged(old, new):
-                    log.log(_level(new), "zone %s: %s, was %s", entry.config.text, new, old)
+                    log.log(_level(old, new), "zone %s: %s, was %s", entry.config.text, new, old)
                 case Expire():
                     self._publisher.set_expired(entry.config.name, True)
                     self._notify_out.forget(entry.config.name)
@@ -505,7 +505,10 @@ class ZoneManager:
         return self._refresher.slots.waiting
 
 
-def _level(state: State) -> int:
-    if state is State.EXPIRED:
+def _level(old: State, new: State) -> int:
+    """A healthy zone's checks are not news; everything else is."""
+    if new is State.EXPIRED:
         return logging.ERROR
-    return logging.WARNING if state is State.SERIAL_BACKWARDS else logging.INFO
+    if new is State.SERIAL_BACKWARDS:
+        return logging.WARNING
+    return logging.DEBUG if {old, new} == {State.SERVING, State.REFRESHING} else logging.INFO

@@ -12,7 +12,10 @@ def test_every_reason_has_advice_and_nothing_else_has() -> None:
 
 @pytest.mark.parametrize("reason", list(Reason))
 def test_advice_is_two_whole_sentences_however_little_is_known(reason: Reason) -> None:
-    for known in ({}, {"zone": "example.com", "address": "[2001:db8::1]:5353", "key": "k", "fingerprint": "0a", "skew": 9}):
+    for known in (
+        {},
+        {"zone": "example.com", "address": "[2001:db8::1]:5353", "key": "k", "fingerprint": "0a", "skew": 9},
+    ):
         for sentence in advise(reason, **known):
             assert sentence[0].isupper()
             assert "{" not in sentence

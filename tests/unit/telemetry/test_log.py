@@ -59,7 +59,12 @@ def test_a_transfer_line_has_its_fields_in_a_fixed_order() -> None:
 
 def test_a_failed_transfer_ends_with_reason_and_detail() -> None:
     event = transfer(
-        outcome=Outcome.FAILED, reason=Reason.NO_NS, detail='the "apex" has none', got=Kind.NONE, serial_new=None, key=""
+        outcome=Outcome.FAILED,
+        reason=Reason.NO_NS,
+        detail='the "apex" has none',
+        got=Kind.NONE,
+        serial_new=None,
+        key="",
     )
     line = log.transfer_line(event)
     assert line.endswith(r'outcome=failed reason=no-ns detail="the \"apex\" has none"')
@@ -95,8 +100,7 @@ def test_escaped_text_prints_on_one_line_and_is_bounded(text: str) -> None:
 @given(st.text())
 def test_a_value_stays_one_value(text: str) -> None:
     quoted = log.quote(text)
-    assert re.fullmatch(r'[^\s="]+|"(?:[^"\\]|\\.)*"', quoted) or quoted.isspace() is False
-    assert "\n" not in quoted
+    assert re.fullmatch(r'[^\s="]+|"(?:[^"\\]|\\.)*"', quoted)
 
 
 def test_every_kind_of_control_character_is_visible() -> None:

@@ -26,9 +26,7 @@ def test_a_duration_has_its_two_largest_units(seconds: float, text: str) -> None
     assert words.duration(seconds) == text
 
 
-@pytest.mark.parametrize(
-    ("when", "text"), [(None, "never"), (100.2, "now"), (350.0, "in 4m 10s"), (88.0, "12s ago")]
-)
+@pytest.mark.parametrize(("when", "text"), [(None, "never"), (100.2, "now"), (350.0, "in 4m 10s"), (88.0, "12s ago")])
 def test_a_moment_is_told_from_now(when: float | None, text: str) -> None:
     assert words.moment(when, 100.0) == text
 
@@ -39,7 +37,8 @@ def test_a_timestamp_is_utc_and_survives_nonsense() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (3 * 2**30, "3.0 GiB"), (2**60, "1048576.0 TiB")]
+    ("count", "text"),
+    [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (3 * 2**30, "3.0 GiB"), (2**60, "1048576.0 TiB")],
 )
 def test_a_size_has_a_binary_unit(count: int, text: str) -> None:
     assert words.size(count) == text

@@ -1,0 +1,381 @@
+"""One run over the primaries: which step follows which, and what the run comes to."""
+
+import pytest
+from support.refreshing import soa
+
+from nameserver.errors import Reason
+from nameserver.refresh.outcome import Failed, LowerSerial, Transferred, UpToDate
+from nameserver.refresh.plan import AFTER_FAILURE, PrimaryPlan, RefreshRun, Step, StepKind, Then, after_failure
+
+UDP, TCP, IXFR, AXFR = StepKind
+A, B, C = (PrimaryPlan(name) for name in "abc")
+CONTENT = (Reason.NO_NS, Reason.LIMIT_BYTES, Reason.CNAME_CONFLICT, Reason.WRONG_CLASS)
+ANSWERS = (Reason.REFUSED, Reason.NOTAUTH_ZONE, Reason.SERVFAIL, Reason.NXDOMAIN, Reason.NOT_AUTHORITATIVE)
+
+
+def at(run: RefreshRun) -> tuple[StepKind, int, int] | None:
+    """The present step as a plain tuple."""
+    return tuple(run.step) if run.step else None
+
+
+def take(run: RefreshRun, serial: int) -> None:
+    run.transferred(serial, soa(serial))
+
+
+# --- the usual courses -----------------------------------------------------------------------------------------------
+
+
+def test_a_run_needs_a_primary() -> None:
+    with pytest.raises(ValueError, match="at least one primary"):
+        RefreshRun([], 5)
+
+
+def test_an_equal_serial_ends_the_run_up_to_date() -> None:
+    run = RefreshRun([A, B], 5)
+    assert at(run) == (UDP, 0, 0)
+    run.soa_answered(5, 100)
+    assert run.step is None
+    assert run.outcome == UpToDate(5, 100)
+
+
+def test_a_newer_serial_leads_to_an_incremental_transfer() -> None:
+    run = RefreshRun([A], 5)
+    run.soa_answered(6)
+    assert at(run) == (IXFR, 0, 0)
+    run.transferred(6, soa(6), 900)
+    assert run.outcome == Transferred(6, soa(6), 900)
+
+
+def test_newer_is_meant_as_rfc_1982_says() -> None:
+    run = RefreshRun([A], 2**32 - 1)
+    run.soa_answered(3)
+    assert at(run) == (IXFR, 0, 0)
+
+
+def test_a_primary_without_ixfr_is_asked_for_everything() -> None:
+    run = RefreshRun([PrimaryPlan("a", ixfr=False)], 5)
+    run.soa_answered(6)
+    assert at(run) == (AXFR, 0, 0)
+
+
+def test_with_nothing_held_the_run_starts_with_a_full_transfer() -> None:
+    run = RefreshRun([A], None)
+    assert at(run) == (AXFR, 0, 0)
+    assert run.refusal(17) is None
+
+
+def test_a_forced_run_takes_a_full_transfer_of_any_serial() -> None:
+    run = RefreshRun([A], 5, force=True)
+    assert at(run) == (AXFR, 0, 0)
+    assert [run.refusal(serial) for serial in (4, 5, 6, 5 + 2**31)] == [None] * 4
+
+
+def test_an_ixfr_that_finds_us_current_ends_the_run() -> None:
+    run = RefreshRun([A], 5)
+    run.soa_answered(6)
+    run.transfer_up_to_date(5, 60)
+    assert run.outcome == UpToDate(5, 60)
+
+
+@pytest.mark.parametrize(
+    ("kind", "report"),
+    [
+        (AXFR, lambda run: run.soa_answered(5)),
+        (AXFR, lambda run: run.transfer_up_to_date(5)),
+        (UDP, lambda run: take(run, 6)),
+    ],
+)
+def test_a_report_that_does_not_fit_the_step_is_refused(kind: StepKind, report) -> None:
+    run = RefreshRun([A], 5, force=kind is AXFR)
+    with pytest.raises(ValueError, match="does not fit"):
+        report(run)
+
+
+def test_a_run_that_has_ended_takes_no_more_reports() -> None:
+    run = RefreshRun([A], 5)
+    run.soa_answered(5)
+    with pytest.raises(ValueError, match="does not fit the present step, None"):
+        run.failed(Reason.REFUSED)
+
+
+# --- failures --------------------------------------------------------------------------------------------------------
+
+
+def test_no_answer_by_udp_is_asked_again_by_tcp() -> None:
+    run = RefreshRun([A], 5)
+    run.failed(Reason.IDLE_TIMEOUT)
+    assert at(run) == (TCP, 0, 0)
+    run.soa_answered(5)
+    assert run.outcome == UpToDate(5)
+
+
+def test_a_cut_answer_by_udp_is_asked_again_by_tcp() -> None:
+    assert after_failure(UDP, Reason.SHORT_MESSAGE) is Then.TCP
+
+
+def test_a_dead_address_leads_to_the_next_and_after_the_last_to_the_next_primary() -> None:
+    run = RefreshRun([PrimaryPlan("a", 2), B], 5)
+    seen = []
+    while run.step is not None:
+        seen.append(at(run))
+        run.failed(Reason.CONNECT_REFUSED)
+    assert seen == [(UDP, 0, 0), (TCP, 0, 0), (UDP, 0, 1), (TCP, 0, 1), (UDP, 1, 0), (TCP, 1, 0)]
+    assert run.outcome == Failed(Reason.CONNECT_REFUSED, "b: connect-refused")
+
+
+@pytest.mark.parametrize("reason", ANSWERS)
+def test_an_error_answered_to_the_soa_question_leads_to_the_next_primary_without_a_transfer(reason: Reason) -> None:
+    run = RefreshRun([PrimaryPlan("a", 2), B], 5)
+    run.failed(reason)
+    assert at(run) == (UDP, 1, 0)
+
+
+@pytest.mark.parametrize("kind", StepKind)
+def test_a_tsig_failure_leads_to_the_next_primary(kind: StepKind) -> None:
+    assert after_failure(kind, Reason.TSIG_BADKEY) is Then.PRIMARY
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        *ANSWERS,
+        *CONTENT,
+        Reason.FORMERR,
+        Reason.NOTIMP,
+        Reason.IXFR_HISTORY_GAP,
+        Reason.IXFR_MISMATCH,
+        Reason.IXFR_TOO_BIG,
+        Reason.CLOSED_EARLY,
+        Reason.IDLE_TIMEOUT,
+        Reason.MALFORMED,
+    ],
+)
+def test_a_failed_ixfr_is_followed_by_one_axfr_from_the_same_primary(reason: Reason) -> None:
+    run = RefreshRun([A, B], 5)
+    run.soa_answered(6)
+    run.failed(reason)
+    assert at(run) == (AXFR, 0, 0)
+    run.failed(reason)
+    assert at(run) != (AXFR, 0, 0)
+
+
+def test_ixfr_is_not_tried_again_at_another_address_of_a_primary_where_it_failed() -> None:
+    run = RefreshRun([PrimaryPlan("a", 2)], 5)
+    run.soa_answered(6)
+    run.failed(Reason.IXFR_MISMATCH)
+    run.failed(Reason.CLOSED_EARLY)
+    assert at(run) == (UDP, 0, 1)
+    run.soa_answered(6)
+    assert at(run) == (AXFR, 0, 1)
+
+
+def test_ixfr_is_tried_at_the_next_primary() -> None:
+    run = RefreshRun([A, B], 5)
+    run.soa_answered(6)
+    run.failed(Reason.IXFR_MISMATCH)
+    run.failed(Reason.NO_NS)
+    run.soa_answered(6)
+    assert at(run) == (IXFR, 1, 0)
+
+
+def test_an_ixfr_that_cannot_connect_is_not_followed_by_an_axfr_to_the_same_address() -> None:
+    run = RefreshRun([PrimaryPlan("a", 2)], 5)
+    run.soa_answered(6)
+    run.failed(Reason.CONNECT_TIMEOUT)
+    assert at(run) == (UDP, 0, 1)
+
+
+def test_an_ixfr_that_goes_backwards_is_not_followed_by_an_axfr() -> None:
+    run = RefreshRun([A], 5)
+    run.soa_answered(6)
+    run.failed(Reason.SERIAL_BACKWARDS)
+    assert run.outcome == Failed(Reason.SERIAL_BACKWARDS, "a: serial-backwards")
+
+
+@pytest.mark.parametrize("reason", CONTENT)
+def test_a_zone_that_breaks_rules_is_not_fetched_again_from_the_same_primary(reason: Reason) -> None:
+    run = RefreshRun([PrimaryPlan("a", 3), B], None)
+    run.failed(reason, "why")
+    assert at(run) == (AXFR, 1, 0)
+
+
+def test_a_broken_zone_outweighs_a_dead_primary_in_the_outcome() -> None:
+    run = RefreshRun([A, B], None)
+    run.failed(Reason.NO_NS, "no NS at the apex")
+    run.failed(Reason.CONNECT_REFUSED)
+    assert run.outcome == Failed(Reason.NO_NS, "a: no NS at the apex")
+
+
+@pytest.mark.parametrize("reason", [Reason.SHUTTING_DOWN, Reason.QUOTA, Reason.SUPERSEDED])
+def test_our_own_doing_ends_the_run(reason: Reason) -> None:
+    run = RefreshRun([A, B], 5)
+    run.failed(reason, "now")
+    assert run.outcome == Failed(reason, "a: now")
+
+
+def test_up_to_date_at_one_primary_does_not_hide_that_a_newer_version_was_missed_at_another() -> None:
+    run = RefreshRun([A, B], 5)
+    run.soa_answered(6)
+    run.failed(Reason.TSIG_BADSIG, "bad")
+    run.soa_answered(5, 70)
+    assert run.outcome == UpToDate(5, 70, Failed(Reason.TSIG_BADSIG, "a: bad"))
+
+
+def test_a_newer_version_that_was_missed_outweighs_an_older_serial_elsewhere() -> None:
+    run = RefreshRun([A, B], 5)
+    run.soa_answered(6)
+    run.failed(Reason.TSIG_BADSIG)
+    run.soa_answered(4)
+    assert run.outcome == Failed(Reason.TSIG_BADSIG, "a: tsig-badsig")
+
+
+def test_every_step_and_reason_has_a_next() -> None:
+    assert {(kind, reason): after_failure(kind, reason) for kind in StepKind for reason in Reason}
+    assert all(len(row) == len(StepKind) for row in AFTER_FAILURE.values())
+
+
+@pytest.mark.parametrize("reason", Reason)
+@pytest.mark.parametrize("announced", [4, 5, 6])
+@pytest.mark.parametrize("accept_lower", [False, True])
+def test_a_run_whose_transfers_always_fail_ends(reason: Reason, announced: int, accept_lower: bool) -> None:
+    run = RefreshRun([PrimaryPlan("a", 3), PrimaryPlan("b", 2)], 5, accept_lower=accept_lower)
+    steps = 0
+    while run.step is not None:
+        steps += 1
+        if run.step.kind in (UDP, TCP):
+            run.soa_answered(announced)
+        else:
+            run.failed(reason)
+    assert steps <= 5 * 3
+    assert run.outcome is not None
+
+
+# --- serials ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lower", [4, 5 + 2**31])
+def test_an_older_or_incomparable_serial_is_refused_and_the_next_primary_asked(lower: int) -> None:
+    run = RefreshRun([A, B], 5)
+    run.soa_answered(lower)
+    assert at(run) == (UDP, 1, 0)
+    run.failed(Reason.REFUSED)
+    assert run.outcome == LowerSerial(lower)
+
+
+def test_an_older_serial_at_one_primary_does_not_matter_when_another_holds_ours() -> None:
+    run = RefreshRun([A, B], 5)
+    run.soa_answered(4)
+    run.soa_answered(5)
+    assert run.outcome == UpToDate(5)
+
+
+def test_a_primary_that_shows_a_newer_serial_than_it_sends_is_passed_over() -> None:
+    """One is down, one shows 9 but sends 5, one holds 7: the run ends at 7."""
+    run = RefreshRun([A, B, C], 5)
+    run.failed(Reason.CONNECT_REFUSED)
+    run.failed(Reason.CONNECT_REFUSED)
+    run.soa_answered(9)
+    run.failed(Reason.NOTIMP)
+    reason = run.refusal(5)
+    assert reason is Reason.SERIAL_SAME
+    run.failed(reason)
+    run.soa_answered(7)
+    assert run.refusal(7) is None
+    take(run, 7)
+    assert run.outcome == Transferred(7, soa(7))
+
+
+@pytest.mark.parametrize(
+    ("serial", "reason"),
+    [
+        (9, None),
+        (10, None),
+        (8, Reason.SERIAL_BACKWARDS),
+        (5, Reason.SERIAL_SAME),
+        (4, Reason.SERIAL_BACKWARDS),
+        (5 + 2**31, Reason.SERIAL_UNDEFINED),
+    ],
+)
+def test_a_transfer_is_judged_by_what_we_hold_and_by_what_was_announced(serial: int, reason: Reason | None) -> None:
+    run = RefreshRun([A], 5)
+    run.soa_answered(9)
+    assert run.refusal(serial) is reason
+
+
+def test_before_an_announcement_only_what_we_hold_counts() -> None:
+    assert RefreshRun([A], 5).refusal(6) is None
+
+
+# --- nothing live held -----------------------------------------------------------------------------------------------
+
+
+def test_with_nothing_live_an_equal_serial_is_enough() -> None:
+    run = RefreshRun([A], 5, accept_lower=True)
+    assert at(run) == (UDP, 0, 0)
+    run.soa_answered(5)
+    assert run.outcome == UpToDate(5)
+
+
+def test_with_nothing_live_an_older_serial_is_taken_in_full() -> None:
+    run = RefreshRun([A], 5, accept_lower=True)
+    run.soa_answered(4)
+    assert at(run) == (AXFR, 0, 0)
+    assert run.refusal(4) is None
+    take(run, 4)
+    assert run.outcome == Transferred(4, soa(4))
+
+
+def test_with_nothing_live_an_older_serial_is_taken_only_when_no_primary_has_better() -> None:
+    run = RefreshRun([A, B], 5, accept_lower=True)
+    run.soa_answered(4)
+    assert at(run) == (UDP, 1, 0)
+    run.soa_answered(6)
+    assert at(run) == (IXFR, 1, 0)
+
+
+def test_with_nothing_live_the_older_serials_are_tried_in_turn() -> None:
+    run = RefreshRun([PrimaryPlan("a", 2), B], 5, accept_lower=True)
+    run.failed(Reason.IDLE_TIMEOUT)
+    run.failed(Reason.CONNECT_REFUSED)
+    run.soa_answered(4)
+    run.soa_answered(3)
+    assert at(run) == (AXFR, 0, 1)
+    run.failed(Reason.REFUSED)
+    assert at(run) == (AXFR, 1, 0)
+    run.failed(Reason.REFUSED)
+    assert run.outcome == Failed(Reason.REFUSED, "b: refused")
+
+
+# --- NOTIFY ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_sender_of_a_notify_is_asked_first() -> None:
+    run = RefreshRun([A, B, C], 5, first=[2])
+    seen = []
+    while run.step is not None:
+        seen.append(run.step.primary)
+        run.failed(Reason.REFUSED)
+    assert seen == [2, 0, 1]
+
+
+def test_all_senders_of_notifies_are_asked_even_when_one_says_we_are_current() -> None:
+    run = RefreshRun([A, B, C], 5, first=[1, 2, 1])
+    assert run.step == Step(UDP, 1, 0)
+    run.soa_answered(5)
+    assert run.step == Step(UDP, 2, 0)
+    run.soa_answered(6)
+    assert at(run) == (IXFR, 2, 0)
+
+
+def test_once_the_senders_are_asked_one_that_is_current_is_enough() -> None:
+    run = RefreshRun([A, B, C], 5, first=[1, 2])
+    run.soa_answered(5, 30)
+    run.soa_answered(4)
+    assert run.outcome == UpToDate(5, 30)
+
+
+def test_an_older_serial_at_a_sender_is_not_taken_when_another_says_we_are_current() -> None:
+    run = RefreshRun([A, B], 5, first=[0, 1], accept_lower=True)
+    run.soa_answered(4)
+    run.soa_answered(5)
+    assert run.outcome == UpToDate(5)
