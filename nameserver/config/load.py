@@ -17,7 +17,6 @@ from nameserver.config.access import AccessReader, notify_acl
 from nameserver.config.model import Config, Endpoint, Remote, ServerConfig
 from nameserver.config.problems import Place, Problem, Problems
 from nameserver.config.sources import Entry, Tables, read_sources
-from nameserver.config.suggest import may_be_secret
 from nameserver.config.tables import read_table
 from nameserver.config.values import BadValue
 from nameserver.config.zones import ZoneReader
@@ -108,7 +107,7 @@ def _read_keys(tables: Tables, problems: Problems) -> dict[bytes, TsigKey | None
 
 def _read_key(name: bytes, entry: Entry, problems: Problems) -> TsigKey | None:
     place = entry.place
-    row = read_table(entry.raw, schema.KEY, place, problems, may_be_secret)
+    row = read_table(entry.raw, schema.KEY, place, problems)
     algorithm: str | None = None
     try:
         algorithm = keys.algorithm_name(row.get("algorithm", "hmac-sha256"), row.get("allow_weak", False))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nameserver.config.positions import TomlPath, find_positions
-from nameserver.config.suggest import dotted, printable
+from nameserver.config.suggest import dotted, may_be_secret, printable
 
 
 @dataclass(eq=False, slots=True)
@@ -72,6 +72,13 @@ class Problems:
     def error(self, place: Place, text: str) -> None:
         """Something that must be put right before the daemon takes this configuration."""
         self._errors[_problem(place, text)] = place.file.order
+
+    def unknown(self, place: Place, text: str) -> None:
+        """A name that is not known; where it could be a secret in the wrong place, its line is all that is shown."""
+        if may_be_secret(str(place.path[-1])):
+            self.error(place.without_name(), "unknown key, whose name is not shown: it may be a secret")
+        else:
+            self.error(place, text)
 
     def warn(self, place: Place, text: str) -> None:
         """Something that works but was hardly meant."""

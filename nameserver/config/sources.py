@@ -178,7 +178,7 @@ def _merge(file: SourceFile, tables: Tables, problems: Problems) -> None:
             continue
         if name not in schema.TOP_LEVEL:
             kind = "table" if isinstance(raw, dict) else "key"
-            problems.error(place, f"unknown {kind}{did_you_mean(name, schema.TOP_LEVEL)}")
+            problems.unknown(place, f"unknown {kind}{did_you_mean(name, schema.TOP_LEVEL)}")
         elif not isinstance(raw, dict):
             example = "[server]" if name == "server" else f'[{name}."NAME"]'
             problems.error(place, f"expected a table {example}, got {values.type_name(raw)}")

@@ -76,12 +76,13 @@ def shown(text: str) -> str:
 
 def dotted(path: Iterable[str | int]) -> str:
     """A path as TOML writes it, list positions in brackets: `zone."example.com".allow-transfer[0].key`."""
+    path = tuple(path)
     text = ""
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
             continue
-        if text == "key" and not _KEY_NAME.fullmatch(part):
+        if text.startswith("key") and path[0] == "key" and not _KEY_NAME.fullmatch(part):
             text += '."(not shown)"'  # base64 or "algorithm:name:secret" where the name of a key belongs
             continue
         quoted = part if _BARE_KEY.fullmatch(part) else '"' + printable(part).replace('"', '\\"') + '"'

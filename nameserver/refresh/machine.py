@@ -229,8 +229,7 @@ class RefreshMachine:
         self._expire_when_due(now)
         if self._is_news(serial):
             self._remember(source, serial)
-            if self._check is None:
-                self._sooner(max(now, self._notify_from))
+            self._sooner(max(now, self._notify_from))
         return self._act(now)
 
     def refresh(self, now: float) -> list[Action]:
@@ -336,7 +335,7 @@ class RefreshMachine:
                 undefined = compare(serial, ours) is Order.UNDEFINED
                 reason = Reason.SERIAL_UNDEFINED if undefined else Reason.SERIAL_BACKWARDS
                 return self._count(Failed(reason, f"the primary holds {serial}, we hold {ours}"), Event.OLDER)
-            case Failed():
+            case _:
                 return self._count(outcome, Event.FAILED)
 
     def _count(self, failure: Failed | None, event: Event) -> Event:
@@ -422,15 +421,13 @@ class RefreshMachine:
         if self._held is None or now < self._held.expires_at or self.state is State.EXPIRED:
             return
         self._move(Event.EXPIRY)
-        if self._due is not None:
-            self._sooner(now + self._wait(now))  # a back-off that was bearable while serving is not any more
+        self._sooner(now + self._wait(now))  # a back-off that was bearable while serving is not any more
 
     def _order(self, trigger: Trigger, now: float) -> list[Action]:
         """An operator's order: at once, or right after the check that is under way."""
         self._expire_when_due(now)
         self._ordered = trigger
-        if self._check is None:
-            self._sooner(now)
+        self._sooner(now)
         return self._act(now)
 
     def _remember(self, source: str, hint: int | None) -> None:
@@ -450,5 +447,6 @@ class RefreshMachine:
         return self._held
 
     def _sooner(self, when: float) -> None:
-        """Make the next check due at `when`, unless it is due earlier."""
-        self._due = when if self._due is None else min(self._due, when)
+        """Make the next check due at `when`, unless it is due earlier. Nothing is due while one is under way."""
+        if self._check is None:
+            self._due = when if self._due is None else min(self._due, when)

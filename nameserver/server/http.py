@@ -21,10 +21,11 @@ from nameserver.config.model import Endpoint
 from nameserver.errors import NameserverError
 
 MAX_HEAD = 16 * 1024  # bytes of request line and headers
+READ = 4096  # bytes taken at once: how far a head can be over the limit before it is noticed
 TIME_LIMIT = 5.0  # seconds for a request to arrive, and for a chunk of the response to be taken
 MAX_CONNECTIONS = 64
 MAX_REQUESTS = 1000  # on one connection
-LINGER, LINGER_READS = 1.0, 64  # seconds, and reads of up to MAX_HEAD, for a peer whose request was refused
+LINGER, LINGER_READS = 1.0, 256  # seconds, and reads, for a peer whose request was refused
 
 log = logging.getLogger("nameserver.http")
 
@@ -187,7 +188,7 @@ async def _read_request(connection: h11.Connection, reader: asyncio.StreamReader
         except h11.RemoteProtocolError as error:
             raise _Refused(HTTPStatus(error.error_status_hint)) from error
         if event is h11.NEED_DATA:
-            connection.receive_data(await reader.read(MAX_HEAD))
+            connection.receive_data(await reader.read(READ))
         elif isinstance(event, h11.Request):
             if event.method not in (b"GET", b"HEAD"):
                 raise _Refused(HTTPStatus.METHOD_NOT_ALLOWED, {"allow": "GET, HEAD"})
@@ -209,5 +210,5 @@ async def _linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     with suppress(TimeoutError):
         async with asyncio.timeout(LINGER):
             for _ in range(LINGER_READS):
-                if not await reader.read(MAX_HEAD):
+                if not await reader.read(READ):
                     return

@@ -6,6 +6,7 @@ store runs in one thread, so the loop never waits for the disk and versions of a
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -99,6 +100,16 @@ class Publisher:
     def node_reader(self, name: bytes) -> Callable[[bytes], bytes | None]:
         """The same for code that already runs in the store's thread."""
         return lambda key: self._store.node(name, key)
+
+    async def quarantine(self, name: bytes) -> set[bytes]:
+        """What is stored of a zone is damaged: set it aside. Returns every zone that has to be fetched again."""
+        dropped = await self.in_store_thread(self._store.quarantine, name, time.time())
+        for each in dropped:
+            self.stored.pop(each, None)
+            self._timers.pop(each, None)
+        for notice in self._store.notices[-1:]:
+            log.error("%s", notice)
+        return dropped
 
     def save_timers(self, name: bytes, timers: ZoneTimers) -> None:
         """Have a zone's timers written soon: many zones' checks share one transaction."""

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from nameserver.config.model import Endpoint, Remote, ServerConfig, ZoneConfig
-from nameserver.errors import Reason, StoreError, TransferError, ZoneError
+from nameserver.errors import Reason, StoreDamaged, StoreError, TransferError, ZoneError
 from nameserver.refresh.outcome import Failed, Outcome
 from nameserver.refresh.plan import PrimaryPlan, RefreshRun, Step, StepKind
 from nameserver.refresh.timers import Timers, effective, life_after_transfer
@@ -244,7 +244,11 @@ class Refresher:
                 size_held=stored.size,
             )
 
-        applied = await self._publisher.in_store_thread(prepare)
+        try:
+            applied = await self._publisher.in_store_thread(prepare)
+        except StoreDamaged as error:
+            # What we hold on disk cannot be changed any more; a whole zone in its place can be stored.
+            raise TransferError(Reason.IXFR_MISMATCH, f"our stored copy is damaged: {error}") from error
         timers = first_timers(applied.soa, work.zone, expire_option)
         await self._publisher.publish_changes(work.zone, applied, peer.remote.name, timers)
         return applied.soa

@@ -100,7 +100,10 @@ class Supervisor:
 
     async def _keep(self, worker: Worker) -> None:
         while not self._stopping:
-            await self._run_once(worker)
+            try:
+                await self._run_once(worker)
+            except OSError as error:
+                log.error("worker %d cannot be started: %s", worker.index, error)
             if self._stopping:
                 return
             lived = time.monotonic() - worker.started

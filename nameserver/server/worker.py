@@ -14,7 +14,6 @@ import signal
 import socket
 import sys
 import time
-from collections import deque
 from pathlib import Path
 
 from nameserver.errors import StoreError
@@ -34,6 +33,8 @@ from nameserver.telemetry.log import setup as setup_log
 from nameserver.zone.contents import ZoneLoader
 
 BEAT_INTERVAL = 1.0
+CONFIRM_BATCH = 200  # zones confirmed by one message
+LONGEST_TURN = 0.002  # seconds of loading between two turns of the loop
 DRAIN_PATIENCE = 5.0  # seconds for replies in flight at shutdown
 
 log = logging.getLogger("nameserver.worker")
@@ -48,7 +49,7 @@ class Worker:
         self._index = int(hello["index"])
         self._reader = StoreReader(Path(hello["store"]))
         settings = hello["server"]
-        counters = memoryview(mmap.mmap(int(hello["counters"]), 8 * len(COUNTERS))).cast("Q")
+        self._counters = memoryview(mmap.mmap(int(hello["counters"]), 8 * len(COUNTERS))).cast("Q")
         self.zones = ZoneSet()
         query_settings = QuerySettings(
             nsid=bytes.fromhex(settings["nsid"]),
@@ -56,7 +57,7 @@ class Worker:
             identity=settings["identity"],
             max_udp_size=settings["max_udp_size"],
         )
-        self._pipeline = Pipeline(self.zones, {}, query_settings, counters)
+        self._pipeline = Pipeline(self.zones, {}, query_settings, self._counters)
         self._notifies = NotifyForwarder(loop, self._send_notify)
         self._transfers = TransferOut(self._reader, settings["transfers_out"])
         self._tcp = TcpServer(
@@ -71,8 +72,7 @@ class Worker:
         )
         self._udp_sockets = [socket.socket(fileno=number) for number in hello["udp"]]
         self._tcp_sockets = [socket.socket(fileno=number) for number in hello["tcp"]]
-        self._loads: deque[bytes] = deque()
-        self._state_after_load: dict[bytes, ZoneState] = {}
+        self._loads: dict[bytes, ZoneState] = {}  # zones to load, in order, and the state each is to have then
         self._held: dict[bytes, list[tuple[Header, bytes]]] = {}  # changes that came while their zone was loading
         self._load_wanted = asyncio.Event()
         self._reported: dict[bytes, tuple[int, int]] = {}  # zone → queries as of the last beat
@@ -127,20 +127,21 @@ class Worker:
             served.type = row["type"]
             served.allow_transfer = decode_acl(row["allow_transfer"])
             served.allow_notify = decode_acl(row["allow_notify"])
-        for text in header.get("removed", ()):
-            self.zones.remove(bytes.fromhex(text))
+        for name in map(bytes.fromhex, header.get("removed", ())):
+            if self.zones.exact(name) is not None:
+                self.zones.remove(name)
+            self._reported.pop(name, None)
 
     def _set_state(self, header: Header) -> None:
         name, state = bytes.fromhex(header["zone"]), ZoneState(header["state"])
         served = self.zones.exact(name)
-        if name in self._state_after_load:
-            self._state_after_load[name] = state
+        if name in self._loads:
+            self._loads[name] = state
         elif served is not None and served.zone is not None:
             served.state = state
 
     def _want(self, name: bytes, state: ZoneState = ZoneState.SERVING) -> None:
-        self._loads.append(name)
-        self._state_after_load[name] = state
+        self._loads[name] = state
         self._held.setdefault(name, [])
         self._load_wanted.set()
 
@@ -152,13 +153,14 @@ class Worker:
         served = self.zones.exact(name)
         if served is None:
             return
-        if served.zone is None or served.zone.generation < int(header["base"]):
+        zone = served.zone
+        if zone is not None and zone.generation == int(header["base"]):
+            zone.apply(dict(unpack_changes(body)), generation)
+            served.state = ZoneState.SERVING
+        elif zone is None or zone.generation < generation:
             self._want(name)  # a change was missed: the store has the whole of it
             return
-        if served.zone.generation < generation:
-            served.zone.apply(dict(unpack_changes(body)), generation)
-            served.state = ZoneState.SERVING
-        self._confirm({name: served.zone.generation})
+        self._confirm({name: zone.generation})
 
     def _confirm(self, zones: dict[bytes, int]) -> None:
         self._channel.send("served", zones={name.hex(): generation for name, generation in zones.items()})
@@ -169,51 +171,51 @@ class Worker:
             await self._load_wanted.wait()
             self._load_wanted.clear()
             confirmed: dict[bytes, int] = {}
-            sliced = self._loop.time()
+            turned = self._loop.time()
             while self._loads:
-                name = self._loads.popleft()
-                try:
-                    generation = await self._load(name)
-                except StoreError as error:
-                    log.error("worker %d cannot load: %s", self._index, error)
-                    self._channel.send("failed", zone=name.hex(), error=str(error))
-                    generation = None
+                name = next(iter(self._loads))
+                generation = await self._load(name)
                 if generation is not None:
                     confirmed[name] = generation
-                if name not in self._loads:  # else the load still to come brings these too
-                    self._state_after_load.pop(name, None)
+                if name not in self._loads:  # else the load still to come brings these changes too
                     for header, body in self._held.pop(name, []):
                         self._change(header, body)
-                if self._loop.time() - sliced > 0.002:
-                    await asyncio.sleep(0)
-                    sliced = self._loop.time()
-                if len(confirmed) >= 200:
+                if len(confirmed) >= CONFIRM_BATCH:
                     self._confirm(confirmed)
                     confirmed = {}
+                if self._loop.time() - turned > LONGEST_TURN:
+                    await asyncio.sleep(0)
+                    turned = self._loop.time()
             if confirmed:
                 self._confirm(confirmed)
             gc.collect()
             gc.freeze()  # what is loaded stays: no collection needs to look at it again
 
     async def _load(self, name: bytes) -> int | None:
+        """Load one zone aside and put it in place; the generation that is now served, or None."""
+        loader: ZoneLoader | None = None
+        generation = 0
+        try:
+            loaded = self._reader.load(name)
+            if loaded is not None:
+                generation = loaded.meta.generation
+                loader = ZoneLoader(loaded.meta.apex_as_received, generation)
+                with contextlib.closing(loaded):
+                    for number, items in enumerate(loaded.slices):
+                        loader.add(items)
+                        if number:  # a small zone comes in one slice: thousands of them need no turn each
+                            await asyncio.sleep(0)
+        except StoreError as error:
+            log.error("worker %d cannot load: %s", self._index, error)
+            self._channel.send("failed", zone=name.hex(), error=str(error))
+            loader = None
+        state = self._loads.pop(name)
         served = self.zones.exact(name)
-        if served is None:
-            return None
-        loaded = self._reader.load(name)
-        if loaded is None:
-            return None
-        with contextlib.closing(loaded):
-            loader = ZoneLoader(loaded.meta.apex_as_received, loaded.meta.generation)
-            for number, items in enumerate(loaded.slices):
-                loader.add(items)
-                if number:  # small zones come in one slice: thousands of them need no turn of the loop each
-                    await asyncio.sleep(0)
-        served = self.zones.exact(name)
-        if served is None:  # removed meanwhile
+        if loader is None or served is None:
             return None
         served.zone = loader.finish()
-        served.state = self._state_after_load.get(name, ZoneState.SERVING)
-        return loaded.meta.generation
+        served.state = state
+        return generation
 
     def _on_outcome(self, outcome: Outcome) -> None:
         if outcome.notify is not None:
@@ -223,19 +225,29 @@ class Worker:
         self._channel.send("notify", zone=zone.hex(), source=source, serial=serial)
 
     async def _beat(self) -> None:
+        """Once a second: alive, what was asked of each zone, which transfers ended. Idle, it looks at no zone."""
+        asked = -1
         while True:
-            queries: dict[str, tuple[int, int]] = {}
-            for served in self.zones:
-                now = (served.queries, served.control_queries)
-                if self._reported.get(served.name, (0, 0)) != now:
-                    before = self._reported.get(served.name, (0, 0))
-                    queries[served.name.hex()] = (now[0] - before[0], now[1] - before[1])
-                    self._reported[served.name] = now
+            total = sum(self._counters)
             transfers = self._transfers
             self._channel.send(
-                "beat", queries=queries, transfers_out=transfers.take_finished(), sending=transfers.in_progress
+                "beat",
+                queries=self._zone_queries() if total != asked else {},
+                transfers_out=transfers.take_finished(),
+                sending=transfers.in_progress,
             )
+            asked = total
             await asyncio.sleep(BEAT_INTERVAL)
+
+    def _zone_queries(self) -> dict[str, tuple[int, int]]:
+        """What was asked of each zone since the last time: (queries, control queries)."""
+        queries: dict[str, tuple[int, int]] = {}
+        for served in self.zones:
+            wanted, control = self._reported.get(served.name, (0, 0))
+            if (served.queries, served.control_queries) != (wanted, control):
+                queries[served.name.hex()] = (served.queries - wanted, served.control_queries - control)
+                self._reported[served.name] = (served.queries, served.control_queries)
+        return queries
 
 
 def wall_clock() -> int:

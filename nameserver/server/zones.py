@@ -85,6 +85,7 @@ class ZoneEntry:
     queries: int = 0
     control_queries: int = 0
     waiters: list[asyncio.Future[RunOutcome]] = field(default_factory=list)
+    recovery: asyncio.Task[None] | None = None
     file_times: ZoneTimes = ZoneTimes(None, None, None, None)
 
     @property
@@ -434,9 +435,27 @@ class ZoneManager:
     def worker_failed(self, name: bytes, error: str) -> None:
         """A worker could not load what the store holds: have the zone fetched again."""
         entry = self.entries.get(name)
-        if entry is not None and entry.machine is not None:
+        if entry is not None and entry.recovery is None and name in self._publisher.stored:
             log.error("zone %s: stored data cannot be used (%s); fetching it again", entry.config.text, error)
-            self._act(entry, entry.machine.retransfer(machine_clock()))
+            entry.recovery = asyncio.create_task(self._recover(entry), name=f"recover {entry.config.text}")
+
+    async def _recover(self, entry: ZoneEntry) -> None:
+        """Set damaged data aside and begin afresh with every zone that it took along."""
+        dropped = await self._publisher.quarantine(entry.config.name)
+        entry.recovery = None
+        for name in dropped:
+            lost = self.entries.pop(name, None)
+            if lost is None:
+                continue
+            if lost.task is not None:
+                lost.task.cancel()
+            self._files.forget(name)
+            self._add(lost.config)
+            fresh = self.entries[name]
+            fresh.waiters, fresh.queries, fresh.control_queries = lost.waiters, lost.queries, lost.control_queries
+            if fresh.machine is None:
+                await self._load_file(fresh)
+            self._start_machine(fresh)
 
     def count_queries(self, queries: dict[str, list[int]]) -> None:
         """What was asked of each zone since a worker's last heart-beat."""

@@ -27,6 +27,13 @@ _CHARACTER = [
     for octet in range(256)
 ]
 
+_PROBLEMS: dict[type[Exception], str] = {
+    dns.name.EmptyLabel: "two dots follow each other, or it starts with a dot",
+    dns.name.LabelTooLong: "a label is longer than 63 octets",
+    dns.name.NameTooLong: "it is longer than 255 octets",
+    dns.name.BadEscape: "a backslash is followed by neither a character nor three digits up to 255",
+}
+
 
 def read_name(message: bytes, offset: int) -> tuple[bytes, int]:
     """The name at `offset`, decompressed, and the offset of what follows it.
@@ -183,14 +190,8 @@ def from_text(text: str) -> bytes:
     try:
         labels = dns.name.from_text(text, dns.name.root).labels
         return b"".join([bytes((len(label),)) + label for label in labels])
-    except dns.name.EmptyLabel:
-        problem = "two dots follow each other, or it starts with a dot"
-    except dns.name.LabelTooLong:
-        problem = "a label is longer than 63 octets"
-    except dns.name.NameTooLong:
-        problem = "it is longer than 255 octets"
-    except dns.name.BadEscape:
-        problem = "a backslash is followed by neither a character nor three digits up to 255"
-    except (dns.exception.DNSException, UnicodeError) as error:
-        problem = str(error)
+    except dns.exception.DNSException as error:
+        problem = _PROBLEMS.get(type(error), str(error))
+        if not text.isascii():
+            problem = "a label is too long, or not a valid internationalised one (write it as xn--…)"
     raise ValueError(f"{text!r} is not a domain name: {problem}")

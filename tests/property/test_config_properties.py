@@ -64,11 +64,11 @@ def test_every_path_of_a_document_is_found_on_its_line(document, spread):
     assert {path: found[path] for path in expected} == expected
 
 
-toml_words = st.sampled_from(
-    ["[server]\n", "[key.k]\n", "[remote.a]\n", '[zone."a.b"]\n', "[zone.a.b]\n", "[template.default]\n", "listen", "workers",
-     "secret", "address", "primaries", "allow-transfer", "include", "key", "=", "= [", "]", "{", "}", ", ", "\n", '"', "'",
-     '"192.0.2.1"', '"a"', '"k"', f'"{SECRET}"', f'"{SECRET[:-2]}"', SECRET, "5", "true", '"1h"', ".", "#", '"""']
-)  # fmt: skip
+HEADERS = ["[server]\n", "[key.k]\n", "[remote.a]\n", '[zone."a.b"]\n', "[zone.a.b]\n", "[template.default]\n"]
+KEYS = ["listen", "workers", "secret", "address", "primaries", "allow-transfer", "include", "key"]
+SIGNS = ["=", "= [", "]", "{", "}", ", ", "\n", '"', "'", '"""', ".", "#"]
+VALUES = ['"192.0.2.1"', '"a"', '"k"', f'"{SECRET}"', f'"{SECRET[:-2]}"', SECRET, "5", "true", '"1h"']
+toml_words = st.sampled_from(HEADERS + KEYS + SIGNS + VALUES)
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ setting_values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=2)
             "connect-timeout",
             "template",
         ]
-    ),  # fmt: skip
+    ),
     setting_values,
 )
 def test_any_value_of_any_key_is_taken_or_reported(file, table, key, value):

@@ -271,7 +271,7 @@ def test_two_questions_are_refused():
 def test_the_largest_messages_are_read():
     """65,535 bytes, 65,534, and one record to a message."""
     for size in (65_535, 65_534):
-        filler = rr("filler 1 NULL")._replace(rdata=b"")
+        filler = WWW._replace(owner=b"\6filler" + APEX, type=codes.NULL, rdata=b"")
         room = size - len(message(soa(6), NS, filler, soa(6)))
         whole = message(soa(6), NS, filler._replace(rdata=bytes(room)), soa(6))
         assert len(whole) == size

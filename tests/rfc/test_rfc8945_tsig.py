@@ -1,5 +1,6 @@
 """RFC 8945 (TSIG): judging requests, error replies, streams; dnspython as the other side."""
 
+import hmac
 import time
 
 import dns.message
@@ -152,18 +153,11 @@ def test_a_wrong_mac_is_badsig():
     assert (failure.error, failure.reason, failure.key) == (codes.BADSIG, Reason.TSIG_BADSIG, KEY)
 
 
-@pytest.mark.parametrize("position", [2, 3, 13, -1, -3])
+@pytest.mark.parametrize("position", [3, 13, 21, 26, -6, -10, -41, -43, -45])
 def test_any_changed_octet_is_badsig(position):
     message = bytearray(signed_request()[0])
     message[position] ^= 1
-    record = find_tsig(bytes(message))
-    assert record is not None
-    outcome = None
-    try:
-        outcome = verify_request(bytes(message), record, KEYS, NOW)
-    except WireError:
-        return
-    assert isinstance(outcome, TsigFailure)
+    assert refused(bytes(message)).error == codes.BADSIG
 
 
 @pytest.mark.parametrize(("skew", "good"), [(0, True), (300, True), (-300, True), (301, False), (-301, False)])
@@ -372,7 +366,7 @@ def test_names_of_255_octets_do_not_push_an_error_reply_over_the_limit(limit):
 
 
 def test_an_error_reply_gives_up_its_question_before_its_tsig():
-    message, mac = signed_request()
+    message, _ = signed_request()
     for failed in (message, changed(message, mac=bytes(32)), signed_request(now=NOW - 999)[0]):
         failure = TsigFailure(codes.BADTRUNC, Reason.TSIG_BADTRUNC, KEY) if failed == message else refused(failed)
         whole, record = answer(failed, failure)
@@ -434,15 +428,11 @@ def test_signed_messages_behind_unsigned_ones_cover_them():
     verifier.check(first, NOW)
     for _ in range(MAX_UNSIGNED):
         verifier.check(texts(2), NOW)
-    # What a signer does that signs now and then: one running digest.
-    signer = StreamSigner(KEY, b"")
-    signer._first, signer._mac = False, mac
+    # A signer that signs only now and then has one running digest.
     running = texts(2) * MAX_UNSIGNED
-    last = reply(b"")
-    import hmac as hmac_module
-
+    last = reply()
     timers = NOW.to_bytes(6, "big") + (300).to_bytes(2, "big")
-    digest = hmac_module.digest(KEY.secret, b"\x00\x20" + mac + running + last + timers, "sha256")
+    digest = hmac.digest(KEY.secret, b"\x00\x20" + mac + running + last + timers, "sha256")
     record = TsigRecord(KEY.name, ALGORITHMS["hmac-sha256"].wire, NOW, 300, digest, 77, 0, b"", 0)
     assert verifier.check(with_record(last, record), NOW) == last
     verifier.finish()

@@ -9,6 +9,7 @@ from nameserver.query.counters import (
     PORT_ZERO,
     RESPONSE,
     SHORT,
+    TOO_LARGE,
     dropped_slot,
     new_counters,
     query_slot,
@@ -55,7 +56,7 @@ def test_a_reply_is_counted_under_its_labels(arguments, labels):
     assert tuple(name.labels.values()) == labels
 
 
-@pytest.mark.parametrize("reason", [PORT_ZERO, SHORT, RESPONSE])
+@pytest.mark.parametrize("reason", [PORT_ZERO, SHORT, RESPONSE, TOO_LARGE])
 def test_a_drop_is_counted_under_its_reason(reason):
     name = COUNTERS[dropped_slot(reason)]
     assert (name.metric, name.labels) == ("nameserver_dropped_total", {"reason": reason})
@@ -64,7 +65,7 @@ def test_a_drop_is_counted_under_its_reason(reason):
 def test_no_two_kinds_of_event_share_a_slot():
     queries = {query_slot(*a) for a in product(("udp", "tcp"), (4, 6), (0, 4, 5), (*range(1, 260), 65535))}
     replies = {response_slot(*a) for a in product(range(30), ("udp", "tcp"), (False, True))}
-    drops = {dropped_slot(reason) for reason in (PORT_ZERO, SHORT, RESPONSE)}
+    drops = {dropped_slot(reason) for reason in (PORT_ZERO, SHORT, RESPONSE, TOO_LARGE)}
     assert len(queries | replies | drops) == len(queries) + len(replies) + len(drops) == len(COUNTERS)
 
 

@@ -62,7 +62,10 @@ def test_a_target_that_answers_with_an_error_is_told_again_and_the_error_is_repo
     sender.due(100)
     assert sender.answered("a", rcode, 6)
     events = run_dry(sender, 100)
-    assert [event for _, event in events] == [*(Send("a", 6, attempt) for attempt in range(2, 7)), GaveUp("a", 6, rcode)]
+    assert [event for _, event in events] == [
+        *(Send("a", 6, attempt) for attempt in range(2, 7)),
+        GaveUp("a", 6, rcode),
+    ]
 
 
 def test_a_newer_serial_supersedes_and_starts_afresh() -> None:

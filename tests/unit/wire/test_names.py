@@ -1,10 +1,10 @@
 """Names in wire form: reading bounded, comparing by label, presentation form both ways."""
 
 import contextlib
-import time
 
 import dns.name
 import pytest
+from support.cpu import least_cpu_seconds
 
 from nameserver.errors import WireError
 from nameserver.wire import names
@@ -112,13 +112,12 @@ def test_a_chain_of_128_pointers_is_read_and_one_of_129_refused():
 def test_pointer_chains_cost_less_than_a_millisecond(hops):
     """C42: whatever the chain's length, the work ends within the bound for a UDP packet."""
     message = pointer_chain(hops)
-    best = 1.0
-    for _ in range(5):
-        start = time.process_time()
+
+    def read() -> None:
         with contextlib.suppress(WireError):
             names.read_name(message, len(message) - 2)
-        best = min(best, time.process_time() - start)
-    assert best < 0.001
+
+    assert least_cpu_seconds(read) < 0.001
 
 
 def test_folding_changes_letters_only():
@@ -202,7 +201,7 @@ def test_text_is_read_as_absolute_and_keeps_its_case():
         ("a" * 64, "63"),
         (".".join(["a" * 60] * 5), "255"),
         (r"a\999", "backslash"),
-        ("\ud800.example", "not a domain name"),
+        ("\ud800.example", "internationalised"),
     ],
 )
 def test_what_is_not_a_name_is_refused_with_the_reason(text, problem):

@@ -2,10 +2,11 @@
 
 import contextlib
 import struct
-import time
+from functools import partial
 
 import dns.message
 import pytest
+from support.cpu import least_cpu_seconds
 
 from nameserver.wire import codes, names
 from nameserver.wire.query import build_query
@@ -216,14 +217,9 @@ def test_every_type_class_and_opcode_is_taken():
             assert (request.qtype, request.qclass, request.question) == (qtype, qclass, question)
 
 
-def worst(data: bytes) -> float:
-    best = 1.0
-    for _ in range(5):
-        start = time.process_time()
-        with contextlib.suppress(BadRequest):
-            parse_request(data)
-        best = min(best, time.process_time() - start)
-    return best
+def try_to_parse(data: bytes) -> None:
+    with contextlib.suppress(BadRequest):
+        parse_request(data)
 
 
 def test_no_packet_costs_more_than_a_millisecond():
@@ -235,7 +231,7 @@ def test_no_packet_costs_more_than_a_millisecond():
         chain += (0xC000 | target & 0x3FFF).to_bytes(2, "big")
     pointers = header(authorities=1) + bytes(chain) + bytes(30)
     for packet in (labels, options, pointers):
-        assert worst(packet) < 0.001
+        assert least_cpu_seconds(partial(try_to_parse, packet)) < 0.001
 
 
 def test_what_dnspython_sends_is_read():
