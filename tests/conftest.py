@@ -2,11 +2,12 @@
 
 import asyncio
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 import uvloop
 from support.clock import ManualClock
+from support.process import WITNESSES
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -36,3 +37,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def clock() -> ManualClock:
     """A clock that stands still until a test moves it."""
     return ManualClock()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """A failure comes with what the daemons that were running had to say."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        report.sections += [("daemon", explain()) for explain in WITNESSES]

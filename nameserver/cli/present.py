@@ -66,10 +66,13 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[Cell]], palette: Palett
     return lines
 
 
-def facts(pairs: Sequence[tuple[str, str]], palette: Palette, indent: str = "") -> list[str]:
-    """Lines of "name  value"; the values are safe already. Pairs with an empty value are left out."""
+def facts(pairs: Sequence[tuple[str, str]], palette: Palette, indent: str = "", least: int = 0) -> list[str]:
+    """Lines of "name  value"; the values are safe already. Pairs with an empty value are left out.
+
+    `least`: width of the names, where they are to stand below others.
+    """
     pairs = [(name, value) for name, value in pairs if value]
-    width = max((len(name) for name, _ in pairs), default=0)
+    width = max([least, *(len(name) for name, _ in pairs)])
     return [f"{indent}{palette.paint(name.ljust(width), 'dim')}  {value}" for name, value in pairs]
 
 

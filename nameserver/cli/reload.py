@@ -20,7 +20,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _reload(args: argparse.Namespace) -> int:
-    answer = remote.ask(args, "reload", wait=RELOAD_TIME, timeout=RELOAD_TIME)
+    answer = remote.ask(args, "reload", patience=RELOAD_TIME, timeout=RELOAD_TIME)
     if args.json:
         remote.print_json(answer)
     else:

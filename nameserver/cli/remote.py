@@ -59,9 +59,9 @@ def _configured_path(config: Path) -> Path:
     return Path(DEFAULT_PATH)
 
 
-def ask(args: argparse.Namespace, verb: str, *, wait: float = 0.0, **arguments: object) -> Json:
+def ask(args: argparse.Namespace, verb: str, *, patience: float = 0.0, **arguments: object) -> Json:
     """Ask the server that the arguments lead to."""
-    return call(control_path(args), verb, wait=wait, **arguments)
+    return call(control_path(args), verb, patience=patience, **arguments)
 
 
 def run(args: argparse.Namespace, command: Callable[[], int]) -> int:

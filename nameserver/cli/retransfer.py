@@ -38,7 +38,7 @@ def main(args: argparse.Namespace) -> int:
 
 def _retransfer(args: argparse.Namespace) -> int:
     timeout = args.timeout if args.wait else 0.0
-    answer = remote.ask(args, "retransfer", wait=timeout, zone=args.zone, timeout=timeout)
+    answer = remote.ask(args, "retransfer", patience=timeout, zone=args.zone, wait=bool(args.wait), timeout=timeout)
     failed = args.wait and answer.get("outcome") not in ("ok", "up-to-date")
     if args.json:
         remote.print_json(answer)

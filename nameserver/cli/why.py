@@ -143,4 +143,4 @@ def lines(zone: ZoneStatus, now: float, palette: Palette) -> list[str]:
 
 def _advice_lines(advice: Advice, palette: Palette) -> list[str]:
     pairs = [("this means", safe(advice.meaning)), ("what to do", palette.paint(safe(advice.next_step), "bold"))]
-    return facts(pairs, palette, "  ")
+    return facts(pairs, palette, "  ", len("last success"))  # as wide as the names of `primary_lines`

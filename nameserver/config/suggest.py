@@ -82,7 +82,7 @@ def dotted(path: Iterable[str | int]) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
             continue
-        if text.startswith("key") and path[0] == "key" and not _KEY_NAME.fullmatch(part):
+        if text and path[0] == "key" and not _KEY_NAME.fullmatch(part):
             text += '."(not shown)"'  # base64 or "algorithm:name:secret" where the name of a key belongs
             continue
         quoted = part if _BARE_KEY.fullmatch(part) else '"' + printable(part).replace('"', '\\"') + '"'

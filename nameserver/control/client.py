@@ -42,13 +42,13 @@ class ControlClient:
         self._stream.close()
         self._socket.close()
 
-    def call(self, verb: str, *, wait: float = 0.0, **arguments: object) -> Json:
-        """Ask, and return the response without its "ok". `wait`: seconds the server may need beyond the usual.
+    def call(self, verb: str, *, patience: float = 0.0, **arguments: object) -> Json:
+        """Ask, and return the response without its "ok". `patience`: seconds the server may need beyond the usual.
 
         Raises ControlError with the server's own sentence when it refuses, its subclass ControlTimeout when it is not
         done within the request's "timeout", ControlUnreachable when it goes away.
         """
-        self._socket.settimeout(self._timeout + wait)
+        self._socket.settimeout(self._timeout + patience)
         try:
             self._socket.sendall(encode({"verb": verb, **arguments}))
             line = self._stream.readline(MAX_RESPONSE)
@@ -65,10 +65,10 @@ class ControlClient:
         return response
 
 
-def call(path: Path, verb: str, *, wait: float = 0.0, **arguments: object) -> Json:
+def call(path: Path, verb: str, *, patience: float = 0.0, **arguments: object) -> Json:
     """One request on a connection of its own."""
     with ControlClient(path) as client:
-        return client.call(verb, wait=wait, **arguments)
+        return client.call(verb, patience=patience, **arguments)
 
 
 def _why(path: Path, error: OSError) -> str:

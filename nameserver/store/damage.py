@@ -8,7 +8,6 @@ disk, a missing permission or a newer release's format leave the file alone and 
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
-from enum import Enum
 from pathlib import Path
 
 from nameserver.errors import StoreDamaged, StoreError
@@ -26,15 +25,8 @@ _COMPANIONS = ("", "-wal", "-shm")
 _MAGIC = b"SQLite format 3\x00"
 
 
-class FileState(Enum):
-    """What is found where the database should be."""
-
-    ABSENT = "absent"  # nothing, or a file in which no table was ever made
-    READY = "ready"
-
-
-def examine(path: Path) -> FileState:
-    """Look at a database without changing it.
+def examine(path: Path) -> None:
+    """Look at a database without changing it; that there is none, or one without a table, is no objection.
 
     Raises StoreDamaged when it must be moved aside, StoreError when it is a newer release's or cannot be read.
     """
@@ -42,7 +34,7 @@ def examine(path: Path) -> FileState:
         if not _size(path):
             if _size(_companion(path, "-wal")):
                 raise StoreDamaged("it is missing, but its journal is there")
-            return FileState.ABSENT
+            return
         with path.open("rb") as file:  # before SQLite has it open: closing it later would break SQLite's locks
             if file.read(len(_MAGIC)) != _MAGIC:
                 raise StoreDamaged("it is not an SQLite database")
@@ -57,12 +49,11 @@ def examine(path: Path) -> FileState:
         if is_damage(error):
             raise StoreDamaged(f"{error}") from error
         raise explain(error, "opening the store", path) from error
-    return _judge(path, application, version, tables)
+    if tables or application not in (0, APPLICATION_ID):  # else it was killed before it had made its tables
+        _judge(path, application, version)
 
 
-def _judge(path: Path, application: int, version: int, tables: int) -> FileState:
-    if not tables and application in (0, APPLICATION_ID):
-        return FileState.ABSENT
+def _judge(path: Path, application: int, version: int) -> None:
     if application != APPLICATION_ID:
         raise StoreDamaged("it is another program's database")
     if version > FORMAT_VERSION:
@@ -72,7 +63,6 @@ def _judge(path: Path, application: int, version: int, tables: int) -> FileState
         )
     if version != FORMAT_VERSION:
         raise StoreDamaged(f"it claims format {version}, which never was")
-    return FileState.READY
 
 
 def check_integrity(database: sqlite3.Connection) -> None:

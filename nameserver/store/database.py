@@ -356,11 +356,14 @@ class Store:
 
     def _find(self, zone: StoredZone, key: bytes) -> tuple[bytes | None, bool]:
         """The node under a key, and whether it (or that the owner is gone) stands in the overlay."""
-        if zone.overlay_rows:
-            row = self._connected().execute(_FIND_OVERLAY, (zone.id, key)).fetchone()
-            if row is not None:
-                return check_change(zone.id, row)[1], True
-        chunk = self._chunk(zone, key)
+        try:
+            if zone.overlay_rows:
+                row = self._connected().execute(_FIND_OVERLAY, (zone.id, key)).fetchone()
+                if row is not None:
+                    return check_change(zone.id, row)[1], True
+            chunk = self._chunk(zone, key)
+        except StoreDamaged as error:
+            raise StoreDamaged(f"stored zone {zone.text} is damaged: {error}") from error
         return (None if chunk is None else chunk.find(key)), False
 
     def _chunk(self, zone: StoredZone, key: bytes) -> ChunkIndex | None:

@@ -108,10 +108,10 @@ def read_known_name(message: bytes, offset: int, known: dict[int, bytes]) -> tup
         name = known.get((first & 0x3F) << 8 | message[offset + 1])
         if name is not None:
             return name, offset + 2
-    elif first:
+    elif 0 < first < 0x40:
         after = offset + first + 1
         second = message[after]
-        if second >= 0xC0 and first < 0x40:
+        if second >= 0xC0:
             suffix = known.get((second & 0x3F) << 8 | message[after + 1])
             if suffix is not None and len(suffix) + first < MAX_NAME:
                 known[offset] = name = message[offset:after] + suffix

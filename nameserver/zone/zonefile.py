@@ -157,7 +157,7 @@ def rdata_text(rdtype: int, rdata: bytes) -> str:
     """Presentation form of uncompressed rdata; the generic form (RFC 3597 §5) where there is no faithful other."""
     kind = dns.rdatatype.RdataType.make(rdtype)
     try:
-        text = dns.rdata.from_wire(dns.rdataclass.IN, kind, rdata, 0, len(rdata)).to_text()
+        text = dns.rdata.from_wire(dns.rdataclass.IN, kind, rdata, 0, len(rdata)).to_text().rstrip()
         if dns.rdata.from_text(dns.rdataclass.IN, kind, text, dns.name.root, False).to_wire() == rdata:
             return text
     except (dns.exception.DNSException, ValueError):

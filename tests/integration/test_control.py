@@ -229,7 +229,7 @@ async def test_what_is_not_a_socket_is_not_touched(path: Path, kind: str) -> Non
 
 
 async def test_an_impossible_path_is_explained(tmp_path: Path) -> None:
-    with pytest.raises(ControlError, match="cannot offer the control socket .*: AF_UNIX path too long"):
+    with pytest.raises(ControlError, match=r"cannot offer the control socket .*: AF_UNIX path too long"):
         await ControlServer(tmp_path / ("x" * 200), VERBS).start()
 
 

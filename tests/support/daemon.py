@@ -15,7 +15,7 @@ from typing import Any
 import dns.message
 from support import ask
 from support.ask import LOOPBACK, Key, Record
-from support.process import Child, free_port, short_directory, skewed_clock
+from support.process import WITNESSES, Child, free_port, short_directory, skewed_clock
 from support.wait import wait_for
 
 from nameserver.control.client import call
@@ -63,6 +63,7 @@ class Nameserver:
         self.http_port = free_port()
         self.directory = short_directory("ns")
         self.child: Child | None = None
+        WITNESSES.append(self.explain)
 
     # files
 
@@ -105,7 +106,7 @@ class Nameserver:
     # life
 
     def start(self, *, wait_ready: bool = True) -> "Nameserver":
-        """Starts it with a configuration written now; waits until it says on /ready that every zone answers."""
+        """Starts it with a configuration written now; waits until each of its workers answers each of its zones."""
         self.configure()
         command = [sys.executable, "-m", "nameserver", "run", "-c", str(self.config)]
         self.child = Child(
@@ -116,8 +117,9 @@ class Nameserver:
         return self
 
     def _all_serving(self) -> bool:
-        served = {zone["name"] for zone in self.status().get("zones", []) if zone["answering"]}
-        return served >= set(self.zones) and bool(served or self.status())
+        status = self.status()
+        served = {zone["name"] for zone in status.get("zones", []) if zone["workers_serving"] >= self.workers}
+        return bool(status) and served >= set(self.zones)
 
     def stop(self) -> None:
         """SIGTERM, and it must end by itself with exit status 0, no process of it left."""
@@ -136,14 +138,13 @@ class Nameserver:
     def close(self) -> None:
         """Kills it and removes its directory."""
         self.kill_all()
+        WITNESSES.remove(self.explain)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def __enter__(self) -> "Nameserver":
         return self
 
-    def __exit__(self, *problem: object) -> None:
-        if problem[0] is not None:
-            sys.stderr.write(self.explain())  # pytest shows it below the failure
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def pids(self) -> list[int]:

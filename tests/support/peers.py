@@ -9,7 +9,6 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import NoReturn
 import pytest
 from support import ask
 from support.ask import LOOPBACK, Key, Record
-from support.process import Child, free_port, program, short_directory
+from support.process import WITNESSES, Child, free_port, program, short_directory
 from support.wait import wait_for
 
 REQUIRED = "NAMESERVER_REQUIRE_PEERS"
@@ -50,6 +49,7 @@ class Primary:
 
     def __post_init__(self) -> None:
         self.directory = short_directory(self.name)
+        WITNESSES.append(self.explain)
         for part in ("zones", "db"):
             (self.directory / part).mkdir()
         self.keys = tuple(
@@ -105,14 +105,13 @@ class Primary:
     def close(self) -> None:
         """Kills it and removes its directory."""
         self.kill()
+        WITNESSES.remove(self.explain)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def __enter__(self) -> "Primary":
         return self
 
-    def __exit__(self, *problem: object) -> None:
-        if problem[0] is not None:
-            sys.stderr.write(self.explain())  # pytest shows it below the failure
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def update(self, zone: str, text: str) -> None:

@@ -8,10 +8,13 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from support.ask import LOOPBACK
+
+# What can say something about a failure: everything started and not yet closed. tests/conftest.py asks them all.
+WITNESSES: list[Callable[[], str]] = []
 
 
 def free_port() -> int:

@@ -319,6 +319,30 @@ def test_the_inside_of_an_unquoted_name_is_read_as_it_was_meant(folder: Folder):
     ]
 
 
+def test_names_and_values_of_keys_are_judged_like_all_others(folder: Folder):
+    problems = folder.problems(
+        f'[key."a..b"]\nsecret = "{SECRET}"\n[key.b]\nsecret-file = 5\n[key.c]\nsecret-file = ""\n'
+    )
+    assert [problem.split(": ")[:2] for problem in problems] == [
+        ["main.toml:1", 'key."a..b"'],
+        ["main.toml:4", "key.b.secret-file"],
+        ["main.toml:6", "key.c.secret-file"],
+    ]
+
+
+def test_an_unknown_key_is_not_reported_a_second_time_as_the_missing_one(folder: Folder):
+    faulty = [
+        '[key.k]\nsecrt = ""',
+        "[remote.a]\nadress = []",
+        "[zone.one]\nprimarys = []",
+        '[zone.two]\ntype = "primary"\nfil = ""',
+    ]
+    text = "\n".join(faulty)
+    problems = folder.problems(text)
+    assert len(problems) == 4
+    assert all("unknown key, did you mean" in problem for problem in problems)
+
+
 def test_no_secret_appears_in_anything_a_configuration_shows(folder: Folder):
     config = folder.load(KEY + REMOTE + 'key = "k"\n' + ZONE + 'allow-transfer = [{ key = "k" }]\n')
     shown = repr(config) + str(config) + repr(config.keys) + repr(config.remotes) + repr(config.zones)

@@ -119,7 +119,7 @@ def test_a_restored_machine_knows_what_it_was_told_of_the_past() -> None:
     assert (snapshot.last_success, snapshot.last_change) == (zone.now - 10, zone.now - 20)
 
 
-# --- reports that cannot be --------------------------------------------------------------------------------------------
+# --- reports that cannot be ------------------------------------------------------------------------------------------
 
 
 def test_an_outcome_without_a_check_is_refused() -> None:

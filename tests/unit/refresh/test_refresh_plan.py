@@ -229,6 +229,14 @@ def test_a_newer_version_that_was_missed_outweighs_an_older_serial_elsewhere() -
     assert run.outcome == Failed(Reason.TSIG_BADSIG, "a: tsig-badsig")
 
 
+def test_a_missed_newer_version_is_blamed_on_the_primary_that_has_it() -> None:
+    run = RefreshRun([A, B], 5)
+    run.soa_answered(6)
+    run.failed(Reason.TSIG_BADSIG)
+    run.failed(Reason.REFUSED)
+    assert run.outcome == Failed(Reason.TSIG_BADSIG, "a: tsig-badsig")
+
+
 def test_every_step_and_reason_has_a_next() -> None:
     assert {(kind, reason): after_failure(kind, reason) for kind in StepKind for reason in Reason}
     assert all(len(row) == len(StepKind) for row in AFTER_FAILURE.values())

@@ -19,7 +19,7 @@ example.com. 3600 IN MX 10 mail.example.com.
 www.example.com. 300 IN A 192.0.2.1
 www.example.com. 300 IN AAAA 2001:db8::1
 www.example.com. 300 IN TXT "one" "two"
-a.b.c.www.example.com. 300 IN CNAME WWW.example.com.
+a.b.c.www.example.com. 300 IN CNAME www.example.com.
 _sip._tcp.example.com. 300 IN SRV 1 2 3 www.example.com.
 naptr.example.com. 300 IN NAPTR 100 50 "s" "x" "" www.example.com.
 example.org. 300 IN PTR .
@@ -32,7 +32,7 @@ def walk_all(data: bytes, offset: int, count: int) -> list[Record]:
 
 
 def test_it_reads_what_dnspython_wrote_compressed():
-    """Every owner and every name in rdata comes out whole, with its case."""
+    """Every owner and every name in rdata comes out whole."""
     query = dns.message.make_query("example.com", "AXFR")
     reply = dns.message.make_response(query)
     expected = []
@@ -44,8 +44,7 @@ def test_it_reads_what_dnspython_wrote_compressed():
     wire = reply.to_wire(max_size=65535)
     assert len(wire) < sum(len(record.owner) + 10 + len(record.rdata) for record in expected), "it is compressed"
     read = walk_all(wire, ANSWERS, len(expected))
-    assert [record._replace(owner=record.owner.lower()) for record in read] == expected
-    assert read[6].rdata == b"\3WWW\7example\3com\0" or read[6].rdata.lower() == b"\3www\7example\3com\0"
+    assert read == expected
 
 
 def test_a_ttl_with_its_top_bit_is_zero():

@@ -1,0 +1,176 @@
+"""`nameserver keygen`: forms, lengths, and a file that is never overwritten nor readable by others."""
+
+import base64
+import contextlib
+import os
+import re
+import shutil
+import sqlite3
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from nameserver.cli.main import main
+from nameserver.config.load import load_config
+from nameserver.wire.names import from_text
+
+NAME = from_text("transfer-key")
+
+
+def generate(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(["keygen", "transfer-key", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def find_tool(name: str) -> str:
+    path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+    if path is None:
+        pytest.skip(f"{name} is not installed")
+    return path
+
+
+def test_the_default_form_is_a_table_of_our_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "main.toml").write_text(generate(capsys))
+    (tmp_path / "main.toml").chmod(0o600)
+    config = load_config(tmp_path / "main.toml")
+    assert config.keys[NAME].algorithm == "hmac-sha256"
+    assert len(config.keys[NAME].secret) == 32
+    assert not [warning for warning in config.warnings if "key" in warning]
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "size"),
+    [("hmac-sha256", 32), ("sha384", 48), ("HMAC-SHA512", 64), ("hmac-sha224", 28), ("hmac-sha1", 20)],
+)
+def test_the_secret_is_as_long_as_the_digest_and_the_key_can_be_loaded(
+    algorithm: str, size: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "main.toml").write_text(generate(capsys, "-a", algorithm))
+    assert len(load_config(tmp_path / "main.toml").keys[NAME].secret) == size
+
+
+def test_the_bind_form_can_be_included_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["keygen", "transfer-key", "--format", "bind", "-o", str(tmp_path / "k.key")]) == 0
+    (tmp_path / "main.toml").write_text('include = ["k.key"]\n')
+    assert load_config(tmp_path / "main.toml").keys[NAME].fingerprint in capsys.readouterr().out
+
+
+def test_the_secret_form_is_what_a_secret_file_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["keygen", "transfer-key", "--format", "secret", "-o", str(tmp_path / "k.secret")]) == 0
+    (tmp_path / "main.toml").write_text('[key.transfer-key]\nsecret-file = "k.secret"\n')
+    config = load_config(tmp_path / "main.toml")
+    assert config.keys[NAME].fingerprint in capsys.readouterr().out
+    assert not [warning for warning in config.warnings if "key" in warning]
+
+
+def test_a_file_is_private_whatever_the_umask(tmp_path: Path):
+    old = os.umask(0)
+    try:
+        assert main(["keygen", "transfer-key", "-o", str(tmp_path / "k")]) == 0
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "k").stat().st_mode) == 0o600
+
+
+def test_a_file_that_exists_is_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "k").write_text("precious")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    for name in ("k", "link"):
+        assert main(["keygen", "transfer-key", "-o", str(tmp_path / name)]) == 2
+        assert "exists and is left as it is" in capsys.readouterr().err
+    assert (tmp_path / "k").read_text() == "precious"
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_folder_that_is_missing_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["keygen", "transfer-key", "-o", str(tmp_path / "none" / "k")]) == 2
+    assert "cannot be written: No such file or directory" in capsys.readouterr().err
+
+
+def test_with_a_file_the_secret_is_not_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["keygen", "transfer-key", "--format", "secret", "-o", str(tmp_path / "k")]) == 0
+    shown = capsys.readouterr()
+    assert (tmp_path / "k").read_text().strip() not in shown.out + shown.err
+
+
+def test_every_key_is_another(capsys: pytest.CaptureFixture[str]):
+    assert len({generate(capsys, "--format", "secret") for _ in range(20)}) == 20
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a;b", 'a"b', "-a", "a..b", "x" * 64, "$(id)"])
+def test_a_name_that_some_server_would_misread_is_refused(name: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as stop:
+        main(["keygen", "--", name])
+    assert stop.value.code == 2
+
+
+@pytest.mark.parametrize("algorithm", ["hmac-md5", "md5", "hmac-sha3"])
+def test_unknown_and_broken_algorithms_are_refused(algorithm: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as stop:
+        main(["keygen", "k", "-a", algorithm])
+    assert stop.value.code == 2
+    assert "known are" in capsys.readouterr().err
+
+
+def test_a_weak_algorithm_is_warned_of(capsys: pytest.CaptureFixture[str]):
+    assert main(["keygen", "k", "-a", "hmac-sha1"]) == 0
+    shown = capsys.readouterr()
+    assert "weak" in shown.err
+    assert "allow-weak = true" in shown.out
+
+
+@pytest.mark.parametrize("algorithm", ["hmac-sha256", "hmac-sha512"])
+def test_bind_accepts_its_form(algorithm: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    tool = find_tool("named-checkconf")
+    (tmp_path / "named.conf").write_text(generate(capsys, "--format", "bind", "-a", algorithm))
+    subprocess.run([tool, str(tmp_path / "named.conf")], check=True, timeout=30)
+
+
+@pytest.mark.parametrize("algorithm", ["hmac-sha256", "hmac-sha512"])
+def test_nsd_accepts_its_form(algorithm: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    tool = find_tool("nsd-checkconf")
+    text = generate(capsys, "--format", "nsd", "-a", algorithm)
+    (tmp_path / "nsd.conf").write_text(text)
+    shown = subprocess.run(
+        [tool, "-s", "transfer-key", str(tmp_path / "nsd.conf")], check=True, timeout=30, capture_output=True, text=True
+    )
+    assert shown.stdout.strip() in text
+    assert shown.stdout.strip()
+
+
+@pytest.mark.parametrize("algorithm", ["hmac-sha256", "hmac-sha512"])
+def test_knot_accepts_its_form(algorithm: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    tool = find_tool("knotc")
+    (tmp_path / "knot.conf").write_text(generate(capsys, "--format", "knot", "-a", algorithm))
+    subprocess.run([tool, "-c", str(tmp_path / "knot.conf"), "conf-check"], check=True, timeout=30, capture_output=True)
+
+
+def test_powerdns_gets_the_command_of_both_its_generations(capsys: pytest.CaptureFixture[str]):
+    text = generate(capsys, "--format", "pdns")
+    new, old = re.findall(r"pdnsutil (.*)", text)
+    secret = new.removeprefix("tsigkey import transfer-key hmac-sha256 ")
+    assert len(base64.b64decode(secret, validate=True)) == 32
+    assert old == f"import-tsig-key transfer-key hmac-sha256 {secret}"
+
+
+def test_powerdns_takes_the_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """With whichever of the two commands the installed generation has."""
+    tool = find_tool("pdnsutil")
+    schema = Path("/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql")
+    if not schema.exists():
+        pytest.skip("the SQLite backend of PowerDNS is not installed")
+    database = tmp_path / "pdns.sqlite3"
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.executescript(schema.read_text())
+    backend = f"launch=gsqlite3\ngsqlite3-database={database}\ngsqlite3-dnssec=yes\n"
+    (tmp_path / "pdns.conf").write_text(backend)
+    commands = re.findall(r"pdnsutil (.*)", generate(capsys, "--format", "pdns"))
+    for command in commands:
+        subprocess.run(
+            [tool, "--config-dir", str(tmp_path), *command.split()], timeout=30, capture_output=True, check=False
+        )
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        rows = connection.execute("SELECT name, algorithm, secret FROM tsigkeys").fetchall()
+    assert rows == [("transfer-key", "hmac-sha256", commands[0].split()[-1])]
