@@ -54,10 +54,10 @@ def _lines(args: argparse.Namespace, answer: Json, palette: Palette) -> list[str
     outcome = answer.get("outcome")
     if outcome in ("ok", "up-to-date"):
         return [f"{zone}: {palette.paint('transferred', 'good')}, serial {safe(answer.get('serial'))}"]
-    reason = str(answer.get("reason") or outcome)
-    detail = f": {answer['detail']}" if answer.get("detail") else ""
+    reason, detail = str(answer.get("reason") or ""), str(answer.get("detail") or "")
+    told = ": ".join(part for part in ("failed", reason, detail) if part)
     return [
-        f"{zone}: {palette.paint('failed', 'bad')}, {safe(reason + detail)}",
-        safe(advise(reason, zone=args.zone).meaning),
+        f"{zone}: {palette.paint(safe(told), 'bad')}",
+        *([safe(advise(reason, zone=args.zone).meaning)] if reason else []),
         f"What to do: nameserver why {zone}",
     ]

@@ -5,7 +5,7 @@ import argparse
 from nameserver.cli import remote
 from nameserver.cli.present import Cell, Palette, facts, safe, table
 from nameserver.telemetry import words
-from nameserver.telemetry.events import TransferEvent
+from nameserver.telemetry.events import Kind, TransferEvent
 from nameserver.telemetry.status import PrimaryStatus, ServerStatus, ZoneStatus
 
 TONES = {
@@ -183,7 +183,11 @@ def transfer_text(event: TransferEvent | None, now: float) -> str:
     if event.serial_old is not None and event.serial_new is not None:
         serials = f", serial {event.serial_old} to {event.serial_new}"
     what = f"{event.asked} asked, {event.got} came" if event.asked != event.got else str(event.got)
+    if event.got is Kind.NONE:
+        what = f"{event.asked} asked, nothing came"
     failed = "" if event.reason is None else f" ({event.reason})"
-    amount = f"{words.plural(event.records, 'record')}, {words.size(event.bytes)} in {words.duration(event.seconds)}"
+    amount = f", {words.plural(event.records, 'record')}, {words.size(event.bytes)} in {words.duration(event.seconds)}"
+    if not event.messages:
+        amount = ""
     peer = event.primary or event.address
-    return safe(f"{words.moment(event.at, now)} from {peer}: {event.outcome}{failed}, {what}{serials}, {amount}")
+    return safe(f"{words.moment(event.at, now)} from {peer}: {event.outcome}{failed}, {what}{serials}{amount}")

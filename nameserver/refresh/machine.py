@@ -367,6 +367,8 @@ class RefreshMachine:
         """Whether a NOTIFY with this hint calls for a check."""
         if hint is None or self._held is None or self.state is State.EXPIRED:
             return True
+        # RFC 1996 §3.7 has any difference checked. Knowingly not for an older serial: it would be refused anyway, and
+        # the refresh timer finds a primary that went backwards.
         return compare(hint, self._held.serial) in (Order.NEWER, Order.UNDEFINED)
 
     def _next_trigger(self, now: float) -> Trigger:

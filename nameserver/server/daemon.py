@@ -13,7 +13,7 @@ import signal
 import time
 
 from nameserver.config.load import load_config
-from nameserver.config.model import Config, Endpoint
+from nameserver.config.model import Config, Endpoint, ServerConfig
 from nameserver.control.protocol import ControlError, Json
 from nameserver.control.server import ControlServer, Verb
 from nameserver.errors import ConfigError, NameserverError
@@ -27,6 +27,7 @@ from nameserver.server.reload import Reload, restart_needed
 from nameserver.server.report import Reporter
 from nameserver.server.settings import encode_server
 from nameserver.server.sockets import BindError, ListeningSockets, check_free, open_sockets, usable
+from nameserver.server.state import DaemonState
 from nameserver.server.supervisor import Supervisor, Worker
 from nameserver.server.zones import ZoneManager
 from nameserver.store.database import Store
@@ -34,6 +35,7 @@ from nameserver.telemetry import log as telemetry_log
 from nameserver.telemetry.tally import Tally
 
 STOP_PATIENCE = 8.0  # seconds for the workers to finish; they give their connections 5
+LOAD_PATIENCE = 60.0  # seconds after which we count as started although stored zones are still being loaded
 BIND_PATIENCE = 5.0  # seconds for a predecessor's workers to let go of the addresses
 
 log = logging.getLogger("nameserver")
@@ -43,11 +45,7 @@ class Daemon:
     """Everything the transfer process holds."""
 
     def __init__(self, config: Config) -> None:
-        self.config = config
-        self.started = time.time()
-        self.tally = Tally()
-        self.sending: dict[int, int] = {}  # worker → transfers out under way
-        self.reload_state = Reload(at=self.started, succeeded=self.started)
+        self._config = config
         self._service = ServiceManager.from_environment()
         self._stop = asyncio.Event()
         self._impatient = asyncio.Event()
@@ -57,43 +55,50 @@ class Daemon:
 
     async def run(self) -> None:
         """Serve until a signal says stop. Raises NameserverError where it cannot start."""
-        server = self.config.server
-        self.loop_name = type(asyncio.get_running_loop()).__module__.partition(".")[0]
-        self.store = Store.open(server.state_dir, time.time())
-        for notice in self.store.notices:
+        server = self._config.server
+        store = Store.open(server.state_dir, time.time())
+        for notice in store.notices:
             log.error("%s", notice)
         try:
             sockets = await self._bind(server.listen, server.workers or os.cpu_count() or 1)
         except NameserverError:
-            self.store.close()
+            store.close()
             raise
-        self.supervisor = Supervisor(
-            sockets,
-            self._hello(),
-            server.event_loop,
-            on_start=lambda worker: self.publisher.bring_up(worker, self.config),
-            on_message=self._worker_said,
-        )
-        self.publisher = Publisher(self.store, self.supervisor)
-        self.notify_out = NotifyOut(self.tally)
-        self.zones = ZoneManager(server, self.publisher, self.supervisor, self.notify_out, self.tally)
-        self.reporter = Reporter(self)
-        self._control = ControlServer(server.control, self._verbs())
-        self._http = HttpServer(server.http, self.reporter.routes()) if server.http else None
+        self._assemble(store, sockets)
         try:
             await self._start()
             await self._stop.wait()
         finally:
             await self._shut_down()
 
-    def _hello(self) -> Header:
-        server = self.config.server
-        return {
-            "store": str(self.store.path),
-            "server": encode_server(server),
-            "log_level": server.log_level,
-            "log_format": server.log_format,
-        }
+    def _assemble(self, store: Store, sockets: list[ListeningSockets]) -> None:
+        """Put the parts together; nothing runs yet."""
+        server = self._config.server
+        tally = Tally()
+        supervisor = Supervisor(
+            sockets,
+            _hello(server, store),
+            server.event_loop,
+            on_start=lambda worker: self._state.publisher.bring_up(worker, self._state.config),
+            on_message=self._worker_said,
+        )
+        publisher = Publisher(store, supervisor)
+        self._notify_out = NotifyOut(tally)
+        now = time.time()
+        self._state = DaemonState(
+            config=self._config,
+            loop_name=type(asyncio.get_running_loop()).__module__.partition(".")[0],
+            tally=tally,
+            store=store,
+            supervisor=supervisor,
+            publisher=publisher,
+            zones=ZoneManager(server, publisher, supervisor, self._notify_out, tally),
+            reload=Reload(now, now),
+            started=now,
+        )
+        self._reporter = Reporter(self._state)
+        self._control = ControlServer(server.control, self._verbs())
+        self._http = HttpServer(server.http, self._reporter.routes()) if server.http else None
 
     async def _start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -104,15 +109,22 @@ class Daemon:
         await self._control.start()
         if self._http is not None:
             await self._http.start()
-        await self.zones.prepare(self.config)
-        await self.supervisor.start()
-        await self.zones.start()
+        await self._state.zones.prepare(self._state.config)
+        await self._state.supervisor.start()
+        await self._state.zones.start()
+        if not await self._state.supervisor.settle(LOAD_PATIENCE):
+            log.warning("some zones are still being loaded after %.0f s", LOAD_PATIENCE)
         self._tasks.append(asyncio.create_task(self._reload_on_signal(), name="reload"))
         if self._service.watchdog_interval:
             self._tasks.append(asyncio.create_task(self._pet_watchdog(), name="watchdog"))
-        listening = ", ".join(map(str, self.config.server.listen))
-        log.info("ready: %d zones, %d workers, on %s", len(self.config.zones), len(self.supervisor.workers), listening)
-        self._service.ready(f"{len(self.config.zones)} zones on {listening}")
+        listening = ", ".join(map(str, self._state.config.server.listen))
+        log.info(
+            "ready: %d zones, %d workers, on %s",
+            len(self._state.config.zones),
+            len(self._state.supervisor.workers),
+            listening,
+        )
+        self._service.ready(f"{len(self._state.config.zones)} zones on {listening}")
 
     async def _shut_down(self) -> None:
         self._service.stopping()
@@ -123,16 +135,16 @@ class Daemon:
         await self._control.stop()
         if self._http is not None:
             await self._http.stop()
-        await self.notify_out.stop()
-        await self.zones.stop()
-        stopping = asyncio.create_task(self.supervisor.stop(STOP_PATIENCE))
+        await self._notify_out.stop()
+        await self._state.zones.stop()
+        stopping = asyncio.create_task(self._state.supervisor.stop(STOP_PATIENCE))
         impatient = asyncio.create_task(self._impatient.wait())
         await asyncio.wait((stopping, impatient), return_when=asyncio.FIRST_COMPLETED)
         impatient.cancel()
         if not stopping.done():
-            self.supervisor.kill()
+            self._state.supervisor.kill()
         await stopping
-        await self.publisher.close()
+        await self._state.publisher.close()
         log.info("stopped")
 
     def _stop_requested(self) -> None:
@@ -161,17 +173,17 @@ class Daemon:
     def _worker_said(self, worker: Worker, header: Header) -> None:
         match header["kind"]:
             case "notify":
-                self.zones.notified(bytes.fromhex(header["zone"]), header["source"], header["serial"])
+                self._state.zones.notified(bytes.fromhex(header["zone"]), header["source"], header["serial"])
             case "served":
-                self.zones.confirmed([bytes.fromhex(name) for name in header["zones"]])
+                self._state.zones.confirmed([bytes.fromhex(name) for name in header["zones"]])
             case "beat":
-                self.zones.count_queries(header["queries"])
-                self.sending[worker.index] = header["sending"]
+                self._state.zones.count_queries(header["queries"])
+                self._state.sending[worker.index] = header["sending"]
                 for event in header["transfers_out"]:
-                    self.reporter.transferred_out(event)
+                    self._reporter.transferred_out(event)
             case "failed":
                 log.error("worker %d: %s", worker.index, header["error"])
-                self.zones.worker_failed(bytes.fromhex(header["zone"]), header["error"])
+                self._state.zones.worker_failed(bytes.fromhex(header["zone"]), header["error"])
 
     # --- reload and control ------------------------------------------------------------------------------------------
 
@@ -196,15 +208,17 @@ class Daemon:
     async def _reload(self) -> str:
         now = time.time()
         try:
-            fresh = await asyncio.to_thread(load_config, self.config.path)
+            fresh = await asyncio.to_thread(load_config, self._state.config.path)
         except ConfigError as error:
-            self.reload_state = Reload(now, self.reload_state.succeeded, False, "\n".join(error.problems))
+            self._state.reload = Reload(now, self._state.reload.succeeded, False, "\n".join(error.problems))
             raise
-        message = restart_needed(self.config.server, fresh.server)
-        self.config = Config(fresh.path, self.config.server, fresh.keys, fresh.remotes, fresh.zones, fresh.warnings)
-        summary = await self.zones.reconcile(self.config)
+        message = restart_needed(self._state.config.server, fresh.server)
+        self._state.config = Config(
+            fresh.path, self._state.config.server, fresh.keys, fresh.remotes, fresh.zones, fresh.warnings
+        )
+        summary = await self._state.zones.reconcile(self._state.config)
         text = f"{summary}{message}"
-        self.reload_state = Reload(now, now, True, text)
+        self._state.reload = Reload(now, now, True, text)
         log.info("reloaded: %s", text)
         return text
 
@@ -217,25 +231,35 @@ class Daemon:
         }
 
     async def _verb_status(self, request: Json) -> Json:
-        return self.reporter.status(self.zones.named(request["zone"]) if request.get("zone") else None)
+        return self._reporter.status(self._state.zones.named(request["zone"]) if request.get("zone") else None)
 
     async def _verb_refresh(self, request: Json) -> Json:
-        entries = [self.zones.named(request["zone"])] if request.get("zone") else self.zones.secondaries()
+        entries = [self._state.zones.named(request["zone"])] if request.get("zone") else self._state.zones.secondaries()
         for entry in entries:
-            self.zones.refresh(entry)
+            self._state.zones.refresh(entry)
         return {"zones": len(entries)}
 
     async def _verb_retransfer(self, request: Json) -> Json:
         if not request.get("zone"):
             raise ControlError("retransfer needs a zone")
-        entry = self.zones.named(request["zone"])
-        return await self.zones.retransfer(entry, wait=bool(request.get("wait")))
+        entry = self._state.zones.named(request["zone"])
+        return await self._state.zones.retransfer(entry, wait=bool(request.get("wait")))
 
     async def _verb_reload(self, _request: Json) -> Json:
         try:
             return {"message": await self.reload()}
         except ConfigError as error:
             raise ControlError("the configuration is not used:\n" + "\n".join(error.problems)) from error
+
+
+def _hello(server: ServerConfig, store: Store) -> Header:
+    """What a worker is told first."""
+    return {
+        "store": str(store.path),
+        "server": encode_server(server),
+        "log_level": server.log_level,
+        "log_format": server.log_format,
+    }
 
 
 def run(config: Config) -> None:

@@ -25,8 +25,8 @@ from nameserver.wire.tsig import StreamVerifier, sign
 
 EDNS_SIZE = 1232
 SUSPICIOUS_GRACE = 0.5  # seconds to wait for a better answer after one that failed its checks
-# What a primary sends is taken off the socket faster than it is parsed: Knot gives up on a client that does not read for
-# half a second. Reading pauses at twice this many bytes.
+# What a primary sends is taken off the socket faster than it is parsed: Knot gives up on a client that does not read
+# for half a second. Reading pauses at twice this many bytes.
 STREAM_BUFFER = 16 * 1024 * 1024
 Answer = TypeVar("Answer")
 NO_EDNS_RCODES = frozenset({codes.FORMERR, codes.NOTIMP, codes.BADVERS})

@@ -4,11 +4,12 @@ import os
 import time
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import nameserver
 from nameserver.query.counters import COUNTERS
 from nameserver.server.http import Response, Route, plain
+from nameserver.server.state import DaemonState
 from nameserver.server.zones import ZoneEntry
 from nameserver.telemetry.events import TransferEvent
 from nameserver.telemetry.log import log_event
@@ -16,15 +17,12 @@ from nameserver.telemetry.metrics import CONTENT_TYPE, iter_metrics
 from nameserver.telemetry.page import render_page
 from nameserver.telemetry.status import CounterRow, ServerStatus, Snapshot, WorkerStatus, ZoneStatus
 
-if TYPE_CHECKING:
-    from nameserver.server.daemon import Daemon
-
 
 class Reporter:
     """Reads the daemon; changes nothing but the count of transfers that workers sent."""
 
-    def __init__(self, daemon: "Daemon") -> None:
-        self._daemon = daemon
+    def __init__(self, state: DaemonState) -> None:
+        self._state = state
 
     def routes(self) -> Mapping[str, Route]:
         """The HTTP server's pages."""
@@ -34,29 +32,29 @@ class Reporter:
         """A worker has ended a transfer to a secondary."""
         event = TransferEvent.from_json(data)
         log_event(event)
-        self._daemon.tally.add(event)
+        self._state.tally.add(event)
 
     def status(self, entry: ZoneEntry | None = None) -> dict[str, Any]:
         """What `nameserver status` gets: everything, or one zone."""
-        entries = [entry] if entry else sorted(self._daemon.zones.entries.values(), key=lambda each: each.config.text)
+        entries = [entry] if entry else sorted(self._state.zones.entries.values(), key=lambda each: each.config.text)
         return {
             "server": self._server().to_json(),
             "zones": [self._zone(each).to_json() for each in entries],
         }
 
     def _snapshot(self) -> Snapshot:
-        daemon = self._daemon
+        state = self._state
         counters: list[CounterRow] = [
             (name.metric, name.labels, float(value))
-            for name, value in zip(COUNTERS, daemon.supervisor.totals(), strict=True)
+            for name, value in zip(COUNTERS, state.supervisor.totals(), strict=True)
             if value
         ]
         return Snapshot(
             server=self._server(),
-            zones=[self._zone(each) for each in daemon.zones.entries.values()],
+            zones=[self._zone(each) for each in state.zones.entries.values()],
             counters=counters,
-            tally=daemon.tally,
-            per_zone_metrics=daemon.config.server.per_zone_metrics,
+            tally=state.tally,
+            per_zone_metrics=state.config.server.per_zone_metrics,
         )
 
     def _metrics(self) -> Response:
@@ -67,7 +65,7 @@ class Reporter:
 
     def _health(self) -> Response:
         """Alive: every worker is ready. One that is being replaced makes this 503 until it is back."""
-        workers = self._daemon.supervisor.workers
+        workers = self._state.supervisor.workers
         missing = [worker.index for worker in workers if not worker.ready]
         if missing:
             return plain(f"worker {', '.join(map(str, missing))} not running\n", 503)
@@ -78,9 +76,9 @@ class Reporter:
 
         A zone whose primaries are gone does not take the server out of service: the other zones are served.
         """
-        zones = self._daemon.zones
+        zones = self._state.zones
         behind = sum(worker.zones_behind for worker in self._workers())
-        if not zones.started or behind or any(not worker.ready for worker in self._daemon.supervisor.workers):
+        if not zones.started or behind or any(not worker.ready for worker in self._state.supervisor.workers):
             return plain("starting\n", 503)
         silent = sorted(entry.config.text for entry in zones.entries.values() if not entry.answering)
         if untried := [entry for entry in zones.entries.values() if not entry.answering and not entry.tried]:
@@ -88,30 +86,30 @@ class Reporter:
         return plain(f"ready; {len(silent)} zones not answering: {', '.join(silent[:10])}\n" if silent else "ready\n")
 
     def _server(self) -> ServerStatus:
-        daemon = self._daemon
-        entries = daemon.zones.entries.values()
+        state = self._state
+        entries = state.zones.entries.values()
         return ServerStatus(
             version=nameserver.__version__,
             pid=os.getpid(),
             now=time.time(),
-            started=daemon.started,
-            config_path=str(daemon.config.path),
-            listen=tuple(map(str, daemon.config.server.listen)),
-            event_loop=daemon.loop_name,
-            last_reload=daemon.reload_state.at,
-            last_reload_ok=daemon.reload_state.ok,
-            last_reload_success=daemon.reload_state.succeeded,
-            last_reload_message=daemon.reload_state.message,
+            started=state.started,
+            config_path=str(state.config.path),
+            listen=tuple(map(str, state.config.server.listen)),
+            event_loop=state.loop_name,
+            last_reload=state.reload.at,
+            last_reload_ok=state.reload.ok,
+            last_reload_success=state.reload.succeeded,
+            last_reload_message=state.reload.message,
             workers=tuple(self._workers()),
             zones_by_state=dict(Counter(entry.state for entry in entries)),
-            transfers_in_progress={"in": daemon.zones.transferring, "out": sum(daemon.sending.values())},
-            transfer_queue_length={"in": daemon.zones.waiting},
-            notices=tuple(daemon.store.notices),
+            transfers_in_progress={"in": state.zones.transferring, "out": sum(state.sending.values())},
+            transfer_queue_length={"in": state.zones.waiting},
+            notices=tuple(state.store.notices),
         )
 
     def _workers(self) -> list[WorkerStatus]:
-        daemon = self._daemon
-        stored = {name: each for name, each in daemon.publisher.stored.items() if name in daemon.zones.entries}
+        state = self._state
+        stored = {name: each for name, each in state.publisher.stored.items() if name in state.zones.entries}
         wall = time.time() - time.monotonic()
         return [
             WorkerStatus(
@@ -122,12 +120,12 @@ class Reporter:
                 zones_behind=sum(worker.served.get(name, 0) < each.generation for name, each in stored.items()),
                 last_heartbeat=wall + worker.last_beat,
             )
-            for worker in daemon.supervisor.workers
+            for worker in state.supervisor.workers
         ]
 
     def _zone(self, entry: ZoneEntry) -> ZoneStatus:
-        daemon = self._daemon
-        stored = daemon.publisher.stored.get(entry.config.name)
+        state = self._state
+        stored = state.publisher.stored.get(entry.config.name)
         times = entry.times()
         serials = [each.serial for each in entry.primaries.values() if each.serial is not None]
         return ZoneStatus(
@@ -151,5 +149,5 @@ class Reporter:
             queries=entry.queries,
             control_queries=entry.control_queries,
             generation=stored.generation if stored else 0,
-            workers_serving=daemon.supervisor.serving(entry.config.name, stored.generation) if stored else 0,
+            workers_serving=state.supervisor.serving(entry.config.name, stored.generation) if stored else 0,
         )

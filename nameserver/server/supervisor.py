@@ -85,6 +85,7 @@ class Supervisor:
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
         self._all_ready = asyncio.Event()
+        self._settled = asyncio.Event()
         self.workers: list[Worker] = []
         for index, each in enumerate(sockets):
             self.workers.append(Worker(index, each, *_open_counters()))
@@ -97,6 +98,16 @@ class Supervisor:
         with contextlib.suppress(TimeoutError):  # what is late goes on starting, and is seen in /health
             async with asyncio.timeout(START_TIMEOUT):
                 await self._all_ready.wait()
+
+    async def settle(self, patience: float) -> bool:
+        """Wait until every worker has confirmed what it was told to load; False when that takes longer."""
+        self._settled.clear()
+        if not any(worker.awaited for worker in self.workers):
+            return True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._settled.wait()
+        return self._settled.is_set()
 
     async def _keep(self, worker: Worker) -> None:
         while not self._stopping:
@@ -158,6 +169,10 @@ class Supervisor:
                 zone = bytes.fromhex(name)
                 worker.served[zone] = generation
                 worker.awaited.pop(zone, None)
+        elif header["kind"] == "failed":
+            worker.awaited.pop(bytes.fromhex(header["zone"]), None)
+        if not any(each.awaited for each in self.workers):
+            self._settled.set()
         self._on_message(worker, header)
 
     @staticmethod

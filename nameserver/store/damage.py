@@ -13,6 +13,7 @@ from pathlib import Path
 from nameserver.errors import StoreDamaged, StoreError
 from nameserver.store.schema import (
     APPLICATION_ID,
+    DATABASE_ERRORS,
     DATABASE_NAME,
     FORMAT_VERSION,
     connect,
@@ -45,7 +46,7 @@ def examine(path: Path) -> None:
             (application,) = database.execute("PRAGMA application_id").fetchone()
             (version,) = database.execute("PRAGMA user_version").fetchone()
             (tables,) = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    except sqlite3.Error as error:
+    except DATABASE_ERRORS as error:
         if is_damage(error):
             raise StoreDamaged(f"{error}") from error
         raise explain(error, "opening the store", path) from error
@@ -69,7 +70,7 @@ def check_integrity(database: sqlite3.Connection) -> None:
     """SQLite's own check of all pages: some 10 ms for a zone of a million records. Raises StoreDamaged."""
     try:
         (verdict,) = database.execute("PRAGMA integrity_check(1)").fetchone()
-    except sqlite3.Error as error:
+    except DATABASE_ERRORS as error:
         if is_damage(error):
             raise StoreDamaged(f"{error}") from error
         raise

@@ -31,6 +31,7 @@ from nameserver.store.reader import StoreReader
 from nameserver.store.schema import (
     APPLICATION_ID,
     BUSY_PATIENCE,
+    DATABASE_ERRORS,
     FORMAT_VERSION,
     PUT_ZONE,
     TABLES,
@@ -327,7 +328,7 @@ class Store:
             try:
                 rows = self._connected().execute(f"SELECT {ZONE_COLUMNS} FROM zone").fetchall()  # noqa: S608
                 counter = self._connected().execute("SELECT value FROM meta WHERE key = 'generation'").fetchone()
-            except sqlite3.OperationalError as error:
+            except DATABASE_ERRORS as error:
                 if is_damage(error) or getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_ERROR:
                     raise StoreDamaged(f"{error}") from error  # "no such table", "no such column"
                 raise
@@ -417,7 +418,7 @@ class Store:
     def _shorten_journal(self) -> None:
         """After much was written: copy the journal back and give its space up, unless a reader still needs it."""
         journal = self.path.with_name(self.path.name + "-wal")
-        with suppress(OSError, sqlite3.Error):  # the version is committed; SQLite tries again with a later one
+        with suppress(OSError, *DATABASE_ERRORS):  # the version is committed; SQLite tries again with a later one
             if journal.stat().st_size > JOURNAL_LIMIT:
                 database = self._connected()
                 database.execute("PRAGMA busy_timeout = 0")
@@ -440,7 +441,7 @@ class Store:
             finally:
                 database.execute("DETACH aside")
             damage.prune(path.parent, "zone.damaged-")
-        except (sqlite3.Error, OSError) as error:
+        except (*DATABASE_ERRORS, OSError) as error:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
             return f"a copy could not be kept ({error})"
@@ -454,7 +455,7 @@ class Store:
     def _disconnect(self) -> None:
         database, self._database = self._database, None
         if database is not None:
-            with suppress(sqlite3.Error):
+            with suppress(*DATABASE_ERRORS):
                 database.close()
 
     @contextmanager
@@ -462,7 +463,7 @@ class Store:
         """Turn SQLite's errors into ours."""
         try:
             yield
-        except sqlite3.Error as error:
+        except DATABASE_ERRORS as error:
             raise explain(error, doing, self.path) from error
 
     @contextmanager
@@ -473,7 +474,7 @@ class Store:
             database.execute("BEGIN IMMEDIATE")
             yield database
             database.execute("COMMIT")
-        except sqlite3.Error as error:
+        except DATABASE_ERRORS as error:
             self._roll_back(database)
             raise explain(error, doing, self.path) from error
         except BaseException:
@@ -484,7 +485,7 @@ class Store:
         """Undo a transaction that SQLite may have undone by itself already."""
         self._chunks.clear()  # rows written and taken back may share their ids with later ones
         if database.in_transaction:
-            with suppress(sqlite3.Error):
+            with suppress(*DATABASE_ERRORS):
                 database.execute("ROLLBACK")
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from nameserver.errors import StoreDamaged, StoreError
 from nameserver.store.chunks import Change, Item, check_change, check_chunk, merge, unpack_chunk
-from nameserver.store.schema import ZONE_COLUMNS, StoredZone, connect, explain, zone_of_row
+from nameserver.store.schema import DATABASE_ERRORS, ZONE_COLUMNS, StoredZone, connect, explain, zone_of_row
 from nameserver.wire.names import to_text
 
 IDLE_CONNECTIONS = 4  # kept open between reads
@@ -45,7 +45,7 @@ class Snapshot:
         try:
             row = self._open().execute(_SELECT_ZONE, (name,)).fetchone()
             return None if row is None else zone_of_row(row)
-        except sqlite3.Error as error:
+        except DATABASE_ERRORS as error:
             raise explain(error, f"reading zone {text}", self._path) from error
         except StoreDamaged as error:
             raise StoreDamaged(f"stored zone {text} is damaged: {error}") from error
@@ -74,7 +74,7 @@ class Snapshot:
             if owners != meta.owners:
                 raise StoreDamaged(f"it has {owners} owners where its row says {meta.owners}")
             self._close_cursors()
-        except sqlite3.Error as error:
+        except DATABASE_ERRORS as error:
             raise explain(error, f"reading zone {meta.text}", self._path) from error
         except StoreDamaged as error:
             raise StoreDamaged(f"stored zone {meta.text} is damaged: {error}") from error
@@ -202,7 +202,7 @@ class StoreReader:
         try:
             connection = self._idle.pop() if self._idle else connect(self._path, read_only=True)
             connection.execute("BEGIN")
-        except sqlite3.Error as error:
+        except DATABASE_ERRORS as error:
             if connection is not None:
                 connection.close()
             raise explain(error, "opening the store for reading", self._path) from error
@@ -212,7 +212,7 @@ class StoreReader:
 
     def _give_back(self, snapshot: Snapshot, connection: sqlite3.Connection, file: tuple[int, int]) -> None:
         self._used.discard(snapshot)
-        with suppress(sqlite3.Error):
+        with suppress(*DATABASE_ERRORS):
             connection.execute("ROLLBACK")
             if len(self._idle) < IDLE_CONNECTIONS and file == self._file:
                 self._idle.append(connection)

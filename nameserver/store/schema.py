@@ -43,6 +43,9 @@ TABLES = (
         PRIMARY KEY (zone, key)) WITHOUT ROWID""",
 )
 
+# The second is what Python's module raises instead when a damaged schema gets quoted in SQLite's error message.
+DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+
 ZONE_COLUMNS = (
     "id, name, text, kind, apex_as_received, serial, generation, base_generation, soa_rdata, records, owners, size, "
     "overlay_rows, source, last_success, last_change, expires_at, refresh_at, crc"
@@ -166,16 +169,18 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     )
 
 
-def is_damage(error: sqlite3.Error) -> bool:
+def is_damage(error: Exception) -> bool:
     """Whether an error says that the file's content is broken, not that the disk or its permissions are in the way."""
+    if isinstance(error, UnicodeDecodeError):
+        return True
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:  # raised by the Python module itself: text that is not UTF-8
         return isinstance(error, sqlite3.OperationalError)
     return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-def explain(error: sqlite3.Error, doing: str, path: Path) -> StoreError:
-    """The error to raise for one of SQLite's: what failed (`doing`, as "saving zone x"), why, and what to do."""
+def explain(error: Exception, doing: str, path: Path) -> StoreError:
+    """The error to raise for one of DATABASE_ERRORS: what failed (`doing`, as "saving zone x"), why, and what to do."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if is_damage(error):
         return StoreDamaged(f"{doing} failed: {path} is damaged ({error})")

@@ -71,7 +71,7 @@ def _line(title: str, **fields: object) -> str:
 
 
 def _serials(old: int | None, new: int | None) -> str:
-    return f"{'-' if old is None else old}->{'-' if new is None else new}"
+    return f"{'none' if old is None else old}->{'none' if new is None else new}"
 
 
 def transfer_line(event: TransferEvent) -> str:

@@ -83,7 +83,7 @@ class NotifySender(Generic[Target]):
     def answered(self, target: Target, rcode: int, serial: int | None = None) -> bool:
         """The target answered, to the NOTIFY that carried `serial` (None: the present one). True when that was news.
 
-        Success ends it, and so does FORMERR or NOTIMP, from one who does not speak NOTIFY (RFC 1996 §3.6). REFUSED,
+        Success ends it, and so does FORMERR or NOTIMP, from one who does not speak NOTIFY (RFC 1996 §3.12). REFUSED,
         NOTAUTH or SERVFAIL may come from a server that is only just learning of the zone: it is told again. An answer
         to a superseded serial, or to one already confirmed, says nothing.
         """

@@ -3,6 +3,7 @@
 After every step what we serve equals what the primary serves, record for record, the case of names included.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -70,12 +71,16 @@ def test_the_first_transfer_is_a_signed_axfr_of_the_whole_zone(pair: Pair) -> No
 
 
 def test_a_change_arrives_after_its_notify_by_ixfr_where_the_primary_has_it(pair: Pair) -> None:
-    """The timers ask again in an hour: only NOTIFY can bring these versions."""
+    """The timers ask again in an hour: only NOTIFY can bring these versions.
+
+    The steps are small, since BIND sends the whole zone where that is shorter. NSD's steps add records of the apex that
+    were there before: an addition without effect is no mistake.
+    """
     extra = 'New.Name 60 IN TXT "added"\nhost-3 IN A 192.0.2.77\n'
     versions = [
-        zone_text(ZONE, 2, hosts=25, extra=extra),
-        zone_text(ZONE, 3, hosts=5),
-        zone_text(ZONE, 4, hosts=5, extra="sub2 IN NS ns.sub\nwww.deep.er IN A 192.0.2.4\n"),
+        zone_text(ZONE, 2, hosts=22, extra=extra),
+        zone_text(ZONE, 3, hosts=19),
+        zone_text(ZONE, 4, hosts=19, extra="sub2 IN NS ns.sub\nwww.deep.er IN A 192.0.2.4\n"),
     ]
     for serial, text in enumerate(versions, start=2):
         pair.primary.update(ZONE, text)
@@ -125,7 +130,10 @@ def test_a_clock_that_is_wrong_ends_in_its_reason_and_the_old_version_keeps_serv
     reason = SKEWED_CLOCK[pair.primary.name]
     pair.assert_fails_with(reason)
     if reason == "tsig-badtime":
-        assert pair.ours.zone(ZONE)["primaries"][0]["skew"] == pytest.approx(-3600, abs=30)
+        status = pair.ours.zone(ZONE)["primaries"][0]
+        assert re.search(r"3[56]\d\d s behind ours", status["last_detail"])
+        # NSD does not sign this answer in a way that can be checked: its word is shown, and not taken as a fact.
+        assert status["skew"] == (None if pair.primary.name == "nsd" else pytest.approx(-3600, abs=30))
     assert pair.ours.serial(ZONE) == 1
     # No AXFR here: it would be signed by this clock and refused by that one.
     assert pair.ours.query(f"serial.{ZONE}", "TXT").answer[0][0].to_text() == '"1"'

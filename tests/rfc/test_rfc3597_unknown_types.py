@@ -77,5 +77,3 @@ def test_types_of_questions_and_messages_are_no_zone_data(rdtype):
     with pytest.raises(TransferError) as caught:
         axfr(soa(6), NS, UNKNOWN._replace(type=rdtype), soa(6))
     assert caught.value.reason is Reason.MALFORMED
-
-

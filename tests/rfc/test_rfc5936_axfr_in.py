@@ -7,8 +7,19 @@ import struct
 
 import pytest
 from support.transfer_messages import (
-    APEX, MAIL, NOW, NS, WWW, axfr, inbound, lines, message, pack, rr, soa,
-)  # fmt: skip
+    APEX,
+    MAIL,
+    NOW,
+    NS,
+    WWW,
+    axfr,
+    inbound,
+    lines,
+    message,
+    pack,
+    rr,
+    soa,
+)
 
 from nameserver.errors import Reason, TransferError
 from nameserver.transfer.inbound import FullTransfer, Got, State
@@ -113,9 +124,7 @@ def test_a07_a_cname_beside_other_data_is_refused():
 
 
 def test_two_cnames_at_one_owner_are_refused():
-    assert (
-        refused(message(soa(6), NS, rr("a 1 CNAME b"), rr("a 1 CNAME c"), soa(6))).reason is Reason.CNAME_CONFLICT
-    )
+    assert refused(message(soa(6), NS, rr("a 1 CNAME b"), rr("a 1 CNAME c"), soa(6))).reason is Reason.CNAME_CONFLICT
 
 
 def test_a08_a_record_sent_twice_is_taken_once():
@@ -243,11 +252,16 @@ def test_hashed_denial_below_a_dname_at_the_apex_is_taken():
 @pytest.mark.parametrize(
     ("rcode", "reason"),
     [
-        (codes.FORMERR, Reason.FORMERR), (codes.SERVFAIL, Reason.SERVFAIL), (codes.NXDOMAIN, Reason.NXDOMAIN),
-        (codes.NOTIMP, Reason.NOTIMP), (codes.REFUSED, Reason.REFUSED), (codes.NOTAUTH, Reason.NOTAUTH_ZONE),
-        (codes.YXDOMAIN, Reason.MALFORMED), (12, Reason.MALFORMED),
+        (codes.FORMERR, Reason.FORMERR),
+        (codes.SERVFAIL, Reason.SERVFAIL),
+        (codes.NXDOMAIN, Reason.NXDOMAIN),
+        (codes.NOTIMP, Reason.NOTIMP),
+        (codes.REFUSED, Reason.REFUSED),
+        (codes.NOTAUTH, Reason.NOTAUTH_ZONE),
+        (codes.YXDOMAIN, Reason.MALFORMED),
+        (12, Reason.MALFORMED),
     ],
-)  # fmt: skip
+)
 def test_the_primarys_rcode_becomes_the_reason(rcode, reason):
     assert refused(message(flags=codes.QR | rcode)).reason is reason
 

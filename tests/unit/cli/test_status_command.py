@@ -147,6 +147,12 @@ def test_a_failed_transfer_reads_as_a_sentence() -> None:
         "1m ago from primary-a: failed (closed-early), ixfr asked, axfr came, serial 2026112101, 5 records, 412 B in 0s"
     )
     assert ", serial" not in status.transfer_text(transfer(serial_new=None), NOW)
+    nothing = transfer(
+        outcome=Outcome.FAILED, reason=Reason.CONNECT_REFUSED, got=Kind.NONE, messages=0, records=0, serial_new=None
+    )
+    assert status.transfer_text(nothing, NOW) == (
+        "1m ago from primary-a: failed (connect-refused), ixfr asked, nothing came"
+    )
 
 
 def test_workers_that_are_down_and_restarts_are_shown() -> None:

@@ -64,9 +64,16 @@ def test_a_failed_retransfer_is_exit_code_1_with_its_reason(tmp_path: Path, caps
     answer = {"ok": True, "outcome": "failed", "reason": "refused", "detail": "not \x1b you"}
     assert run(tmp_path, retransfer, answer, "example.com", "--wait")[0] == 1
     text = capsys.readouterr().out
-    assert "failed, refused: not \\x1b you" in text
+    assert "failed: refused: not \\x1b you" in text
     assert "does not let us have this zone" in text
     assert "nameserver why example.com" in text
+
+
+def test_a_failure_without_a_reason_is_told_without_a_meaning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, retransfer, {"ok": True, "outcome": "failed", "reason": ""}, "example.com", "--wait")[0] == 1
+    assert capsys.readouterr().out.splitlines()[0] == "example.com: failed"
 
 
 def test_a_retransfer_that_outlasts_the_wait_is_exit_code_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,7 +69,7 @@ def test_a_failed_transfer_ends_with_reason_and_detail() -> None:
     line = log.transfer_line(event)
     assert line.endswith(r'outcome=failed reason=no-ns detail="the \"apex\" has none"')
     assert " key=- " in line
-    assert " serial=2026112100->- " in line
+    assert " serial=2026112100->none " in line
 
 
 def test_a_transfer_out_names_the_client() -> None:

@@ -9,8 +9,15 @@ import pytest
 from nameserver.errors import WireError
 from nameserver.wire import codes
 from nameserver.wire.rdata import (
-    COMPRESSIBLE, DECOMPRESSED, LAYOUTS, VERBATIM, fold_rdata, read_known_name, read_rdata, type_text,
-)  # fmt: skip
+    COMPRESSIBLE,
+    DECOMPRESSED,
+    LAYOUTS,
+    VERBATIM,
+    fold_rdata,
+    read_known_name,
+    read_rdata,
+    type_text,
+)
 
 IN = dns.rdataclass.IN
 
@@ -105,11 +112,11 @@ def test_well_formed_rdata_is_read_byte_for_byte(line):
 
 @pytest.mark.parametrize("line", GOOD)
 def test_cut_short_rdata_is_never_read_past_its_end(line):
-    """Whatever is accepted of a cut rdata is that rdata; dnspython agrees on every cut, but for those it is laxer on."""
+    """What is accepted of a cut rdata is that rdata, and nothing of what follows it."""
     rdtype, rdata = wire_of(line)
     for size in range(len(rdata)):
         try:
-            read = read_rdata(rdata, 0, size, rdtype)
+            read = read_rdata(rdata, 0, size, rdtype)  # the rest of the rdata lies behind, as other records would
         except WireError:
             continue
         assert read == rdata[:size]
@@ -160,7 +167,7 @@ BAD = [
     ("ISDN", "016101610161"), ("LOC", "00" * 15),
     ("RRSIG", "00" * 18), ("RRSIG", "00" * 17), ("RRSIG", "00" * 18 + "c00c"), ("RRSIG", "00" * 18 + "0361"),
     ("NSEC", ""), ("NSEC", "0361"), ("NSEC", "000000"), ("NSEC", "0000"), ("NSEC", "000021" + "01" * 33),
-    ("NSEC", "000001010000"), ("NSEC", "0000010100010101"[:-4] + "000101"), ("NSEC", "000101010001"),
+    ("NSEC", "000001010000"), ("NSEC", "000001010000010100"), ("NSEC", "000101010001"),
     ("NSEC3", "01000000"), ("NSEC3", "0100000005"), ("NSEC3", "010000000005"), ("NSEC3PARAM", "01000000"),
     ("NSEC3PARAM", "010000000000"), ("CSYNC", "0000000000"), ("CSYNC", "0000000000000101"),
     ("CAA", "00"), ("CAA", "0000"), ("CAA", "00012d"), ("CAA", "000561"),
@@ -171,7 +178,8 @@ BAD = [
     ("SVCB", "00"), ("SVCB", "0000"), ("SVCB", "000100000300"), ("SVCB", "00010000030002"),
     ("SVCB", "000100" + "00030000" + "00030000"), ("SVCB", "000100" + "00040000" + "00030000"),
     ("NAPTR", "00000000"), ("NAPTR", "00000000000000"), ("NAPTR", "0000000005"),
-    ("LP", "0000"), ("LP", "0000" + ("3f" + "61" * 63) * 4 + "00"), ("LP", "00000000"), ("TYPE58", "00"), ("URI", "00000000"), ("L32", "0000000000"),
+    ("LP", "0000"), ("LP", "0000" + ("3f" + "61" * 63) * 4 + "00"),
+    ("LP", "00000000"), ("TYPE58", "00"), ("URI", "00000000"), ("L32", "0000000000"),
     ("ZONEMD", "00" * 17), ("WKS", "00" * 4), ("NXT", "00" + "01" * 17), ("TYPE41", ""), ("TSIG", ""), ("ANY", ""),
 ]  # fmt: skip
 

@@ -7,8 +7,14 @@ from nameserver.errors import Reason
 from nameserver.transfer.limits import TransferLimits
 from nameserver.wire.rrset import RRset
 from nameserver.zone.checks import (
-    FormatLimits, NodeError, ancestors, check_apex, check_below_dnames, check_node, check_touched_below_dnames,
-)  # fmt: skip
+    FormatLimits,
+    NodeError,
+    ancestors,
+    check_apex,
+    check_below_dnames,
+    check_node,
+    check_touched_below_dnames,
+)
 from nameserver.zone.node import pack_node
 
 LIMITS = TransferLimits(max_rrset_records=3, max_types_per_name=3)
@@ -61,10 +67,12 @@ def test_limits_on_one_owner():
 @pytest.mark.parametrize(
     ("packed", "reason"),
     [
-        (None, Reason.NO_SOA), (node(NS), Reason.NO_SOA), (node(soa(1)), Reason.NO_NS),
+        (None, Reason.NO_SOA),
+        (node(NS), Reason.NO_SOA),
+        (node(soa(1)), Reason.NO_NS),
         (node(soa(1), soa(2), NS), Reason.SOA_IN_MIDDLE),
     ],
-)  # fmt: skip
+)
 def test_an_apex_has_one_soa_and_an_ns(packed, reason):
     with pytest.raises(NodeError) as caught:
         check_apex(packed, APEX)

@@ -94,12 +94,13 @@ def test_rules_of_the_whole_are_reported_at_the_owner():
     [
         ("x CH A 192.0.2.1", "class"),
         ("x TYPE128 \\# 0", "never in a zone"),
-        ("$GENERATE 1-70000 h$ A 192.0.2.1", "more than 65536 records"),
+        ("$GENERATE 1-11 h$ A 192.0.2.1", "more than 10 records"),
         ("x..y A 192.0.2.1", "empty"),
         ("$TTL never", "TTL"),
     ],
 )
-def test_what_cannot_be_in_a_zone_is_refused(line, problem):
+def test_what_cannot_be_in_a_zone_is_refused(line, problem, monkeypatch):
+    monkeypatch.setattr("nameserver.zone.zonefile.MAX_GENERATED", 10)
     (found,) = problems(HEAD + line)
     assert found.startswith("f.zone:4: ") and problem in found
 
@@ -112,7 +113,8 @@ def test_names_are_relative_to_the_zone_without_an_origin():
 def test_canonical_order_goes_by_labels_from_the_right():
     """RFC 4034 §6.1."""
     keys = [b"", b"\1a", b"\1b\1a", b"\1a\1b\1a", b"\2aa", b"\1*\1z", b"\3abc\1z"]
-    assert sorted(reversed(keys), key=canonical_order) == keys
+    backwards = keys[::-1]
+    assert sorted(backwards, key=canonical_order) == keys
 
 
 def test_rdata_without_a_faithful_text_is_written_in_generic_form():
@@ -124,6 +126,6 @@ def test_rdata_without_a_faithful_text_is_written_in_generic_form():
 
 
 def test_odd_names_are_written_so_that_they_read_back():
-    odd = rr("x 1 A 192.0.2.1")._replace(owner=b'\x09a.b @"\\\0\xff' + APEX)
+    odd = rr("x 1 A 192.0.2.1")._replace(owner=b'\x0a$a.b @"\\\0\xff' + APEX)
     built = build(soa(1), NS, odd)
     assert read_zone_file(write_zone_file(built.nodes, APEX), APEX, "f.zone").nodes == built.nodes

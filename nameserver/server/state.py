@@ -1,0 +1,28 @@
+"""The parts of a running daemon, as those who report on it see them."""
+
+import time
+from dataclasses import dataclass, field
+
+from nameserver.config.model import Config
+from nameserver.server.publisher import Publisher
+from nameserver.server.reload import Reload
+from nameserver.server.supervisor import Supervisor
+from nameserver.server.zones import ZoneManager
+from nameserver.store.database import Store
+from nameserver.telemetry.tally import Tally
+
+
+@dataclass(slots=True)
+class DaemonState:
+    """What the daemon is made of, and what it has counted."""
+
+    config: Config
+    loop_name: str  # "uvloop" or "asyncio"
+    tally: Tally
+    store: Store
+    supervisor: Supervisor
+    publisher: Publisher
+    zones: ZoneManager
+    reload: Reload
+    started: float = field(default_factory=time.time)  # wall clock
+    sending: dict[int, int] = field(default_factory=dict)  # worker → transfers out under way
