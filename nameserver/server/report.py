@@ -16,6 +16,7 @@ from nameserver.telemetry.log import log_event
 from nameserver.telemetry.metrics import CONTENT_TYPE, iter_metrics
 from nameserver.telemetry.page import render_page
 from nameserver.telemetry.status import CounterRow, ServerStatus, Snapshot, WorkerStatus, ZoneStatus
+from nameserver.telemetry.words import plural
 
 
 class Reporter:
@@ -64,26 +65,30 @@ class Reporter:
         return Response(content_type="text/html; charset=utf-8", body=render_page(self._snapshot()))
 
     def _health(self) -> Response:
-        """Alive: every worker is ready. One that is being replaced makes this 503 until it is back."""
+        """Alive: some worker answers. One that is being replaced is no reason to restart the others."""
         workers = self._state.supervisor.workers
-        missing = [worker.index for worker in workers if not worker.ready]
-        if missing:
-            return plain(f"worker {', '.join(map(str, missing))} not running\n", 503)
-        return plain("ok\n")
+        missing = [str(worker.index) for worker in workers if not worker.ready]
+        if len(missing) == len(workers):
+            return plain("no worker is running\n", 503)
+        return plain(f"ok; being replaced: worker {', '.join(missing)}\n" if missing else "ok\n")
 
     def _ready(self) -> Response:
-        """Ready: what we hold is answered by every worker, and every zone that we do not hold was tried at least once.
+        """Ready: every worker answers some version of each zone that is held, and the other zones were tried once.
 
         A zone whose primaries are gone does not take the server out of service: the other zones are served.
         """
-        zones = self._state.zones
-        behind = sum(worker.zones_behind for worker in self._workers())
-        if not zones.started or behind or any(not worker.ready for worker in self._state.supervisor.workers):
+        zones, supervisor = self._state.zones, self._state.supervisor
+        held = [name for name in self._state.publisher.stored if name in zones.entries]
+        loading = sum(name not in worker.served for worker in supervisor.workers for name in held)
+        if not zones.started or loading or any(not worker.ready for worker in supervisor.workers):
             return plain("starting\n", 503)
         silent = sorted(entry.config.text for entry in zones.entries.values() if not entry.answering)
-        if untried := [entry for entry in zones.entries.values() if not entry.answering and not entry.tried]:
-            return plain(f"{len(untried)} zones not tried yet\n", 503)
-        return plain(f"ready; {len(silent)} zones not answering: {', '.join(silent[:10])}\n" if silent else "ready\n")
+        untried = sum(not entry.answering and not entry.tried for entry in zones.entries.values())
+        if untried:
+            return plain(f"{plural(untried, 'zone')} not tried yet\n", 503)
+        if silent:
+            return plain(f"ready; {plural(len(silent), 'zone')} not answering: {', '.join(silent[:10])}\n")
+        return plain("ready\n")
 
     def _server(self) -> ServerStatus:
         state = self._state

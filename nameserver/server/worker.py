@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from nameserver.errors import StoreError
@@ -33,11 +34,21 @@ from nameserver.telemetry.log import setup as setup_log
 from nameserver.zone.contents import ZoneLoader
 
 BEAT_INTERVAL = 1.0
-CONFIRM_BATCH = 200  # zones confirmed by one message
+CONFIRM_BATCH = 200  # zones confirmed by one message, …
+CONFIRM_WITHIN = 0.5  # … or so many seconds after the first of them was loaded
 LONGEST_TURN = 0.002  # seconds of loading between two turns of the loop
 DRAIN_PATIENCE = 5.0  # seconds for replies in flight at shutdown
 
 log = logging.getLogger("nameserver.worker")
+
+
+@dataclass(slots=True)
+class _Loading:
+    """The load under way."""
+
+    name: bytes
+    state: ZoneState  # that the zone is to have then
+    wanted: bool = True
 
 
 class Worker:
@@ -73,6 +84,7 @@ class Worker:
         self._udp_sockets = [socket.socket(fileno=number) for number in hello["udp"]]
         self._tcp_sockets = [socket.socket(fileno=number) for number in hello["tcp"]]
         self._loads: dict[bytes, ZoneState] = {}  # zones to load, in order, and the state each is to have then
+        self._loading: _Loading | None = None  # the one under way; its zone may stand in `_loads` again
         self._held: dict[bytes, list[tuple[Header, bytes]]] = {}  # changes that came while their zone was loading
         self._load_wanted = asyncio.Event()
         self._reported: dict[bytes, tuple[int, int]] = {}  # zone → queries as of the last beat
@@ -83,19 +95,24 @@ class Worker:
             UdpListener(self._loop, each, self._pipeline, wall_clock, self._on_outcome) for each in self._udp_sockets
         ]
         servers = [await self._loop.create_server(self._tcp.connection, sock=each) for each in self._tcp_sockets]
-        tasks = [asyncio.create_task(self._load_zones()), asyncio.create_task(self._beat())]
+        follow = asyncio.create_task(self._follow())
+        tasks = [follow, asyncio.create_task(self._load_zones()), asyncio.create_task(self._beat())]
         self._channel.send("ready")
-        orderly = await self._follow()
+        # Only `_follow` ever returns. Where another one ends it broke, and a worker without it must not go on.
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for listener in udp:
             listener.close()
         for server in servers:
             server.close()
+        orderly = follow in ended and follow.exception() is None and follow.result()
         if orderly and (cut := await self._tcp.drain(DRAIN_PATIENCE)):
             log.warning("worker %d: %d connections cut at shutdown", self._index, cut)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._reader.close()
+        for task in ended:
+            task.result()  # raises what broke it: the process ends with a traceback, and is replaced
 
     async def _follow(self) -> bool:
         """Act on the channel's messages; True when told to stop, False when the other side is gone."""
@@ -131,13 +148,22 @@ class Worker:
             if self.zones.exact(name) is not None:
                 self.zones.remove(name)
             self._reported.pop(name, None)
+            self._loads.pop(name, None)
+            if self._loading is not None and self._loading.name == name:
+                self._loading.wanted = False  # if the zone is added again meanwhile, this is not its content
+            else:
+                self._held.pop(name, None)
 
     def _set_state(self, header: Header) -> None:
         name, state = bytes.fromhex(header["zone"]), ZoneState(header["state"])
         served = self.zones.exact(name)
+        if self._loading is not None and self._loading.name == name:
+            self._loading.state = state
         if name in self._loads:
             self._loads[name] = state
-        elif served is not None and served.zone is not None:
+        # What is live goes out of service at once, but does not come back where a load is to replace it.
+        coming = name in self._held and state is ZoneState.SERVING
+        if served is not None and served.zone is not None and not coming:
             served.state = state
 
     def _want(self, name: bytes, state: ZoneState = ZoneState.SERVING) -> None:
@@ -171,7 +197,7 @@ class Worker:
             await self._load_wanted.wait()
             self._load_wanted.clear()
             confirmed: dict[bytes, int] = {}
-            turned = self._loop.time()
+            turned = told = self._loop.time()
             while self._loads:
                 name = next(iter(self._loads))
                 generation = await self._load(name)
@@ -180,9 +206,9 @@ class Worker:
                 if name not in self._loads:  # else the load still to come brings these changes too
                     for header, body in self._held.pop(name, []):
                         self._change(header, body)
-                if len(confirmed) >= CONFIRM_BATCH:
+                if confirmed and (len(confirmed) >= CONFIRM_BATCH or self._loop.time() - told > CONFIRM_WITHIN):
                     self._confirm(confirmed)
-                    confirmed = {}
+                    confirmed, told = {}, self._loop.time()
                 if self._loop.time() - turned > LONGEST_TURN:
                     await asyncio.sleep(0)
                     turned = self._loop.time()
@@ -192,7 +218,11 @@ class Worker:
             gc.freeze()  # what is loaded stays: no collection needs to look at it again
 
     async def _load(self, name: bytes) -> int | None:
-        """Load one zone aside and put it in place; the generation that is now served, or None."""
+        """Load one zone aside and put it in place; the generation that is now served, or None.
+
+        It leaves the queue before it is read: a version committed while this goes on puts the zone there again.
+        """
+        self._loading = loading = _Loading(name, self._loads.pop(name))
         loader: ZoneLoader | None = None
         generation = 0
         try:
@@ -209,12 +239,13 @@ class Worker:
             log.error("worker %d cannot load: %s", self._index, error)
             self._channel.send("failed", zone=name.hex(), error=str(error))
             loader = None
-        state = self._loads.pop(name)
+        finally:
+            self._loading = None
         served = self.zones.exact(name)
-        if loader is None or served is None:
+        if loader is None or served is None or not loading.wanted:
             return None
         served.zone = loader.finish()
-        served.state = state
+        served.state = loading.state
         return generation
 
     def _on_outcome(self, outcome: Outcome) -> None:
