@@ -37,6 +37,7 @@ VERBS = (
     Verb("refresh", "nameserver.cli.refresh", "check zones with their primaries now"),
     Verb("retransfer", "nameserver.cli.retransfer", "fetch a zone afresh, whatever its serial"),
     Verb("reload", "nameserver.cli.reload", "read the configuration again"),
+    Verb("ask", "nameserver.cli.ask", "ask a nameserver one question"),
     Verb("demo", "nameserver.cli.demo", "run an example primary and secondary on this machine"),
 )
 

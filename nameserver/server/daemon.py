@@ -66,10 +66,22 @@ class Daemon:
             raise
         self._assemble(store, sockets)
         try:
-            await self._start()
+            await self._start_unless_stopped()
             await self._stop.wait()
         finally:
             await self._shut_down()
+
+    async def _start_unless_stopped(self) -> None:
+        """Start; where a signal says stop before that is done, leave off."""
+        starting = asyncio.create_task(self._start(), name="start")
+        stop = asyncio.create_task(self._stop.wait(), name="stop")
+        await asyncio.wait((starting, stop), return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            stop.cancel()
+            starting.result()  # raises where it failed
+        else:
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
 
     def _assemble(self, store: Store, sockets: list[ListeningSockets]) -> None:
         """Put the parts together; nothing runs yet."""
@@ -193,8 +205,10 @@ class Daemon:
             self._reload_wanted.clear()
             try:
                 await self.reload()
-            except ConfigError:
-                log.exception("reload: nothing changed")
+            except NameserverError:
+                continue  # logged already
+            except Exception:  # the next SIGHUP must find somebody listening
+                log.exception("reload broke; please report this")
 
     async def reload(self) -> str:
         """Read the configuration again and reconcile; raises ConfigError, with nothing changed, where it is bad."""
@@ -211,12 +225,21 @@ class Daemon:
             fresh = await asyncio.to_thread(load_config, self._state.config.path)
         except ConfigError as error:
             self._state.reload = Reload(now, self._state.reload.succeeded, False, "\n".join(error.problems))
+            for problem in error.problems:
+                log.error("reload: %s", problem)
+            log.error("reload: nothing was changed")
             raise
         message = restart_needed(self._state.config.server, fresh.server)
         self._state.config = Config(
             fresh.path, self._state.config.server, fresh.keys, fresh.remotes, fresh.zones, fresh.warnings
         )
-        summary = await self._state.zones.reconcile(self._state.config)
+        try:
+            summary = await self._state.zones.reconcile(self._state.config)
+        except NameserverError as error:
+            text = f"carried out in part only: {error}"
+            self._state.reload = Reload(now, self._state.reload.succeeded, False, text)
+            log.error("reload: %s", text)
+            raise
         text = f"{summary}{message}"
         self._state.reload = Reload(now, now, True, text)
         log.info("reloaded: %s", text)

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from nameserver.config.model import Config, ZoneConfig
+from nameserver.errors import StoreError
 from nameserver.server.channel import pack_changes
 from nameserver.server.settings import encode_keys, encode_zone
 from nameserver.server.supervisor import Supervisor, Worker
@@ -84,9 +85,16 @@ class Publisher:
             self._supervisor.publish("change", zone.name, stored.generation, body, size=len(body), base=base)
         else:
             self._supervisor.publish("load", zone.name, stored.generation, size=stored.size, zones=[zone.name.hex()])
-        if await self.in_store_thread(self._store.needs_compaction, zone.name):
-            await self.in_store_thread(self._store.compact, zone.name)
+        await self._compact_where_due(zone)
         return stored
+
+    async def _compact_where_due(self, zone: ZoneConfig) -> None:
+        """Housekeeping: the version is committed and published, whatever becomes of this."""
+        try:
+            if await self.in_store_thread(self._store.needs_compaction, zone.name):
+                await self.in_store_thread(self._store.compact, zone.name)
+        except StoreError as error:
+            log.warning("zone %s: %s; tried again after the next change", zone.text, error)
 
     def _committed(self, name: bytes, stored: StoredZone) -> None:
         self.stored[name] = stored
@@ -107,6 +115,7 @@ class Publisher:
         for each in dropped:
             self.stored.pop(each, None)
             self._timers.pop(each, None)
+            self._supervisor.forget(each)
         for notice in self._store.notices[-1:]:
             log.error("%s", notice)
         return dropped
@@ -126,15 +135,24 @@ class Publisher:
         task.add_done_callback(self._flushing.discard)
 
     async def flush_timers(self) -> None:
-        """Write what `save_timers` gathered."""
+        """Write what `save_timers` gathered; what cannot be written now goes along with the next ones."""
         rows, self._timers = self._timers, {}
-        if rows:
+        if not rows:
+            return
+        try:
             await self.in_store_thread(self._store.save_timers, rows)
+        except StoreError as error:
+            log.warning("%s; tried again with the next check", error)
+            self._timers = {name: row for name, row in rows.items() if name in self.stored} | self._timers
 
     def set_expired(self, name: bytes, expired: bool) -> None:
         """Have every worker answer SERVFAIL for a zone, or its data again."""
         (self._expired.add if expired else self._expired.discard)(name)
         self._supervisor.tell("state", zone=name.hex(), state="expired" if expired else "serving")
+
+    def set_unloaded(self, name: bytes) -> None:
+        """What was stored of a zone is lost, and so far nothing has taken its place: nobody answers from it."""
+        self._supervisor.tell("state", zone=name.hex(), state="not-loaded")
 
     async def remove(self, name: bytes) -> None:
         """A zone is no longer configured: workers stop at once, the store forgets it."""
@@ -167,10 +185,9 @@ class Publisher:
             for start in range(0, len(names), BATCH):
                 batch = names[start : start + BATCH]
                 worker.channel.send("load", zones=[name.hex() for name in batch], state=state)
-        total = sum(each.size for each in self.stored.values())
-        for name in self.stored:
+        for name, stored in self.stored.items():
             if name in config.zones:
-                self._supervisor.expect(worker, name, total)
+                worker.expect(name, stored.generation, stored.size)
 
     async def close(self) -> None:
         """Write what is pending and close the store."""

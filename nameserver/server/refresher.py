@@ -267,7 +267,9 @@ class Refresher:
     def _primary_answered(self, work: ZoneRun, peer: pull.Peer, serial: int) -> None:
         now = time.time()
         name = peer.remote.name
-        status = work.primaries[name]
+        status = work.primaries.get(name)
+        if status is None:
+            return  # a reload took it away from the zone during this run
         work.primaries[name] = replace(
             status,
             address=str(peer.endpoint),
@@ -282,7 +284,9 @@ class Refresher:
 
     def _primary_failed(self, work: ZoneRun, peer: pull.Peer, error: TransferError) -> None:
         name = peer.remote.name
-        status = work.primaries[name]
+        status = work.primaries.get(name)
+        if status is None:
+            return  # a reload took it away from the zone during this run
         work.primaries[name] = replace(
             status,
             address=str(peer.endpoint),

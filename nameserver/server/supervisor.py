@@ -23,8 +23,10 @@ from nameserver.query.counters import COUNTERS
 from nameserver.server.channel import Channel, Header
 from nameserver.server.sockets import ListeningSockets
 
+WATCH_INTERVAL = 1.0  # seconds between two looks at all workers
 BEAT_TIMEOUT = 5.0  # seconds without a heart-beat until a worker counts as hung
 START_TIMEOUT = 30.0  # seconds from start to "ready"
+END_PATIENCE = 2.0  # seconds from a closed channel to the end of the process
 YOUNG = 10.0  # a worker that lived shorter than this died young
 FIRST_DELAY, LAST_DELAY = 0.1, 30.0
 CONFIRM_BASE = 20.0  # seconds to confirm a publication, and …
@@ -49,7 +51,25 @@ class Worker:
     restarts: int = 0
     delay: float = FIRST_DELAY
     served: dict[bytes, int] = field(default_factory=dict)  # zone → generation confirmed
-    awaited: dict[bytes, float] = field(default_factory=dict)  # zone → confirm until (monotonic)
+    awaited: dict[bytes, tuple[int, float]] = field(default_factory=dict)  # zone → generation, until when (monotonic)
+    busy_until: float = 0.0  # monotonic: when all it was told to load so far should be loaded
+
+    def expect(self, zone: bytes, generation: int, size: int) -> None:
+        """It was told of a version, which it is to confirm in time; what it was told before comes first."""
+        self.busy_until = max(self.busy_until, time.monotonic()) + size / CONFIRM_RATE
+        self.awaited[zone] = (generation, self.busy_until + CONFIRM_BASE)
+
+    def confirmed(self, zone: bytes, generation: int) -> None:
+        """It answers a version."""
+        self.served[zone] = generation
+        if zone in self.awaited and generation >= self.awaited[zone][0]:
+            del self.awaited[zone]
+
+    def kill(self) -> None:
+        """End its process, if there is one, at once."""
+        with contextlib.suppress(ProcessLookupError):  # it has ended, and we are about to be told so
+            if self.pid is not None:
+                os.kill(self.pid, signal.SIGKILL)
 
     @property
     def pid(self) -> int | None:
@@ -115,6 +135,8 @@ class Supervisor:
                 await self._run_once(worker)
             except OSError as error:
                 log.error("worker %d cannot be started: %s", worker.index, error)
+            except Exception:  # whatever broke, this slot is filled again: a worker nobody listens to is no worker
+                log.exception("worker %d: acting on its message failed; please report this", worker.index)
             if self._stopping:
                 return
             lived = time.monotonic() - worker.started
@@ -127,8 +149,7 @@ class Supervisor:
     async def _run_once(self, worker: Worker) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         worker.started = worker.last_beat = time.monotonic()
-        worker.served.clear()
-        worker.awaited.clear()
+        worker.busy_until = 0.0
         passed = [theirs.fileno(), worker.counters_file, *worker.sockets.filenos()]
         try:
             worker.process = await asyncio.create_subprocess_exec(
@@ -139,9 +160,25 @@ class Supervisor:
                 self._event_loop,
                 pass_fds=passed,
             )
+        except BaseException:
+            ours.close()
+            raise
         finally:
             theirs.close()
-        worker.channel = channel = await Channel.over(ours)
+        channel = await Channel.over(ours)
+        try:
+            await self._follow(worker, channel)
+        finally:
+            worker.ready = False
+            worker.channel = None
+            worker.served.clear()
+            worker.awaited.clear()
+            channel.close()
+            await self._end(worker)
+
+    async def _follow(self, worker: Worker, channel: Channel) -> None:
+        """Bring a new process up, then act on its messages until it is gone."""
+        worker.channel = channel
         hello = {
             **self._hello,
             "index": worker.index,
@@ -153,10 +190,6 @@ class Supervisor:
         self._on_start(worker)
         while (message := await channel.receive()) is not None:
             self._received(worker, message[0])
-        worker.ready = False
-        worker.channel = None
-        channel.close()
-        await self._end(worker.process)
 
     def _received(self, worker: Worker, header: Header) -> None:
         worker.last_beat = time.monotonic()
@@ -166,42 +199,52 @@ class Supervisor:
                 self._all_ready.set()
         elif header["kind"] == "served":
             for name, generation in header["zones"].items():
-                zone = bytes.fromhex(name)
-                worker.served[zone] = generation
-                worker.awaited.pop(zone, None)
+                worker.confirmed(bytes.fromhex(name), generation)
         elif header["kind"] == "failed":
-            worker.awaited.pop(bytes.fromhex(header["zone"]), None)
+            worker.awaited.pop(bytes.fromhex(header["zone"]), None)  # it said so: killing it would mend nothing
         if not any(each.awaited for each in self.workers):
             self._settled.set()
         self._on_message(worker, header)
 
     @staticmethod
-    async def _end(process: asyncio.subprocess.Process) -> None:
+    async def _end(worker: Worker) -> None:
         """The channel is gone: the process follows, or is ended."""
+        if worker.process is None:
+            return
         try:
-            async with asyncio.timeout(2):
-                await process.wait()
+            async with asyncio.timeout(END_PATIENCE):
+                await worker.process.wait()
         except TimeoutError:
-            process.kill()
-            await process.wait()
+            worker.kill()
+            await worker.process.wait()
 
     async def _watch(self) -> None:
         """Replace what hangs."""
+        looked = time.monotonic()
         while True:
-            await asyncio.sleep(1)
-            now = time.monotonic()
+            await asyncio.sleep(WATCH_INTERVAL)
+            before, looked = looked, time.monotonic()
+            if looked - before > 2 * WATCH_INTERVAL:
+                # We were held up, not they: what they sent meanwhile is still to be read.
+                for worker in self.workers:
+                    worker.last_beat = looked
             for worker in self.workers:
-                if worker.pid is None or worker.channel is None:
-                    continue
-                limit = BEAT_TIMEOUT if worker.ready else START_TIMEOUT
-                late = [zone for zone, until in worker.awaited.items() if until < now]
-                if now - worker.last_beat > limit:
-                    log.error("worker %d gave no sign of life for %.0f s: replaced", worker.index, limit)
-                elif late:
-                    log.error("worker %d did not confirm %d publications: replaced", worker.index, len(late))
-                else:
-                    continue
-                os.kill(worker.pid, signal.SIGKILL)
+                self._look_at(worker, looked)
+
+    @staticmethod
+    def _look_at(worker: Worker, now: float) -> None:
+        """Kill a worker that hangs; whoever reads its channel starts another."""
+        if worker.pid is None or worker.channel is None:
+            return
+        limit = BEAT_TIMEOUT if worker.ready else START_TIMEOUT
+        late = [zone for zone, (_, until) in worker.awaited.items() if until < now]
+        if now - worker.last_beat > limit:
+            log.error("worker %d gave no sign of life for %.0f s: replaced", worker.index, limit)
+        elif late:
+            log.error("worker %d did not confirm %d publications: replaced", worker.index, len(late))
+        else:
+            return
+        worker.kill()
 
     def publish(
         self,
@@ -214,15 +257,10 @@ class Supervisor:
         **header: Any,  # noqa: ANN401 - JSON
     ) -> None:
         """Tell every worker of a zone's new version, and expect each to confirm it in time."""
-        until = time.monotonic() + CONFIRM_BASE + size / CONFIRM_RATE
         for worker in self.workers:
             if worker.channel is not None:
                 worker.channel.send(kind, body, zone=zone.hex(), generation=generation, **header)
-                worker.awaited[zone] = until
-
-    def expect(self, worker: Worker, zone: bytes, size: int) -> None:
-        """Expect one worker to confirm a zone that it was told to load."""
-        worker.awaited[zone] = time.monotonic() + CONFIRM_BASE + size / CONFIRM_RATE
+                worker.expect(zone, generation, size)
 
     def tell(self, kind: str, **header: Any) -> None:  # noqa: ANN401 - JSON
         """Send every worker a message that needs no confirmation."""
@@ -248,8 +286,7 @@ class Supervisor:
     def kill(self) -> None:
         """End every worker at once."""
         for worker in self.workers:
-            if worker.pid is not None:
-                os.kill(worker.pid, signal.SIGKILL)
+            worker.kill()
 
     async def stop(self, patience: float) -> None:
         """Ask every worker to finish, wait up to `patience` seconds, end what is left."""
@@ -259,9 +296,8 @@ class Supervisor:
         waits = [asyncio.create_task(process.wait()) for process in processes]
         if waits:
             _, late = await asyncio.wait(waits, timeout=patience)
-            for process in processes:
-                if process.returncode is None:
-                    process.kill()
+            for worker in self.workers:
+                worker.kill()
             if late:
                 log.warning("%d workers did not finish within %.0f s and were ended", len(late), patience)
                 await asyncio.wait(late, timeout=2)
@@ -270,6 +306,7 @@ class Supervisor:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for worker in self.workers:
             worker.sockets.close()
+            os.close(worker.counters_file)  # the memory itself stays readable
 
 
 def _ending(code: int | None) -> str:

@@ -2,10 +2,17 @@
 
 A client that does not read is not answered further: the transport stops reading from it until it has taken what it
 was sent. A client that opens a connection and says nothing whole for `idle_timeout` is closed.
+
+    data ─▶ Deframer ─▶ waiting messages ─▶ at most TURN at a time, while the client takes the answers ─▶ write
+              ▲                    │ any left: no reading, and another turn of the loop
+              └────────────────────┘ none left: reading again
+
+However much a client sends in one go, it gets its turn like everyone else, and costs a bounded amount of answers.
 """
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
@@ -18,6 +25,7 @@ from nameserver.server.udp import parse_address
 from nameserver.wire.framing import Deframer, frame
 
 WRITE_HIGH_WATER = 256 * 1024
+TURN = 32  # messages of one connection answered before others get their turn
 MAX_REQUEST = 65535
 TRANSFERS_PER_CONNECTION = 4
 
@@ -73,9 +81,9 @@ class TcpServer:
         """Close idle connections, let answers in flight finish; returns how many had to be cut."""
         deadline = self.loop.time() + patience
         while self.connections and self.loop.time() < deadline:
+            await asyncio.sleep(0.05)  # first of all: what has arrived already is still read and answered
             for connection in list(self.connections):
                 connection.close_when_idle()
-            await asyncio.sleep(0.05)
         cut = len(self.connections)
         for connection in list(self.connections):
             connection.abort()
@@ -93,6 +101,8 @@ class TcpConnection(asyncio.Protocol):
         self._active = 0.0
         self._writable = asyncio.Event()
         self._writable.set()
+        self._waiting: deque[bytes] = deque()  # messages still to be answered; while there are any, nothing is read
+        self._turn: asyncio.Handle | None = None  # the next one, while it is due
         self._transfers: set[asyncio.Task[None]] = set()
         self.address: IPv4Address | IPv6Address = IPv4Address(0)
         self.port = 0
@@ -118,12 +128,15 @@ class TcpConnection(asyncio.Protocol):
         self._server.gone(self)
         if self._idle is not None:
             self._idle.cancel()
+        if self._turn is not None:
+            self._turn.cancel()
+        self._waiting.clear()
         for task in self._transfers:
             task.cancel()
         self._writable.set()
 
     def data_received(self, data: bytes) -> None:
-        """Answer every whole message; one that cannot be framed ends the connection (RFC 7766 §8)."""
+        """Take in whole messages; one that cannot be framed ends the connection (RFC 7766 §8)."""
         try:
             messages = self._deframer.feed(data)
         except WireError:
@@ -132,10 +145,35 @@ class TcpConnection(asyncio.Protocol):
         if not messages:
             return
         self._active = self._server.loop.time()
+        self._waiting += messages
+        if self._turn is None:
+            self._work()
+
+    def _work(self) -> None:
+        """One turn: answer what waits, as far as turn and client allow."""
+        self._turn = None
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            self._waiting.clear()
+            return
         now = self._server.now()
-        replies = [framed for message in messages if (framed := self._answer(message, now))]
-        if replies and self._transport is not None:
-            self._transport.write(b"".join(replies))
+        replies: list[bytes] = []
+        size = 0
+        for _ in range(min(TURN, len(self._waiting))):
+            if not self._writable.is_set() or size > WRITE_HIGH_WATER:
+                break
+            if framed := self._answer(self._waiting.popleft(), now):
+                replies.append(framed)
+                size += len(framed)
+        if replies:
+            self._active = self._server.loop.time()
+            transport.write(b"".join(replies))  # may call pause_writing
+        if self._waiting:
+            transport.pause_reading()
+            if self._writable.is_set():
+                self._turn = self._server.loop.call_soon(self._work)
+        elif self._writable.is_set() and not transport.is_closing():
+            transport.resume_reading()
 
     def _answer(self, message: bytes, now: int) -> bytes | None:
         outcome = self._server.pipeline.handle(message, self.address, self.port, "tcp", now)
@@ -178,7 +216,9 @@ class TcpConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client has caught up."""
         self._writable.set()
-        if self._transport is not None and not self._transport.is_closing():
+        if self._waiting and self._turn is None:
+            self._turn = self._server.loop.call_soon(self._work)
+        elif self._transport is not None and not self._waiting and not self._transport.is_closing():
             self._transport.resume_reading()
 
     def _arm(self) -> None:
@@ -195,7 +235,7 @@ class TcpConnection(asyncio.Protocol):
         """Close unless an answer is still being written."""
         if self._transport is None:
             return
-        if not self._transfers and self._transport.get_write_buffer_size() == 0:
+        if not self._transfers and not self._waiting and self._transport.get_write_buffer_size() == 0:
             self._transport.close()
 
     def abort(self) -> None:

@@ -43,31 +43,38 @@ class TransferOut:
         """Send the whole zone; what became of it is reported through `take_finished`."""
         began = time.monotonic()
         sent = _Sent()
-        failure: TransferError | None = None
+        failure: TransferError | None = TransferError(Reason.CLOSED_EARLY, "the client closed the connection")
+        try:
+            failure = await self._send_in_place(connection, request, sent)
+        finally:  # also when cancelled, which is how a client that goes away ends it
+            self._finished.append(_event(connection, request, sent, time.monotonic() - began, failure))
+        if failure is not None:
+            connection.abort()
+
+    async def _send_in_place(
+        self, connection: "TcpConnection", request: TransferRequest, sent: "_Sent"
+    ) -> TransferError | None:
+        """Wait for a place, send; why it failed, or None."""
         try:
             async with asyncio.timeout(QUEUE_PATIENCE):
                 await self._places.acquire()
         except TimeoutError:
-            failure = TransferError(Reason.QUOTA, "too many transfers at once")
-            connection.abort()
-        else:
-            self.in_progress += 1
-            try:
-                await self._stream(connection, request, sent)
-            except TimeoutError:
-                failure = TransferError(Reason.IDLE_TIMEOUT, f"the client took nothing for {PATIENCE:g} s")
-            except ConnectionError as error:
-                failure = TransferError(Reason.CLOSED_EARLY, str(error))
-            except TransferError as error:
-                failure = error
-            except NameserverError as error:
-                failure = TransferError(Reason.SERVFAIL, str(error))
-            finally:
-                self.in_progress -= 1
-                self._places.release()
-            if failure is not None:
-                connection.abort()
-        self._finished.append(_event(connection, request, sent, time.monotonic() - began, failure))
+            return TransferError(Reason.QUOTA, "too many transfers at once")
+        self.in_progress += 1
+        try:
+            await self._stream(connection, request, sent)
+        except TimeoutError:
+            return TransferError(Reason.IDLE_TIMEOUT, f"the client took nothing for {PATIENCE:g} s")
+        except ConnectionError as error:
+            return TransferError(Reason.CLOSED_EARLY, str(error))
+        except TransferError as error:
+            return error
+        except NameserverError as error:
+            return TransferError(Reason.SERVFAIL, str(error))
+        finally:
+            self.in_progress -= 1
+            self._places.release()
+        return None
 
     async def _stream(self, connection: "TcpConnection", request: TransferRequest, sent: "_Sent") -> None:
         loaded = self._reader.load(request.zone.name)
@@ -125,7 +132,6 @@ def _zone_of(loaded: LoadedZone) -> tuple[RRset, Iterator[tuple[bytes, bytes]]]:
 
 
 def _soa(apex: tuple[bytes, bytes]) -> RRset:
-
     owner, node = apex
     return soa_rrset(node, owner)
 

@@ -101,5 +101,7 @@ def reply_source(ancillary: list[tuple[int, int, bytes]]) -> list[tuple[int, int
             # struct in_pktinfo: interface index, local address, destination address
             source.append((level, kind, bytes(4) + data[8:12] + bytes(4)))
         elif level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
-            source.append((level, kind, data))  # a link-local address needs its interface
+            # struct in6_pktinfo: address, interface index; only a link-local address needs its interface
+            link_local = data[0] == 0xFE and data[1] & 0xC0 == 0x80
+            source.append((level, kind, data if link_local else data[:16] + bytes(4)))
     return source

@@ -303,7 +303,11 @@ async def serve(channel_number: int) -> None:
 
 def main() -> int:
     """`python -m nameserver.server.worker CHANNEL-FD EVENT-LOOP`: started by the transfer process only."""
-    run_loop(lambda: serve(int(sys.argv[1])), sys.argv[2])
+    try:
+        run_loop(lambda: serve(int(sys.argv[1])), sys.argv[2])
+    except Exception:
+        log.exception("a worker broke; please report this")
+        return 1
     return 0
 
 

@@ -15,12 +15,12 @@ import math
 import random
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from nameserver.config.model import Config, ServerConfig, ZoneConfig
 from nameserver.control.protocol import ControlError, Json
-from nameserver.errors import Reason
+from nameserver.errors import Reason, StoreError
 from nameserver.refresh.machine import Action, Check, Expire, RefreshMachine, Revive, State, StateChanged
 from nameserver.refresh.outcome import Failed, Transferred
 from nameserver.refresh.outcome import Outcome as RunOutcome
@@ -40,6 +40,7 @@ from nameserver.zone.serial import newer
 from nameserver.zone.soa import parse_soa
 
 NOT_LOADED = "not-loaded"  # the state of a primary zone whose file could not be read
+HEAP_SLACK = 1000  # superseded deadlines kept before they are swept out
 LONGEST_SLEEP = 5.0  # seconds: a clock that went on during a suspend is noticed this soon
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -162,8 +163,14 @@ class ZoneManager:
 
     async def prepare(self, config: Config) -> None:
         """Make an entry for every zone, and forget stored zones that are no longer configured."""
-        for name in [name for name in self._publisher.stored if name not in config.zones]:
-            log.info("zone %s is no longer configured: forgotten", names.to_text(name))
+        for name, stored in list(self._publisher.stored.items()):
+            zone = config.zones.get(name)
+            if zone is None:
+                log.info("zone %s is no longer configured: forgotten", stored.text)
+            elif zone.type != stored.kind:
+                log.info("zone %s was %s and is %s: its old content is forgotten", zone.text, stored.kind, zone.type)
+            else:
+                continue
             await self._publisher.remove(name)
         for zone in config.zones.values():
             self._add(zone)
@@ -182,7 +189,7 @@ class ZoneManager:
         self._stopping = True
         if self._timer is not None:
             self._timer.cancel()
-        tasks = [entry.task for entry in self.entries.values() if entry.task is not None]
+        tasks = [task for entry in self.entries.values() for task in (entry.task, entry.recovery) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -256,10 +263,8 @@ class ZoneManager:
         """Other settings for a zone that goes on: what is held stays; new primaries are asked at once."""
         before = entry.config
         entry.config = zone
-        fresh = primary_statuses(zone)
-        entry.primaries.update({name: entry.primaries.get(name, status) for name, status in fresh.items()})
-        for name in [name for name in entry.primaries if name not in fresh]:
-            del entry.primaries[name]
+        if before.primaries != zone.primaries:
+            _update_statuses(entry.primaries, primary_statuses(zone))
         if entry.machine is None:
             self._files.forget(zone.name)
             return
@@ -277,7 +282,8 @@ class ZoneManager:
         self._files.forget(name)
         self._notify_out.forget(name)
         for waiter in entry.waiters:
-            waiter.cancel()
+            if not waiter.done():
+                waiter.set_exception(ControlError(f"zone {entry.config.text} was removed meanwhile"))
         await self._publisher.remove(name)
         log.info("zone %s removed", entry.config.text)
 
@@ -379,17 +385,28 @@ class ZoneManager:
             raise
         except Exception as error:
             log.exception("zone %s: a refresh run broke; please report this", entry.config.text)
-            outcome = Failed(Reason.SUPERSEDED, f"internal error: {type(error).__name__}")
+            outcome = _broken(error)
         entry.task = None
         entry.tried = True
+        if self._stopping or self.entries.get(entry.config.name) is not entry:
+            return
+        try:
+            self._run_ended(entry, outcome)
+        except Exception as error:  # a machine that never hears of its run's end would wait for it for ever
+            log.exception("zone %s: the end of a refresh run broke; please report this", entry.config.text)
+            self._run_ended(entry, _broken(error))
+
+    def _run_ended(self, entry: ZoneEntry, outcome: RunOutcome) -> None:
         machine = entry.machine
-        if machine is None or self._stopping:
+        if machine is None:
             return
         if isinstance(outcome, Transferred):
             entry.held = True
             self._published(entry)
         else:
             entry.notified_at = None
+            if not entry.held:
+                self._publisher.set_unloaded(entry.config.name)  # workers may still answer what the store has lost
         self._act(entry, machine.check_finished(outcome, machine_clock()))
         self._save_timers(entry)
         for waiter in entry.waiters:
@@ -441,8 +458,13 @@ class ZoneManager:
 
     async def _recover(self, entry: ZoneEntry) -> None:
         """Set damaged data aside and begin afresh with every zone that it took along."""
-        dropped = await self._publisher.quarantine(entry.config.name)
-        entry.recovery = None
+        try:
+            dropped = await self._publisher.quarantine(entry.config.name)
+        except StoreError as error:
+            log.error("zone %s: its damaged data cannot be set aside: %s", entry.config.text, error)
+            return
+        finally:
+            entry.recovery = None
         for name in dropped:
             lost = self.entries.pop(name, None)
             if lost is None:
@@ -469,10 +491,20 @@ class ZoneManager:
 
     def _schedule(self, entry: ZoneEntry) -> None:
         deadline = entry.machine.next_deadline() if entry.machine else None
+        if deadline == entry.queued:
+            return
         entry.queued = deadline
         if deadline is not None:
             heapq.heappush(self._heap, (deadline, next(self._order), entry.config.name))
+            if len(self._heap) > 2 * len(self.entries) + HEAP_SLACK:
+                self._rebuild_heap()
             self._arm()
+
+    def _rebuild_heap(self) -> None:
+        """Leave out superseded deadlines: a busy zone with a long refresh time would pile them up."""
+        queued = [(each.queued, each.config.name) for each in self.entries.values() if each.queued is not None]
+        self._heap = [(deadline, next(self._order), name) for deadline, name in queued]
+        heapq.heapify(self._heap)
 
     def _arm(self) -> None:
         if not self._heap or self._stopping:
@@ -492,8 +524,13 @@ class ZoneManager:
         while self._heap and self._heap[0][0] <= now:
             deadline, _, name = heapq.heappop(self._heap)
             entry = self.entries.get(name)
-            if entry is not None and entry.machine is not None and entry.queued == deadline:
+            if entry is None or entry.machine is None or entry.queued != deadline:
+                continue
+            entry.queued = None
+            try:
                 self._act(entry, entry.machine.tick(now))
+            except Exception:  # one zone's fault must not stop the clock of all
+                log.exception("zone %s: its clock broke; please report this", entry.config.text)
         self._arm()
 
     # --- for others --------------------------------------------------------------------------------------------------
@@ -522,6 +559,19 @@ class ZoneManager:
     def waiting(self) -> int:
         """Transfers in that wait for a place."""
         return self._refresher.slots.waiting
+
+
+def _broken(error: Exception) -> Failed:
+    return Failed(Reason.SUPERSEDED, f"internal error: {type(error).__name__}")
+
+
+def _update_statuses(held: dict[str, PrimaryStatus], fresh: dict[str, PrimaryStatus]) -> None:
+    """What was learnt of primaries stays, in the same dict; where they are and by which key is as configured now."""
+    for name in [name for name in held if name not in fresh]:
+        del held[name]
+    for name, status in fresh.items():
+        old = held.get(name, status)
+        held[name] = replace(old, address=status.address, key=status.key, key_fingerprint=status.key_fingerprint)
 
 
 def _level(old: State, new: State) -> int:

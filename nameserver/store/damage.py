@@ -19,6 +19,7 @@ from nameserver.store.schema import (
     connect,
     explain,
     is_damage,
+    is_mismatch,
 )
 
 ASIDE_KEPT = 3  # damaged copies kept; a failing disk would otherwise fill up with them
@@ -37,8 +38,9 @@ def examine(path: Path) -> None:
                 raise StoreDamaged("it is missing, but its journal is there")
             return
         with path.open("rb") as file:  # before SQLite has it open: closing it later would break SQLite's locks
-            if file.read(len(_MAGIC)) != _MAGIC:
-                raise StoreDamaged("it is not an SQLite database")
+            header = file.read(100)
+        if header[:16] != _MAGIC or not {1, 2}.issuperset(header[18:20]):  # a higher number would make it read-only
+            raise StoreDamaged("it is not an SQLite database")
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}; check owner and permissions") from error
     try:
@@ -46,24 +48,27 @@ def examine(path: Path) -> None:
             (application,) = database.execute("PRAGMA application_id").fetchone()
             (version,) = database.execute("PRAGMA user_version").fetchone()
             (tables,) = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            if not tables and application in (0, APPLICATION_ID):
+                return  # a start was killed before it had made its tables
+            if application != APPLICATION_ID:
+                raise StoreDamaged("it is another program's database")
+            (recorded,) = database.execute("SELECT value FROM meta WHERE key = 'format'").fetchone() or (None,)
     except DATABASE_ERRORS as error:
-        if is_damage(error):
+        if is_damage(error) or is_mismatch(error):
             raise StoreDamaged(f"{error}") from error
         raise explain(error, "opening the store", path) from error
-    if tables or application not in (0, APPLICATION_ID):  # else it was killed before it had made its tables
-        _judge(path, application, version)
+    _judge(path, version, recorded)
 
 
-def _judge(path: Path, application: int, version: int) -> None:
-    if application != APPLICATION_ID:
-        raise StoreDamaged("it is another program's database")
+def _judge(path: Path, version: int, recorded: object) -> None:
+    """The format must stand in both places: a flipped bit in one is not to be taken for a newer release."""
+    if version != recorded or version < 1:
+        raise StoreDamaged(f"it claims format {version}, and elsewhere {recorded}")
     if version > FORMAT_VERSION:
         raise StoreError(
             f"{path} was written by a newer release (format {version}; this one reads {FORMAT_VERSION}): "
             "run that release, or choose another state directory, where all zones will be fetched again"
         )
-    if version != FORMAT_VERSION:
-        raise StoreDamaged(f"it claims format {version}, which never was")
 
 
 def check_integrity(database: sqlite3.Connection) -> None:

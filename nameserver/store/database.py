@@ -41,6 +41,7 @@ from nameserver.store.schema import (
     connect,
     explain,
     is_damage,
+    is_mismatch,
     zone_of_row,
     zone_row,
 )
@@ -258,8 +259,11 @@ class Store:
         zone = self._zones.get(name)
         if zone is None:
             return set()
-        kept = self._copy_aside(zone.id, zone.text, now)
         try:
+            with self._explained("checking the store"):
+                self._connected().execute("PRAGMA shrink_memory")  # what counts is on the disk, not what is cached
+                damage.check_integrity(self._connected())
+            kept = self._copy_aside(zone.id, zone.text, now)
             self.remove(name)
         except StoreDamaged as error:
             return self.start_afresh(str(error), now)
@@ -329,8 +333,8 @@ class Store:
                 rows = self._connected().execute(f"SELECT {ZONE_COLUMNS} FROM zone").fetchall()  # noqa: S608
                 counter = self._connected().execute("SELECT value FROM meta WHERE key = 'generation'").fetchone()
             except DATABASE_ERRORS as error:
-                if is_damage(error) or getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_ERROR:
-                    raise StoreDamaged(f"{error}") from error  # "no such table", "no such column"
+                if is_damage(error) or is_mismatch(error):
+                    raise StoreDamaged(f"{error}") from error
                 raise
         if counter is None or not isinstance(counter[0], int):
             raise StoreDamaged("it has lost its generation counter")

@@ -1,6 +1,6 @@
 """The database's tables, the row that describes a zone, connections, and what SQLite's errors mean here.
 
-    meta      one row: the counter generations are drawn from
+    meta      two rows: the format, which no later format may move, and the counter generations are drawn from
     zone      a row per zone: which version is held, where it came from, and its timers
     chunk     the base of each zone's version          (nameserver.store.chunks)
     overlay   what has changed since, a row per owner
@@ -26,7 +26,7 @@ BUSY_PATIENCE = 5.0  # seconds to wait for another program's lock, as of an oper
 
 TABLES = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
-    "INSERT INTO meta VALUES ('generation', 0)",
+    f"INSERT INTO meta VALUES ('generation', 0), ('format', {FORMAT_VERSION})",  # noqa: S608 - a constant of ours
     """CREATE TABLE zone (
         id INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, text TEXT NOT NULL, kind TEXT NOT NULL,
         apex_as_received BLOB NOT NULL, serial INTEGER NOT NULL, generation INTEGER NOT NULL,
@@ -177,6 +177,11 @@ def is_damage(error: Exception) -> bool:
     if code is None:  # raised by the Python module itself: text that is not UTF-8
         return isinstance(error, sqlite3.OperationalError)
     return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def is_mismatch(error: Exception) -> bool:
+    """Whether a statement that is right for our tables did not fit: "no such table", "unsupported file format"."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
 
 
 def explain(error: Exception, doing: str, path: Path) -> StoreError:

@@ -117,8 +117,9 @@ def one_round(ours: Nameserver, publisher: Publisher, dice: random.Random, seen:
         time.sleep(dice.uniform(0.0, 1.0))
         ours.kill_all()
     publisher.pause()
-    ours.start(wait_ready=False)
-    served = ours.wait(lambda: ours.serial(ZONE), 20, "an answer after the crash")
+    ours.start()
+    served = ours.serial(ZONE)
+    assert served is not None
     assert seen <= served <= publisher.serial
     assert ours.axfr(ZONE) == records_of(served)
     assert ours.query(f"serial.{ZONE}", "TXT").answer[0][0].to_text() == f'"{served}"'

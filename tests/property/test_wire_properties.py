@@ -1,4 +1,7 @@
-"""Properties of the wire layer: whatever bytes come in, and whatever replies go out."""
+"""Properties of the wire layer: whatever bytes come in, and whatever replies go out.
+
+No deadlines: they are wall clock, and CPU bounds are claimed in the unit tests.
+"""
 
 import struct
 from contextlib import suppress
@@ -34,8 +37,8 @@ def wire_names() -> st.SearchStrategy[bytes]:
     return st.lists(st.binary(min_size=1, max_size=20), max_size=6).map(_join)
 
 
-# Few labels, so that names share suffixes and differ by case alone often enough. Drawn as one choice each: a reply holds
-# dozens, and generating them label by label costs more than rendering and reading it.
+# Few labels, so that names share suffixes and differ by case alone often enough. Drawn as one choice each: a reply
+# holds dozens, and generating them label by label costs more than rendering and reading it.
 SHARED_NAMES = [
     _join(list(labels))
     for size in range(4)
@@ -45,6 +48,7 @@ shared_names = st.sampled_from(SHARED_NAMES)
 
 
 @given(wire_names())
+@settings(deadline=None)
 def test_a_name_survives_text_and_back(name):
     text = names.to_text(name)
     assert names.from_text(text) == name
@@ -53,6 +57,7 @@ def test_a_name_survives_text_and_back(name):
 
 
 @given(wire_names(), st.binary(max_size=5), st.binary(max_size=5))
+@settings(deadline=None)
 def test_a_name_is_read_and_skipped_wherever_it_stands(name, before, after):
     message, end = before + name + after, len(before) + len(name)
     assert names.read_name(message, len(before)) == (name, end)
@@ -61,6 +66,7 @@ def test_a_name_is_read_and_skipped_wherever_it_stands(name, before, after):
 
 
 @given(shared_names, shared_names)
+@settings(deadline=None)
 def test_at_or_below_agrees_with_dnspython(name, origin):
     name, origin = name.lower(), origin.lower()
     theirs = dns.name.from_wire(name, 0)[0].is_subdomain(dns.name.from_wire(origin, 0)[0])
@@ -71,6 +77,7 @@ def test_at_or_below_agrees_with_dnspython(name, origin):
 
 
 @given(wire_names())
+@settings(deadline=None)
 def test_label_offsets_and_parent_agree(name):
     offsets = names.label_offsets(name)
     if len(offsets) > 1:
@@ -79,6 +86,7 @@ def test_label_offsets_and_parent_agree(name):
 
 
 @given(st.binary(max_size=80), st.integers(0, 80))
+@settings(deadline=None)
 def test_any_bytes_read_as_a_name_give_a_name_or_a_wire_error(data, offset):
     with suppress(WireError):
         name, end = names.read_name(data, offset)
@@ -174,6 +182,7 @@ def test_no_crafted_tsig_is_ever_verified(fields):
 
 
 @given(st.sampled_from(sorted(ALGORITHMS)), st.binary(min_size=1, max_size=100), shared_names, st.integers(0, 2**47))
+@settings(deadline=None)
 def test_what_is_signed_is_verified(algorithm, secret, name, now):
     key = TsigKey(name.lower(), algorithm, secret)
     data, mac = sign(build_query(5, names.from_text("example.com"), codes.SOA, edns=True), key, now)
@@ -227,7 +236,7 @@ sections = st.lists(rrsets, max_size=4)
 
 
 @given(shared_names, sections, sections, sections, st.booleans())
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=200)
 def test_a_rendered_reply_is_what_dnspython_reads_case_included(qname, answer, authority, additional, edns):
     request: Request = parse_request(build_query(9, qname, codes.A, edns=edns))
     reply = Reply(authoritative=True, answer=answer, authority=authority, additional=additional)
@@ -241,7 +250,7 @@ def test_a_rendered_reply_is_what_dnspython_reads_case_included(qname, answer, a
 
 
 @given(shared_names, sections, sections, sections, st.integers(64, 700), st.booleans())
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=200)
 def test_a_reply_cut_to_a_limit_keeps_it_and_holds_whole_rrsets_only(qname, answer, authority, additional, limit, glue):
     request = parse_request(build_query(9, qname, codes.A, edns=True))
     reply = Reply(answer=answer, authority=authority, additional=additional, glue_required=glue)
@@ -256,6 +265,7 @@ def test_a_reply_cut_to_a_limit_keeps_it_and_holds_whole_rrsets_only(qname, answ
 
 
 @given(st.lists(st.binary(min_size=1, max_size=40), max_size=8), st.lists(st.integers(1, 30), min_size=1, max_size=8))
+@settings(deadline=None)
 def test_frames_come_out_as_they_went_in_however_they_are_cut(bodies, cuts):
     stream = b"".join(frame(body) for body in bodies)
     deframer, out, offset, turn = Deframer(), [], 0, 0

@@ -1,6 +1,5 @@
 """Readers: whole versions, as of one moment, beside a writer that goes on."""
 
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -205,20 +204,3 @@ def test_damage_names_the_zone_and_ends_the_transaction(
     with pytest.raises(StoreDamaged, match=f"stored zone example is damaged: .*{words}"):
         list(reader.stream(NAME))
     assert journal_can_be_cut(store)
-
-
-def test_ten_thousand_small_zones(store: Store, reader: StoreReader) -> None:
-    """Prints what it takes; the only claim is that all are there."""
-    names = [key(f"zone{number:05}") + b"\x00" for number in range(10_000)]
-    started = time.perf_counter()
-    for name in names:
-        commit_full(store, nodes_of(1, 4), name=name)
-    committed = time.perf_counter()
-    assert sum(len(items) for name in names for items in reader.stream(name)) == 40_000
-    loaded_one_by_one = time.perf_counter()
-    assert sum(len(items) for _, items in reader.load_many(names)) == 40_000
-    finished = time.perf_counter()
-    print(  # noqa: T201 - what this is for
-        f"\n10,000 zones: committed in {committed - started:.2f} s, loaded in {loaded_one_by_one - committed:.2f} s, "
-        f"in one pass in {finished - loaded_one_by_one:.2f} s"
-    )

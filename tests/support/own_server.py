@@ -1,0 +1,136 @@
+"""The answering half of our own server inside a test's event loop: real sockets on loopback, a real store."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from ipaddress import ip_network
+from pathlib import Path
+
+from support.pipelines import pipeline_of
+from support.process import free_port
+
+from nameserver.config.model import Endpoint, Remote, ZoneConfig
+from nameserver.query.acl import Acl, AclRow
+from nameserver.query.exchange import Outcome
+from nameserver.query.pipeline import Pipeline
+from nameserver.query.zoneset import ServedZone, ZoneState
+from nameserver.server.sockets import open_sockets
+from nameserver.server.tcp import TcpLimits, TcpServer
+from nameserver.server.transfer_out import TransferOut
+from nameserver.server.udp import UdpListener
+from nameserver.server.worker import wall_clock
+from nameserver.store.database import Store, StoredZone, ZoneTimers
+from nameserver.store.reader import StoreReader
+from nameserver.wire import names
+from nameserver.wire.tsig import TsigKey
+from nameserver.zone.contents import Zone
+from nameserver.zone.zonefile import read_zone_file
+
+LOOPBACK = "127.0.0.1"
+LOOPBACK_ONLY = Acl((AclRow(ip_network("127.0.0.0/8")),))
+KEY = TsigKey(names.from_text("transfer-key"), "hmac-sha256", b"0123456789abcdef0123456789abcdef")
+
+
+def commit_text(store: Store, zone: str, text: str) -> StoredZone:
+    """Store a zone from its text, for ever."""
+    built = read_zone_file(text, names.from_text(zone), f"{zone}.zone")
+    return store.commit_full(
+        names.from_text(zone),
+        zone,
+        built.nodes,
+        apex_as_received=built.apex_as_received,
+        soa_rdata=built.soa_rdata,
+        serial=built.soa.serial,
+        records=built.records,
+        source="a test",
+        timers=ZoneTimers(1.0, 1.0, 4e9, 4e9),
+    )
+
+
+class OwnServer:
+    """Sockets, pipeline, zones and store of one answering process. `outcomes` are the NOTIFYs that were passed on."""
+
+    def __init__(self, directory: Path, key: TsigKey | None = None, limits: TcpLimits | None = None) -> None:
+        self.key = key
+        self.port = free_port()
+        self.endpoint = Endpoint(LOOPBACK, self.port)
+        self.store = Store.open(directory, 0.0)
+        self.reader = StoreReader(self.store.path)
+        self.pipeline: Pipeline = pipeline_of(keys=[key] if key else [])
+        self.transfers = TransferOut(self.reader, 10)
+        self.outcomes: list[Outcome] = []
+        self.limits = limits or TcpLimits()
+        self._closers: list[asyncio.Server | UdpListener | socket.socket] = []
+
+    @property
+    def remote(self) -> Remote:
+        """Itself, as its secondary's configuration names it."""
+        return Remote("own", (self.endpoint,), self.key)
+
+    def zone_config(self, zone: str, **more) -> ZoneConfig:
+        """The zone as its secondary is configured for it."""
+        return ZoneConfig(names.from_text(zone), zone, primaries=(self.remote,), **more)
+
+    def serve(self, zone: str, text: str, *, acl: Acl = LOOPBACK_ONLY) -> ServedZone:
+        """Store and serve a version of a zone."""
+        stored = commit_text(self.store, zone, text)
+        loaded = self.reader.load(stored.name)
+        assert loaded is not None
+        nodes = {key: node for items in loaded.slices for key, node in items}
+        contents = Zone.from_nodes(stored.apex_as_received, nodes, stored.generation)
+        served = ServedZone(stored.name, zone, contents, ZoneState.SERVING, allow_transfer=acl, allow_notify=acl)
+        self.pipeline.zones.add(served)
+        return served
+
+    def expect_notify(self, zone: str, acl: Acl = LOOPBACK_ONLY) -> None:
+        """Be configured for a zone without holding it."""
+        self.pipeline.zones.add(ServedZone(names.from_text(zone), zone, allow_notify=acl))
+
+    async def start(self) -> None:
+        """Listen on UDP and TCP."""
+        loop = asyncio.get_running_loop()
+        sockets = open_sockets((self.endpoint,))
+        self.tcp = TcpServer(
+            loop, self.pipeline, wall_clock, self.outcomes.append, self.transfers.send, self.limits
+        )
+        udp = UdpListener(loop, sockets.udp[0], self.pipeline, wall_clock, self.outcomes.append)
+        server = await loop.create_server(self.tcp.connection, sock=sockets.tcp[0])
+        self._closers = [udp, server, *sockets.udp]
+
+    async def stop(self) -> None:
+        """Stop listening, end every connection."""
+        for each in self._closers:
+            each.close()
+        self._closers = []
+        for connection in list(self.tcp.connections):
+            connection.abort()
+        while self.tcp.connections:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)  # tasks of transfers that were cancelled
+
+    def close(self) -> None:
+        """Give the store up."""
+        self.reader.close()
+        self.store.close()
+
+
+@asynccontextmanager
+async def own_server(
+    directory: Path, key: TsigKey | None = None, limits: TcpLimits | None = None
+) -> AsyncIterator[OwnServer]:
+    """A server that listens, and is gone afterwards."""
+    server = OwnServer(directory, key, limits)
+    try:
+        await server.start()
+        yield server
+        await server.stop()
+    finally:
+        server.close()
+
+
+async def until(predicate, timeout: float = 5.0) -> None:
+    """Let the loop turn until something has happened in it."""
+    async with asyncio.timeout(timeout):
+        while not predicate():
+            await asyncio.sleep(0.002)

@@ -1,0 +1,60 @@
+"""What the transfer process and a worker say to each other arrives whole and in order, over a real socket pair."""
+
+import asyncio
+import socket
+import struct
+
+from nameserver.server.channel import Channel, pack_changes, unpack_changes
+
+
+async def pair() -> tuple[Channel, Channel]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    return await Channel.over(ours), await Channel.over(theirs)
+
+
+async def test_messages_arrive_in_the_order_sent_with_their_bodies() -> None:
+    ours, theirs = await pair()
+    ours.send("load", zones=["00"])
+    ours.send("change", b"\x00body\xff", zone="00", generation=7)
+    ours.send("stop")
+    assert await theirs.receive() == ({"kind": "load", "zones": ["00"]}, b"")
+    assert await theirs.receive() == ({"kind": "change", "zone": "00", "generation": 7}, b"\x00body\xff")
+    assert await theirs.receive() == ({"kind": "stop"}, b"")
+    ours.close()
+    assert await theirs.receive() is None
+    theirs.close()
+
+
+async def test_a_body_of_megabytes_arrives_whole() -> None:
+    ours, theirs = await pair()
+    body = bytes(range(256)) * 20_000
+    ours.send("change", body)
+    assert ours.backlog > 0
+    assert await theirs.receive() == ({"kind": "change"}, body)
+    ours.close()
+    theirs.close()
+
+
+async def test_a_peer_that_dies_inside_a_message_is_a_peer_that_is_gone() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    channel = await Channel.over(ours)
+    theirs.send(struct.pack("!II", 100, 10) + b"{")
+    theirs.close()
+    assert await channel.receive() is None
+    channel.close()
+
+
+async def test_one_who_waits_is_told_as_soon_as_something_comes() -> None:
+    ours, theirs = await pair()
+    waiting = asyncio.create_task(theirs.receive())
+    await asyncio.sleep(0)
+    ours.send("beat", queries={})
+    assert await waiting == ({"kind": "beat", "queries": {}}, b"")
+    ours.close()
+    theirs.close()
+
+
+def test_changes_come_out_as_they_went_in() -> None:
+    changes = {b"": b"\x00soa", b"\x03www": None, b"\x04mail": b"\x00" * 70_000}
+    assert dict(unpack_changes(pack_changes(changes))) == changes
+    assert dict(unpack_changes(b"")) == {}
