@@ -238,6 +238,15 @@ class Dialogue:
         self._watch_rate(len(message))
         return message
 
+    async def arrived(self) -> bytes | None:
+        """The next message if it has arrived already; never waits."""
+        try:
+            async with asyncio.timeout(0):
+                head = await self._reader.readexactly(2)
+                return await self._reader.readexactly(int.from_bytes(head, "big"))
+        except (TimeoutError, asyncio.IncompleteReadError, OSError):
+            return None
+
     def _watch_rate(self, size: int) -> None:
         self._interval_bytes += size
         now = time.monotonic()
@@ -278,10 +287,13 @@ async def transfer(
     kind: TransferKind,
     held_soa: RRset | None,
     make_inbound: Callable[[int, StreamVerifier | None], InboundTransfer],
+    *,
+    edns: bool = True,
 ) -> InboundTransfer:
     """Run one AXFR or IXFR to its end; the machine that `make_inbound` made then holds the result and the statistics.
 
-    The caller sees the machine in both cases: it keeps the one it made when this raises.
+    The caller sees the machine in both cases: it keeps the one it made when this raises. With `edns` the primary is
+    asked for how long its own copy is good (RFC 7314); servers of old answer that with FORMERR or NOTIMP.
     """
     limits = zone.pull
     try:
@@ -289,7 +301,7 @@ async def transfer(
             dialogue = await Dialogue.connect(peer, limits)
             try:
                 qtype = codes.IXFR if kind is TransferKind.IXFR else codes.AXFR
-                question = _question(peer, zone, qtype, edns=False, soa=held_soa)
+                question = _question(peer, zone, qtype, edns=edns, soa=held_soa)
                 inbound = make_inbound(question.id, question.verifier)
                 await dialogue.send(question.message)
                 try:
@@ -297,6 +309,8 @@ async def transfer(
                     while not done:
                         done = inbound.feed(await dialogue.receive(), wall_clock())
                         await asyncio.sleep(0)  # a stream that never pauses must not hold the loop
+                    if (more := await dialogue.arrived()) is not None:
+                        inbound.feed(more, wall_clock())  # nothing may follow the closing SOA: this raises
                 finally:
                     if question.verifier is not None and question.verifier.skew is not None:
                         peer.skew = question.verifier.skew

@@ -40,7 +40,7 @@ from nameserver.zone.changes import Applied, apply_changes
 from nameserver.zone.soa import Soa
 
 CERTAIN_IXFR_REFUSALS = frozenset({Reason.FORMERR, Reason.NOTIMP})
-NO_IXFR_FOR = 3600.0  # seconds for which a primary that does not know IXFR is asked for AXFR at once
+NOT_ASKED_AGAIN_FOR = 3600.0  # seconds for which a primary is not asked for IXFR, or with EDNS, when it knows neither
 
 
 @dataclass(slots=True)
@@ -104,6 +104,7 @@ class Refresher:
         self._tally = tally
         self.slots = Slots.of(server)
         self._no_ixfr: dict[str, float] = {}  # remote → until (monotonic)
+        self._no_edns: dict[str, float] = {}  # the same for EDNS in transfers
 
     async def run(self, work: ZoneRun) -> Outcome:
         """Go through the primaries until the run has an outcome."""
@@ -188,9 +189,8 @@ class Refresher:
         try:
             async with self.slots.transfer(peer.remote.name):
                 attempt.began = time.monotonic()
-                inbound = await pull.transfer(
-                    peer, work.zone, kind, held_soa if kind is TransferKind.IXFR else None, attempt.make_inbound
-                )
+                asked_soa = held_soa if kind is TransferKind.IXFR else None
+                inbound = await self._pull(work, peer, kind, asked_soa, attempt)
                 await self._take(work, plan, peer, inbound, attempt)
         except (ZoneError, StoreError) as error:
             failure = _as_transfer_error(error)
@@ -198,10 +198,25 @@ class Refresher:
             raise failure from error
         except TransferError as error:
             if kind is TransferKind.IXFR and error.reason in CERTAIN_IXFR_REFUSALS:
-                self._no_ixfr[peer.remote.name] = time.monotonic() + NO_IXFR_FOR
+                self._no_ixfr[peer.remote.name] = time.monotonic() + NOT_ASKED_AGAIN_FOR
             self._transfer_ended(work, attempt, error)
             raise
         self._transfer_ended(work, attempt, None)
+
+    async def _pull(
+        self, work: ZoneRun, peer: pull.Peer, kind: TransferKind, asked_soa: RRset | None, attempt: "_Attempt"
+    ) -> InboundTransfer:
+        """The transfer's exchange; asked again without EDNS where the primary does not know that."""
+        name = peer.remote.name
+        edns = self._no_edns.get(name, 0.0) < time.monotonic()
+        try:
+            return await pull.transfer(peer, work.zone, kind, asked_soa, attempt.make_inbound, edns=edns)
+        except TransferError as error:
+            if not edns or error.reason not in (Reason.FORMERR, Reason.NOTIMP):
+                raise
+        inbound = await pull.transfer(peer, work.zone, kind, asked_soa, attempt.make_inbound, edns=False)
+        self._no_edns[name] = time.monotonic() + NOT_ASKED_AGAIN_FOR
+        return inbound
 
     async def _take(
         self, work: ZoneRun, plan: RefreshRun, peer: pull.Peer, inbound: InboundTransfer, attempt: "_Attempt"

@@ -46,7 +46,8 @@ def open_sockets(endpoints: tuple[Endpoint, ...]) -> ListeningSockets:
     made: list[socket.socket] = []
     try:
         for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-            made += [_open(endpoint, kind) for endpoint in endpoints]
+            for endpoint in endpoints:
+                made.append(_open(endpoint, kind))  # noqa: PERF401 - those made before one that fails are closed
     except BindError:
         for each in made:
             each.close()

@@ -1,0 +1,251 @@
+"""TCP (RFC 7766) over real connections: framing, limits, back-pressure, fairness, an orderly end."""
+
+import asyncio
+import logging
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import dns.message
+import pytest
+from support.own_server import OwnServer, own_server, until
+from support.pipelines import question
+from support.zones import zone_text
+
+from nameserver.server import tcp as tcp_module
+from nameserver.server.tcp import TRANSFERS_PER_CONNECTION, TURN, TcpLimits
+
+ZONE = "example.com"
+BIG = "\n".join(f'big IN TXT "{number:03}{"x" * 245}"' for number in range(200)) + "\n"  # some 50 KB
+
+
+class Client:
+    """One connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    def send(self, *messages: bytes) -> None:
+        """All of them in one segment."""
+        self.writer.write(b"".join(struct.pack("!H", len(message)) + message for message in messages))
+
+    async def receive(self) -> dns.message.Message:
+        (size,) = struct.unpack("!H", await self.reader.readexactly(2))
+        return dns.message.from_wire(await self.reader.readexactly(size))
+
+    async def closed(self) -> bool:
+        """Whether the server ends it, with nothing more to say."""
+        try:
+            async with asyncio.timeout(5):
+                return await self.reader.read(1) == b""
+        except ConnectionError:
+            return True
+
+
+@asynccontextmanager
+async def connected(server: OwnServer, address: str = "127.0.0.1", limit: int = 65536) -> AsyncIterator[Client]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port, local_addr=(address, 0), limit=limit)
+    try:
+        yield Client(reader, writer)
+    finally:
+        writer.transport.abort()
+        await asyncio.sleep(0)
+
+
+def ask(name: str = f"ns1.{ZONE}", rdtype: str = "A", ident: int = 1) -> bytes:
+    return ident.to_bytes(2, "big") + question(name, rdtype)[2:]
+
+
+@asynccontextmanager
+async def serving(tmp_path: Path, **limits: float) -> AsyncIterator[OwnServer]:
+    async with own_server(tmp_path, limits=TcpLimits(**limits)) as server:  # type: ignore[arg-type]
+        server.serve(ZONE, zone_text(ZONE, 1, extra=BIG))
+        yield server
+
+
+async def test_one_connection_carries_many_messages_in_one_segment_and_in_many(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server, connected(server) as client:
+        client.send(ask(ident=1), ask(ident=2))
+        assert [(await client.receive()).id for _ in range(2)] == [1, 2]
+        for byte in struct.pack("!H", len(ask())) + ask(ident=3):
+            client.writer.write(bytes((byte,)))
+            await client.writer.drain()
+            await asyncio.sleep(0)
+        assert (await client.receive()).id == 3
+
+
+@pytest.mark.parametrize("frame", [b"\0\0", b"\0\0\0\x0c" + bytes(12)])
+async def test_an_empty_message_ends_the_connection(tmp_path: Path, frame: bytes) -> None:
+    async with serving(tmp_path) as server, connected(server) as client:
+        client.writer.write(frame)
+        assert await client.closed()
+        assert not server.tcp.connections
+
+
+async def test_a_client_that_says_nothing_whole_is_closed_although_it_trickles(tmp_path: Path) -> None:
+    async with serving(tmp_path, idle_timeout=0.15) as server, connected(server) as client:
+        loop, began = asyncio.get_running_loop(), asyncio.get_running_loop().time()
+        trickle = iter(struct.pack("!H", 500) + bytes(500))
+
+        def drip() -> None:
+            if not client.writer.is_closing():
+                client.writer.write(bytes((next(trickle),)))
+                loop.call_later(0.02, drip)
+
+        drip()
+        assert await client.closed()
+        assert 0.1 < loop.time() - began < 2
+        client.writer.transport.abort()
+
+
+async def test_a_message_starts_the_idle_time_again(tmp_path: Path) -> None:
+    async with serving(tmp_path, idle_timeout=0.2) as server, connected(server) as client:
+        loop, began = asyncio.get_running_loop(), asyncio.get_running_loop().time()
+        while loop.time() - began < 0.5:
+            client.send(ask())
+            await client.receive()
+            await asyncio.sleep(0.05)
+        assert await client.closed()
+
+
+async def test_an_address_has_its_share_of_the_connections_and_the_server_a_total(tmp_path: Path) -> None:
+    async with serving(tmp_path, max_clients=3, max_clients_per_address=2) as server:
+        async with connected(server) as first, connected(server) as second, connected(server) as third:
+            assert await third.closed()
+            async with connected(server, "127.0.0.2") as other, connected(server, "127.0.0.3") as one_too_many:
+                assert await one_too_many.closed()
+                for client in (first, second, other):
+                    client.send(ask())
+                    assert (await client.receive()).answer
+        await until(lambda: not server.tcp.connections)
+        assert server.tcp.per_address == {}, "every place is given back"
+        async with connected(server) as again:
+            again.send(ask())
+            assert (await again.receive()).answer
+
+
+async def test_a_flood_on_one_connection_does_not_hold_up_the_others(tmp_path: Path) -> None:
+    """However much arrives at once, others get their turn after TURN messages of it."""
+    async with serving(tmp_path) as server, connected(server) as flood, connected(server) as other:
+        handled: list[tuple[str, int]] = []
+        pipeline, count = server.pipeline, 20 * TURN
+        other.send(ask())
+        await other.receive()
+
+        class Watched:
+            """The pipeline, with a record of who was answered in which order."""
+
+            def handle(self, data, address, port, transport, now):
+                handled.append(("flood" if data[1] == 7 else "other", len(handled)))
+                return pipeline.handle(data, address, port, transport, now)
+
+        server.tcp.pipeline = Watched()
+        flood.send(*[ask(ident=7)] * count)
+        await until(lambda: bool(handled))
+        other.send(ask())
+        await other.receive()
+        assert ("other", handled[-1][1]) in handled
+        place = next(position for who, position in handled if who == "other")
+        assert place < count, "not after the whole flood"
+        for _ in range(count):
+            assert (await flood.receive()).id == 7
+
+
+async def test_a_client_that_does_not_read_costs_a_bounded_amount_of_memory(tmp_path: Path) -> None:
+    """A thousand questions of 30 bytes for a 50 KB answer each must not make 50 MB of answers."""
+    async with serving(tmp_path) as server, connected(server, limit=1000) as greedy, connected(server) as other:
+        count = 1000
+        greedy.send(*[ask(f"big.{ZONE}", "TXT")] * count)
+        for _ in range(20):
+            other.send(ask())
+            assert (await other.receive()).answer
+        port = greedy.writer.get_extra_info("sockname")[1]
+        connection = next(each for each in server.tcp.connections if each.port == port)
+        assert connection._transport.get_write_buffer_size() < 1_000_000
+        for _ in range(count):
+            assert len((await greedy.receive()).answer[0]) == 200
+        greedy.send(ask())
+        assert (await greedy.receive()).answer, "it is read from again"
+
+
+async def test_a_client_that_goes_away_leaves_nothing_behind(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server:
+        async with connected(server, limit=1000) as client:
+            client.send(*[ask(f"big.{ZONE}", "TXT")] * 1000)
+            await until(lambda: bool(server.tcp.connections))
+        await until(lambda: not server.tcp.connections)
+        assert server.tcp.per_address == {}
+
+
+async def test_answers_come_in_full_when_the_client_has_already_finished_sending(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server, connected(server) as client:
+        client.send(*[ask(ident=number) for number in range(3 * TURN)])
+        client.writer.write_eof()
+        assert [(await client.receive()).id for _ in range(3 * TURN)] == list(range(3 * TURN))
+        assert await client.closed()
+
+
+async def test_draining_answers_what_has_arrived_and_closes_the_idle(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server, connected(server) as idle, connected(server) as asking:
+        await until(lambda: len(server.tcp.connections) == 2)
+        asking.send(*[ask(ident=number) for number in range(200)])
+        await asking.writer.drain()
+        assert await server.tcp.drain(5.0) == 0
+        assert [(await asking.receive()).id for _ in range(200)] == list(range(200))
+        assert await asking.closed()
+        assert await idle.closed()
+
+
+async def test_draining_cuts_a_client_that_does_not_read(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server, connected(server, limit=1000) as client:
+        client.send(*[ask(f"big.{ZONE}", "TXT")] * 1000)
+        await until(lambda: any(each._waiting for each in server.tcp.connections))
+        assert await server.tcp.drain(0.2) == 1
+        await until(lambda: not server.tcp.connections)
+
+
+async def test_a_transfer_that_breaks_is_logged_and_ends_the_connection(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(tmp_path) as server, connected(server) as client:
+
+        async def broken(_connection: object, _request: object) -> None:
+            raise RuntimeError("broken on purpose")
+
+        server.tcp.send_transfer = broken
+        with caplog.at_level(logging.ERROR):
+            client.send(ask(ZONE, "AXFR"))
+            assert await client.closed()
+        assert "broken on purpose" in caplog.text
+
+
+async def test_one_connection_gets_only_so_many_transfers_at_once(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server, connected(server) as client:
+        never = asyncio.Event()
+        started: list[object] = []
+
+        async def endless(_connection: object, request: object) -> None:
+            started.append(request)
+            await never.wait()
+
+        server.tcp.send_transfer = endless
+        client.send(*[ask(ZONE, "AXFR")] * (TRANSFERS_PER_CONNECTION + 1))
+        assert await client.closed()
+        assert len(started) <= TRANSFERS_PER_CONNECTION
+        await until(lambda: not server.tcp.connections)
+
+
+async def test_a_transfer_keeps_its_connection_from_being_idle(tmp_path: Path) -> None:
+    async with serving(tmp_path, idle_timeout=0.05) as server, connected(server) as client:
+
+        async def slow(connection: tcp_module.TcpConnection, _request: object) -> None:
+            await asyncio.sleep(0.3)
+            await connection.send(ask(), 1.0)
+
+        server.tcp.send_transfer = slow
+        client.send(ask(ZONE, "AXFR"))
+        (size,) = struct.unpack("!H", await client.reader.readexactly(2))
+        assert await client.reader.readexactly(size) == ask()
+        assert await client.closed()
