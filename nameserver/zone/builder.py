@@ -48,6 +48,7 @@ class Tally:
     duplicates: int = 0
     out_of_zone: int = 0
     mixed_ttl: int = 0
+    repeated: int = 0  # records that an incremental transfer added although they were there
     first_out_of_zone: str = ""
     first_mixed_ttl: str = ""
 
@@ -58,6 +59,8 @@ class Tally:
             lines.append(f"{self.out_of_zone} records outside the zone were left out, first {self.first_out_of_zone}")
         if self.duplicates:
             lines.append(f"{self.duplicates} records came more than once and were taken once")
+        if self.repeated:
+            lines.append(f"{self.repeated} records of the apex were added once more as they were")
         if self.mixed_ttl:
             lines.append(f"{self.mixed_ttl} RRsets had several TTLs and got their lowest, first {self.first_mixed_ttl}")
         return lines

@@ -9,6 +9,9 @@ Nothing is written here: the result is a set of node replacements that the calle
 that a difference which does not fit what we hold (an absent record is deleted, a present one added) is an error, for
 then our copy and the primary's have parted, and only a full transfer brings them together again. Not compared are the
 TTL of a deleted record and the case of names, as in the DNS itself.
+
+One exception, since it has no effect: records of the apex may be added once more exactly as they are. NSD (4.6) makes
+its differences so, and would otherwise have every change of its zones transferred in full.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -82,6 +85,11 @@ class _OpenNode:
         self.owner = self.owner or record.owner
         group[compared] = to_walked(record)[3]
         return True
+
+    def repeats(self, record: Record) -> bool:
+        """Whether exactly this record, TTL included, is there."""
+        group = self._group(record.type, record.rdata)
+        return group.get(fold_rdata(record.type, record.rdata)) == to_walked(record)[3]
 
     def pack(self, key: bytes, apex: bytes, tally: Tally, limit: int) -> tuple[bytes | None, int]:
         """(the new node, number of its records)."""
@@ -160,8 +168,11 @@ def _apply_all(
                 raise _mismatch(changeset, record, "deletes", "which we do not have")
         for record in changeset.added:
             node = open_node(record)
-            if node is not None and not node.add(record):
+            if node is None or node.add(record):
+                continue
+            if record.owner.lower() != folded_apex or not node.repeats(record):
                 raise _mismatch(changeset, record, "adds", "which we have already")
+            tally.repeated += 1
     return opened
 
 

@@ -91,9 +91,7 @@ class OwnServer:
         """Listen on UDP and TCP."""
         loop = asyncio.get_running_loop()
         sockets = open_sockets((self.endpoint,))
-        self.tcp = TcpServer(
-            loop, self.pipeline, wall_clock, self.outcomes.append, self.transfers.send, self.limits
-        )
+        self.tcp = TcpServer(loop, self.pipeline, wall_clock, self.outcomes.append, self.transfers.send, self.limits)
         udp = UdpListener(loop, sockets.udp[0], self.pipeline, wall_clock, self.outcomes.append)
         server = await loop.create_server(self.tcp.connection, sock=sockets.tcp[0])
         self._closers = [udp, server, *sockets.udp]

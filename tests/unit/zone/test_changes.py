@@ -118,3 +118,14 @@ def test_versions_without_soa_have_no_difference():
     with pytest.raises(ZoneError) as caught:
         diff(HELD.nodes, {}, APEX)
     assert caught.value.reason is Reason.NO_SOA
+
+
+def test_a_record_of_the_apex_may_be_added_once_more_as_it_is():
+    """NSD makes its differences so; elsewhere, or under another TTL, it means that our copy and the primary's differ."""
+    changes = change([], [NS])
+    assert set(changes.nodes) == {b""}
+    assert changes.tally.warnings() == ["1 records of the apex were added once more as they were"]
+    for added in (NS._replace(ttl=NS.ttl + 1), WWW):
+        with pytest.raises(ZoneError) as caught:
+            change([], [added])
+        assert caught.value.reason is Reason.IXFR_MISMATCH
