@@ -121,7 +121,7 @@ def test_versions_without_soa_have_no_difference():
 
 
 def test_a_record_of_the_apex_may_be_added_once_more_as_it_is():
-    """NSD makes its differences so; elsewhere, or under another TTL, it means that our copy and the primary's differ."""
+    """NSD makes its differences so; elsewhere, or under another TTL, our copy and the primary's have parted."""
     changes = change([], [NS])
     assert set(changes.nodes) == {b""}
     assert changes.tally.warnings() == ["1 records of the apex were added once more as they were"]
