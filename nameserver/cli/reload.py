@@ -12,22 +12,26 @@ RELOAD_TIME = 300.0  # seconds a large configuration may take
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     remote.add_arguments(parser)
+    parser.add_argument("--force", action="store_true", help="even if no zone is left")
 
 
 def main(args: argparse.Namespace) -> int:
-    """0 when the new configuration is in force, 2 when it has problems (and nothing changed), 3 without a server."""
+    """0: the new configuration is in force, 1: but a zone file was not taken, 2: nothing changed, 3: no server."""
     return remote.run(args, lambda: _reload(args))
 
 
 def _reload(args: argparse.Namespace) -> int:
-    answer = remote.ask(args, "reload", patience=RELOAD_TIME, timeout=RELOAD_TIME)
+    answer = remote.ask(args, "reload", patience=RELOAD_TIME, timeout=RELOAD_TIME, force=args.force)
     if args.json:
         remote.print_json(answer)
     else:
         print("\n".join(_lines(answer)))
-    return remote.GOOD
+    return remote.FINDING if answer.get("problems") else remote.GOOD
 
 
 def _lines(answer: Json) -> list[str]:
     message = str(answer.get("message", ""))
-    return safe_lines(f"reloaded: {message}" if message else "reloaded")
+    lines = [f"reloaded: {message}" if message else "reloaded"]
+    lines += [f"warning: {each}" for each in answer.get("warnings", ())]
+    lines += [f"not taken: {each}" for each in answer.get("problems", ())]
+    return safe_lines("\n".join(lines))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
+from nameserver.errors import Reason
 from nameserver.query.zoneset import ServedZone
 from nameserver.wire.edns import ede_option
 from nameserver.wire.reply import Reply
@@ -66,16 +67,31 @@ class TransferRequest:
     request_mac: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A transfer or NOTIFY that was turned away: nothing that depends on it happens, but somebody may want to know.
+
+    `zone` and `key` are what the request named, folded wire names; neither need exist here.
+    """
+
+    zone: bytes
+    source: str
+    asked: str  # "axfr", "ixfr" or "notify"
+    reason: Reason
+    key: bytes | None = None
+
+
 @dataclass(slots=True)
 class Outcome:
-    """What is to be done about a message: at most one reply or transfer, and perhaps a NOTIFY to pass on.
+    """What is to be done about a message: at most one reply or transfer, and perhaps a NOTIFY or a refusal to pass on.
 
-    All three None: the message is dropped without a word.
+    All None: the message is dropped without a word.
     """
 
     reply: bytes | None = None
     notify: NotifyReceived | None = None
     transfer: TransferRequest | None = None
+    refused: Refused | None = None
 
 
 def refusal(rcode: int, extended: int | None = None, text: str = "") -> Reply:

@@ -21,11 +21,11 @@ no more than the ones before it; and no stage raises: whatever the bytes, the ou
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address
 
-from nameserver.errors import WireError
+from nameserver.errors import Reason, WireError
 from nameserver.query import counters as slots
 from nameserver.query.chaos import answer_chaos
 from nameserver.query.counters import CounterArray, dropped_slot, query_slot, response_slot
-from nameserver.query.exchange import Exchange, Outcome, QuerySettings, TransferRequest, refusal
+from nameserver.query.exchange import Exchange, Outcome, QuerySettings, Refused, TransferRequest, refusal
 from nameserver.query.notify import judge_notify
 from nameserver.query.resolve import answer_query
 from nameserver.query.transfers import judge_transfer
@@ -39,6 +39,13 @@ from nameserver.wire.tsig import TsigFailure, TsigKey, TsigRecord, error_reply, 
 LARGEST_MESSAGE = 65535  # octets; what TCP's length field can say (RFC 1035 §4.2.2)
 PLAIN_UDP_SIZE = 512  # octets, without EDNS (RFC 1035 §4.2.1)
 HEADER_SIZE = 12
+_TRANSFERS = {codes.AXFR: "axfr", codes.IXFR: "ixfr"}
+_REASONS = {
+    codes.FORMERR: Reason.FORMERR,
+    codes.SERVFAIL: Reason.SERVFAIL,
+    codes.REFUSED: Reason.REFUSED,
+    codes.NOTAUTH: Reason.NOTAUTH_ZONE,
+}
 _FIRST_META_TYPE, _LAST_META_TYPE = 128, 254  # RFC 6895 §3.1; ANY, 255, is a question that zones answer
 
 
@@ -106,7 +113,9 @@ class Pipeline:
         plain = render(request, refusal(codes.NOTAUTH), limit, self.settings.max_udp_size)
         told = error_reply(plain, record, verdict, exchange.now)
         # A stranger's key and algorithm names may be so long that the reply would not fit if it repeated them.
-        return self._counted(told if len(told) <= limit else plain, codes.NOTAUTH, exchange.transport)
+        outcome = self._counted(told if len(told) <= limit else plain, codes.NOTAUTH, exchange.transport)
+        outcome.refused = _refused(exchange, verdict.reason, record.key_name)
+        return outcome
 
     def _route(self, exchange: Exchange) -> Outcome:
         """Stages 4 to 10."""
@@ -119,6 +128,7 @@ class Pipeline:
             acknowledgement, received = judge_notify(exchange, self.zones)
             outcome = self._send(exchange, acknowledgement)
             outcome.notify = received
+            outcome.refused = _refused(exchange, _REASONS.get(acknowledgement.rcode), exchange.key_name)
             return outcome
         if request.qclass != codes.IN:
             chaos = request.qclass == codes.CH
@@ -127,7 +137,9 @@ class Pipeline:
             verdict = judge_transfer(exchange, self.zones)
             if isinstance(verdict, TransferRequest):
                 return Outcome(transfer=verdict)
-            return self._send(exchange, verdict)
+            outcome = self._send(exchange, verdict)
+            outcome.refused = _refused(exchange, _REASONS.get(verdict.rcode), exchange.key_name)
+            return outcome
         if _FIRST_META_TYPE <= request.qtype <= _LAST_META_TYPE or request.qtype == codes.OPT:
             return self._send(exchange, refusal(_meta_type_rcode(request.qtype)))
         return self._send(exchange, answer_query(self.zones, request))
@@ -157,6 +169,15 @@ class Pipeline:
     def _counted(self, wire: bytes, rcode: int, transport: str) -> Outcome:
         self.counters[response_slot(rcode, transport, wire[2] & (codes.TC >> 8) != 0)] += 1
         return Outcome(wire)
+
+
+def _refused(exchange: Exchange, reason: Reason | None, key: bytes | None) -> Refused | None:
+    """What to tell of a request that was turned away; None where it was not, or was an ordinary query."""
+    request = exchange.request
+    asked = "notify" if request.opcode == codes.NOTIFY else _TRANSFERS.get(request.qtype)
+    if reason is None or asked is None:
+        return None
+    return Refused(request.qname_folded, str(exchange.address), asked, reason, key)
 
 
 def _meta_type_rcode(qtype: int) -> int:

@@ -33,6 +33,7 @@ from nameserver.server.zones import ZoneManager
 from nameserver.store.database import Store
 from nameserver.telemetry import log as telemetry_log
 from nameserver.telemetry.tally import Tally
+from nameserver.telemetry.words import plural
 
 STOP_PATIENCE = 8.0  # seconds for the workers to finish; they give their connections 5
 LOAD_PATIENCE = 60.0  # seconds after which we count as started although stored zones are still being loaded
@@ -60,7 +61,7 @@ class Daemon:
         for notice in store.notices:
             log.error("%s", notice)
         try:
-            sockets = await self._bind(server.listen, server.workers or os.cpu_count() or 1)
+            sockets = await self._bind(server.listen, server.workers or len(os.sched_getaffinity(0)))
         except NameserverError:
             store.close()
             raise
@@ -130,13 +131,9 @@ class Daemon:
         if self._service.watchdog_interval:
             self._tasks.append(asyncio.create_task(self._pet_watchdog(), name="watchdog"))
         listening = ", ".join(map(str, self._state.config.server.listen))
-        log.info(
-            "ready: %d zones, %d workers, on %s",
-            len(self._state.config.zones),
-            len(self._state.supervisor.workers),
-            listening,
-        )
-        self._service.ready(f"{len(self._state.config.zones)} zones on {listening}")
+        zones = plural(len(self._state.config.zones), "zone")
+        log.info("ready: %s, %s, on %s", zones, plural(len(self._state.supervisor.workers), "worker"), listening)
+        self._service.ready(f"{zones} on {listening}")
 
     async def _shut_down(self) -> None:
         self._service.stopping()
@@ -166,14 +163,18 @@ class Daemon:
     async def _bind(endpoints: tuple[Endpoint, ...], workers: int) -> list[ListeningSockets]:
         """Bind for every worker; a predecessor that was just killed gets a moment to let go of the addresses."""
         wanted = usable(endpoints)
+        waited = False
         until = time.monotonic() + BIND_PATIENCE
         while True:
             try:
                 check_free(wanted)
                 break
-            except BindError:
+            except BindError as error:
                 if time.monotonic() > until:
                     raise
+                if not waited:
+                    log.info("%s; waiting up to %.0f s for it", error, BIND_PATIENCE)
+                    waited = True
                 await asyncio.sleep(0.1)
         return [open_sockets(wanted) for _ in range(workers)]
 
@@ -193,6 +194,7 @@ class Daemon:
                 self._state.sending[worker.index] = header["sending"]
                 for event in header["transfers_out"]:
                     self._reporter.transferred_out(event)
+                self._reporter.refused(header["refused"])
             case "failed":
                 log.error("worker %d: %s", worker.index, header["error"])
                 self._state.zones.worker_failed(bytes.fromhex(header["zone"]), header["error"])
@@ -210,19 +212,25 @@ class Daemon:
             except Exception:  # the next SIGHUP must find somebody listening
                 log.exception("reload broke; please report this")
 
-    async def reload(self) -> str:
-        """Read the configuration again and reconcile; raises ConfigError, with nothing changed, where it is bad."""
+    async def reload(self, *, force: bool = False) -> Reload:
+        """Read the configuration again and reconcile.
+
+        Raises ConfigError, with nothing changed, where it is bad, or where no zone would be left and not `force`.
+        """
         async with self._reload_lock:
             self._service.reloading()
             try:
-                return await self._reload()
+                return await self._reload(force)
             finally:
                 self._service.ready()
 
-    async def _reload(self) -> str:
+    async def _reload(self, force: bool) -> Reload:
         now = time.time()
         try:
             fresh = await asyncio.to_thread(load_config, self._state.config.path)
+            if self._state.config.zones and not fresh.zones and not force:
+                # A directory of zones that is not mounted, a glob with a typing error: too much to lose by a reload.
+                raise ConfigError([f"{fresh.path}: no zone would be left; if that is meant: nameserver reload --force"])
         except ConfigError as error:
             self._state.reload = Reload(now, self._state.reload.succeeded, False, "\n".join(error.problems))
             for problem in error.problems:
@@ -234,16 +242,20 @@ class Daemon:
             fresh.path, self._state.config.server, fresh.keys, fresh.remotes, fresh.zones, fresh.warnings
         )
         try:
-            summary = await self._state.zones.reconcile(self._state.config)
+            summary, files_in_error = await self._state.zones.reconcile(self._state.config)
         except NameserverError as error:
             text = f"carried out in part only: {error}"
             self._state.reload = Reload(now, self._state.reload.succeeded, False, text)
             log.error("reload: %s", text)
             raise
         text = f"{summary}{message}"
-        self._state.reload = Reload(now, now, True, text)
+        for warning in fresh.warnings:
+            log.warning("%s", warning)
+        problems = (*files_in_error,)
+        done = Reload(now, now, not problems, "\n".join((text, *problems)), text, problems, fresh.warnings)
+        self._state.reload = done
         log.info("reloaded: %s", text)
-        return text
+        return done
 
     def _verbs(self) -> dict[str, Verb]:
         return {
@@ -268,9 +280,10 @@ class Daemon:
         entry = self._state.zones.named(request["zone"])
         return await self._state.zones.retransfer(entry, wait=bool(request.get("wait")))
 
-    async def _verb_reload(self, _request: Json) -> Json:
+    async def _verb_reload(self, request: Json) -> Json:
         try:
-            return {"message": await self.reload()}
+            done = await self.reload(force=bool(request.get("force")))
+            return {"message": done.summary, "problems": list(done.problems), "warnings": list(done.warnings)}
         except ConfigError as error:
             raise ControlError("the configuration is not used:\n" + "\n".join(error.problems)) from error
 

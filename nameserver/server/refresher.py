@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from nameserver.config.model import Endpoint, Remote, ServerConfig, ZoneConfig
 from nameserver.errors import Reason, StoreDamaged, StoreError, TransferError, ZoneError
@@ -94,6 +94,7 @@ class ZoneRun:
     accept_lower: bool = False  # nothing live is held
     sources: Sequence[str] = ()  # addresses that sent NOTIFY
     on_transfer: Callable[[TransferEvent], None] = lambda _event: None
+    reported: dict[str, set[Reason]] = field(default_factory=dict)  # by remote: failures in the log since it was good
 
 
 class Refresher:
@@ -156,6 +157,7 @@ class Refresher:
                 serial = _judge(response)
             except TransferError as error:
                 self._report(
+                    work,
                     replace(
                         event,
                         at=time.time(),
@@ -163,18 +165,19 @@ class Refresher:
                         outcome=Verdict.FAILED,
                         reason=error.reason,
                         detail=error.detail,
-                    )
+                    ),
                 )
                 raise
         same = stored is not None and stored.serial == serial
         self._report(
+            work,
             replace(
                 event,
                 at=time.time(),
                 seconds=time.monotonic() - began,
                 serial_seen=serial,
                 outcome=Verdict.UP_TO_DATE if same else Verdict.OK,
-            )
+            ),
         )
         self._primary_answered(work, peer, serial)
         plan.soa_answered(serial, response.expire)
@@ -272,11 +275,16 @@ class Refresher:
 
     def _transfer_ended(self, work: ZoneRun, attempt: "_Attempt", error: TransferError | None) -> None:
         event = attempt.event(error)
-        self._report(event)
+        self._report(work, event)
         work.on_transfer(event)
 
-    def _report(self, event: CheckEvent | TransferEvent) -> None:
-        log_event(event)
+    def _report(self, work: ZoneRun, event: CheckEvent | TransferEvent) -> None:
+        reported = work.reported.setdefault(event.primary, set())
+        log_event(event, repeated=event.reason in reported)
+        if event.reason is None:
+            reported.clear()
+        else:
+            reported.add(event.reason)
         self._tally.add(event)
 
     def _primary_answered(self, work: ZoneRun, peer: pull.Peer, serial: int) -> None:

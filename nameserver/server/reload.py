@@ -11,8 +11,11 @@ class Reload:
 
     at: float  # wall clock
     succeeded: float  # wall clock of the last one that was taken
-    ok: bool = True
-    message: str = ""
+    ok: bool = True  # nothing of it was left out
+    message: str = ""  # for status displays: everything below
+    summary: str = ""
+    problems: tuple[str, ...] = ()  # zone files that were not taken
+    warnings: tuple[str, ...] = ()
 
 
 def restart_needed(old: ServerConfig, new: ServerConfig) -> str:

@@ -1,5 +1,6 @@
 """The daemon's state as a snapshot: for /metrics, the status page, /health, /ready, and the control socket."""
 
+import logging
 import os
 import time
 from collections import Counter
@@ -7,16 +8,20 @@ from collections.abc import Mapping
 from typing import Any
 
 import nameserver
+from nameserver.errors import Reason
 from nameserver.query.counters import COUNTERS
 from nameserver.server.http import Response, Route, plain
 from nameserver.server.state import DaemonState
 from nameserver.server.zones import ZoneEntry
-from nameserver.telemetry.events import TransferEvent
+from nameserver.telemetry.events import Direction, Event, Kind, NotifyReceivedEvent, TransferEvent
+from nameserver.telemetry.events import Outcome as Verdict
 from nameserver.telemetry.log import log_event
 from nameserver.telemetry.metrics import CONTENT_TYPE, iter_metrics
 from nameserver.telemetry.page import render_page
 from nameserver.telemetry.status import CounterRow, ServerStatus, Snapshot, WorkerStatus, ZoneStatus
 from nameserver.telemetry.words import plural
+
+log = logging.getLogger("nameserver.access")
 
 
 class Reporter:
@@ -35,6 +40,16 @@ class Reporter:
         log_event(event)
         self._state.tally.add(event)
 
+    def refused(self, data: dict[str, Any]) -> None:
+        """A worker has turned transfers or NOTIFYs away: the first few in full, the rest as counts."""
+        for row in data["shown"]:
+            event = _refusal(row["asked"], row["reason"], zone=row["zone"], source=row["source"], key=row["key"])
+            log_event(event)
+            self._state.tally.add(event)
+        for asked, reason, count in data["more"]:
+            log.info("%d more refused: %s, %s", count, asked, reason)
+            self._state.tally.add(_refusal(asked, reason), count)
+
     def status(self, entry: ZoneEntry | None = None) -> dict[str, Any]:
         """What `nameserver status` gets: everything, or one zone."""
         entries = [entry] if entry else sorted(self._state.zones.entries.values(), key=lambda each: each.config.text)
@@ -48,7 +63,6 @@ class Reporter:
         counters: list[CounterRow] = [
             (name.metric, name.labels, float(value))
             for name, value in zip(COUNTERS, state.supervisor.totals(), strict=True)
-            if value
         ]
         return Snapshot(
             server=self._server(),
@@ -131,7 +145,7 @@ class Reporter:
     def _zone(self, entry: ZoneEntry) -> ZoneStatus:
         state = self._state
         stored = state.publisher.stored.get(entry.config.name)
-        times = entry.times()
+        times, trouble = entry.times(), entry.trouble
         serials = [each.serial for each in entry.primaries.values() if each.serial is not None]
         return ZoneStatus(
             name=entry.config.text,
@@ -146,9 +160,9 @@ class Reporter:
             last_change=times.last_change,
             next_refresh=times.next_refresh,
             expires=times.expires,
-            last_reason=entry.last_reason,
-            last_detail=entry.last_detail,
-            failures=entry.failures,
+            last_reason=trouble.reason,
+            last_detail=trouble.detail,
+            failures=trouble.failures,
             primaries=tuple(entry.primaries.values()),
             last_transfer=entry.last_transfer,
             queries=entry.queries,
@@ -156,3 +170,20 @@ class Reporter:
             generation=stored.generation if stored else 0,
             workers_serving=state.supervisor.serving(entry.config.name, stored.generation) if stored else 0,
         )
+
+
+def _refusal(asked: str, reason: str, *, zone: str = "", source: str = "", key: str = "") -> Event:
+    """The event of a transfer or NOTIFY that was turned away."""
+    why, now = Reason(reason), time.time()
+    if asked == "notify":
+        return NotifyReceivedEvent(at=now, zone=zone, source=source, key=key, outcome=Verdict.REFUSED, reason=why)
+    return TransferEvent(
+        at=now,
+        zone=zone,
+        direction=Direction.OUT,
+        address=source,
+        key=key,
+        asked=Kind(asked),
+        outcome=Verdict.REFUSED,
+        reason=why,
+    )

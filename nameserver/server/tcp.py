@@ -177,7 +177,7 @@ class TcpConnection(asyncio.Protocol):
 
     def _answer(self, message: bytes, now: int) -> bytes | None:
         outcome = self._server.pipeline.handle(message, self.address, self.port, "tcp", now)
-        if outcome.notify is not None:
+        if outcome.notify is not None or outcome.refused is not None:
             self._server.on_outcome(outcome)
         if outcome.transfer is not None:
             self._start_transfer(outcome.transfer)

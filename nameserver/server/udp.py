@@ -89,7 +89,7 @@ class UdpListener:
                     self._socket.sendto(outcome.reply, address)
             except OSError as error:  # full queue, firewall, unreachable: this reply is lost, the socket stays open
                 log.debug("send: %s", error)
-        if outcome.notify is not None:
+        if outcome.notify is not None or outcome.refused is not None:
             self._on_outcome(outcome)
 
 

@@ -25,6 +25,7 @@ from nameserver.query.zoneset import ServedZone, ZoneSet, ZoneState
 from nameserver.server.channel import Channel, Header, unpack_changes
 from nameserver.server.loop import run as run_loop
 from nameserver.server.notify_forwarder import NotifyForwarder
+from nameserver.server.refusals import Refusals
 from nameserver.server.settings import decode_acl, decode_keys
 from nameserver.server.tcp import TcpLimits, TcpServer
 from nameserver.server.transfer_out import TransferOut
@@ -70,6 +71,7 @@ class Worker:
         )
         self._pipeline = Pipeline(self.zones, {}, query_settings, self._counters)
         self._notifies = NotifyForwarder(loop, self._send_notify)
+        self._refusals = Refusals()
         self._transfers = TransferOut(self._reader, settings["transfers_out"])
         self._tcp = TcpServer(
             loop,
@@ -251,6 +253,8 @@ class Worker:
     def _on_outcome(self, outcome: Outcome) -> None:
         if outcome.notify is not None:
             self._notifies.received(outcome.notify)
+        if outcome.refused is not None:
+            self._refusals.add(outcome.refused)
 
     def _send_notify(self, zone: bytes, source: str, serial: int | None) -> None:
         self._channel.send("notify", zone=zone.hex(), source=source, serial=serial)
@@ -265,6 +269,7 @@ class Worker:
                 "beat",
                 queries=self._zone_queries() if total != asked else {},
                 transfers_out=transfers.take_finished(),
+                refused=self._refusals.take(),
                 sending=transfers.in_progress,
             )
             asked = total

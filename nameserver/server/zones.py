@@ -35,6 +35,7 @@ from nameserver.telemetry.events import Outcome as Verdict
 from nameserver.telemetry.log import log_event
 from nameserver.telemetry.status import PrimaryStatus
 from nameserver.telemetry.tally import Tally
+from nameserver.telemetry.words import plural
 from nameserver.wire import names
 from nameserver.zone.serial import newer
 from nameserver.zone.soa import parse_soa
@@ -68,6 +69,14 @@ class ZoneTimes(NamedTuple):
     expires: float | None
 
 
+class Trouble(NamedTuple):
+    """Why the last attempt failed, None where it did not, and how many did in a row."""
+
+    reason: Reason | None
+    detail: str
+    failures: int
+
+
 @dataclass(slots=True)
 class ZoneEntry:
     """One configured zone."""
@@ -87,6 +96,7 @@ class ZoneEntry:
     control_queries: int = 0
     waiters: list[asyncio.Future[RunOutcome]] = field(default_factory=list)
     recovery: asyncio.Task[None] | None = None
+    reported: dict[str, set[Reason]] = field(default_factory=dict)  # by remote: failures in the log since it was good
     file_times: ZoneTimes = ZoneTimes(None, None, None, None)
 
     @property
@@ -102,23 +112,14 @@ class ZoneEntry:
         return self.held and (self.machine is None or self.machine.state is not State.EXPIRED)
 
     @property
-    def last_reason(self) -> str | None:
-        """Why the last run, or the last reading of the file, failed."""
+    def trouble(self) -> Trouble:
+        """What is wrong, as the last run or the last reading of the file had it."""
         if self.machine is not None:
-            return self.machine.snapshot().last_reason
-        return self.file.reason if self.file else None
-
-    @property
-    def last_detail(self) -> str:
-        """The sentence that goes with `last_reason`."""
-        if self.machine is not None:
-            return self.machine.snapshot().last_detail
-        return self.file.detail if self.file else ""
-
-    @property
-    def failures(self) -> int:
-        """Runs that failed in a row."""
-        return self.machine.snapshot().failures if self.machine else int(bool(self.last_reason))
+            seen = self.machine.snapshot()
+            return Trouble(seen.last_reason, seen.last_detail, seen.failures)
+        if self.file is None or self.file.reason is None:
+            return Trouble(None, "", 0)
+        return Trouble(self.file.reason, self.file.detail, 1)
 
     def times(self) -> ZoneTimes:
         """When what happened and will."""
@@ -156,6 +157,7 @@ class ZoneManager:
         self._heap: list[tuple[float, int, bytes]] = []
         self._order = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
+        self._armed_for = 0.0  # on the loop's clock
         self._random = random.Random()
         self._stopping = False
 
@@ -194,8 +196,11 @@ class ZoneManager:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def reconcile(self, config: Config) -> str:
-        """Make the zones what a new configuration says: unchanged ones are not touched. Returns a summary."""
+    async def reconcile(self, config: Config) -> tuple[str, list[str]]:
+        """Make the zones what a new configuration says: unchanged ones are not touched.
+
+        Returns a summary, and a sentence for each zone file that was not taken.
+        """
         removed = [name for name in self.entries if name not in config.zones]
         added = [zone for name, zone in config.zones.items() if name not in self.entries]
         changed = [
@@ -222,8 +227,15 @@ class ZoneManager:
         for remote_name in set(self._tally.primary_up) - known:
             self._tally.forget_primary(remote_name)
         unchanged = len(self.entries) - len(added) - len(changed)
-        text = f"{len(added)} zones added, {len(removed)} removed, {len(changed)} changed, {unchanged} untouched"
-        return f"{text}, {files} files read anew" if files else text
+        text = (
+            f"{plural(len(added), 'zone')} added, {len(removed)} removed, {len(changed)} changed, {unchanged} untouched"
+        )
+        files_in_error = [
+            f"zone {entry.config.text}: {entry.trouble.detail}"
+            for entry in self.entries.values()
+            if entry.machine is None and entry.trouble.reason is not None
+        ]
+        return (f"{text}, {plural(files, 'zone file')} taken" if files else text), files_in_error
 
     def _add(self, zone: ZoneConfig) -> None:
         machine = None
@@ -376,7 +388,13 @@ class ZoneManager:
             entry.last_transfer = event
 
         work = ZoneRun(
-            entry.config, entry.primaries, check.force, check.accept_lower, check.first, on_transfer=transferred
+            entry.config,
+            entry.primaries,
+            check.force,
+            check.accept_lower,
+            check.first,
+            on_transfer=transferred,
+            reported=entry.reported,
         )
         outcome: RunOutcome
         try:
@@ -513,9 +531,11 @@ class ZoneManager:
         wait = min(max(self._heap[0][0] - machine_clock(), 0.0), LONGEST_SLEEP)
         when = loop.time() + wait
         if self._timer is not None:
-            if not self._timer.cancelled() and self._timer.when() <= when:
+            if self._armed_for <= when:
                 return
             self._timer.cancel()
+        # Not asked of the handle: uvloop's has no `when` for what is due at once.
+        self._armed_for = when
         self._timer = loop.call_at(when, self._due)
 
     def _due(self) -> None:

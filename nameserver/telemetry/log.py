@@ -136,10 +136,12 @@ def notify_line(event: NotifyReceivedEvent | NotifySentEvent) -> str:
     return line + (_line("", detail=detail) if detail else "")
 
 
-def log_event(event: Event) -> None:
+def log_event(event: Event, *, repeated: bool = False) -> None:
     """Write an event's line.
 
     Transfers are INFO, or WARNING where they failed. Checks and NOTIFYs happen all the time: DEBUG while they are fine.
+    What anyone may cause, a refusal, is INFO. `repeated`: it failed like this the time before, which is DEBUG:
+    thousands of zones of a primary that is away must not bury the rest.
     """
     fine = event.outcome in (Outcome.OK, Outcome.UP_TO_DATE, Outcome.IGNORED)
     match event:
@@ -150,7 +152,11 @@ def log_event(event: Event) -> None:
         case _:
             name, line, level = "notify", notify_line(event), logging.DEBUG
     logger = logging.getLogger(f"{_ROOT}.{name}")
-    logger.log(level if fine else logging.WARNING, "%s", line, extra={"event": event})
+    if repeated:
+        level = logging.DEBUG
+    elif not fine:
+        level = logging.INFO if event.outcome is Outcome.REFUSED else logging.WARNING
+    logger.log(level, "%s", line, extra={"event": event})
 
 
 def _time(created: float) -> str:

@@ -63,21 +63,21 @@ class Tally:
         self.primary_skew: dict[str, float] = {}  # primary → its clock minus ours, seconds
         self.primary_up: dict[str, bool] = {}  # primary → whether the last exchange got an answer
 
-    def add(self, event: TransferEvent | CheckEvent | NotifyReceivedEvent | NotifySentEvent) -> None:
-        """Count one event."""
+    def add(self, event: TransferEvent | CheckEvent | NotifyReceivedEvent | NotifySentEvent, times: int = 1) -> None:
+        """Count an event that happened once, or `times` times."""
         reason = event.reason or ""
         match event:
             case TransferEvent():
-                self._add_transfer(event, reason)
+                self._add_transfer(event, reason, times)
             case CheckEvent():
-                self.soa_checks[event.primary, event.outcome, reason] += 1
+                self.soa_checks[event.primary, event.outcome, reason] += times
             case NotifyReceivedEvent():
-                self.notify_received[event.outcome, reason] += 1
+                self.notify_received[event.outcome, reason] += times
             case NotifySentEvent():
-                self.notify_sent[event.outcome, reason] += 1
+                self.notify_sent[event.outcome, reason] += times
 
-    def _add_transfer(self, event: TransferEvent, reason: str) -> None:
-        self.transfers[event.direction, event.asked, event.got, event.outcome, reason] += 1
+    def _add_transfer(self, event: TransferEvent, reason: str, times: int) -> None:
+        self.transfers[event.direction, event.asked, event.got, event.outcome, reason] += times
         if event.outcome is not Outcome.OK or event.got is Kind.NONE:
             return  # the histograms are about what a whole transfer costs
         kind = (event.direction, event.got)

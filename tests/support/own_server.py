@@ -9,6 +9,7 @@ from pathlib import Path
 
 from support.pipelines import pipeline_of
 from support.process import free_port
+from support.zones import zone_text
 
 from nameserver.config.model import Endpoint, Remote, ZoneConfig
 from nameserver.query.acl import Acl, AclRow
@@ -23,8 +24,11 @@ from nameserver.server.worker import wall_clock
 from nameserver.store.database import Store, StoredZone, ZoneTimers
 from nameserver.store.reader import StoreReader
 from nameserver.wire import names
+from nameserver.wire.rrset import RRset
 from nameserver.wire.tsig import TsigKey
+from nameserver.zone.builder import BuiltZone
 from nameserver.zone.contents import Zone
+from nameserver.zone.node import pack_node
 from nameserver.zone.zonefile import read_zone_file
 
 LOOPBACK = "127.0.0.1"
@@ -35,6 +39,10 @@ KEY = TsigKey(names.from_text("transfer-key"), "hmac-sha256", b"0123456789abcdef
 def commit_text(store: Store, zone: str, text: str) -> StoredZone:
     """Store a zone from its text, for ever."""
     built = read_zone_file(text, names.from_text(zone), f"{zone}.zone")
+    return _commit(store, zone, built, built.records)
+
+
+def _commit(store: Store, zone: str, built: BuiltZone, records: int) -> StoredZone:
     return store.commit_full(
         names.from_text(zone),
         zone,
@@ -42,10 +50,19 @@ def commit_text(store: Store, zone: str, text: str) -> StoredZone:
         apex_as_received=built.apex_as_received,
         soa_rdata=built.soa_rdata,
         serial=built.soa.serial,
-        records=built.records,
+        records=records,
         source="a test",
         timers=ZoneTimers(1.0, 1.0, 4e9, 4e9),
     )
+
+
+def commit_bulky(store: Store, zone: str, serial: int, owners: int = 200) -> StoredZone:
+    """Store a zone of 60 KB an owner: more than kernel and server hold for a client that does not read."""
+    built = read_zone_file(zone_text(zone, serial), names.from_text(zone), f"{zone}.zone")
+    for number in range(owners):
+        label = f"bulk-{number:06}".encode()
+        built.nodes[bytes((len(label),)) + label] = pack_node([RRset.of(b"", 65534, 60, [bytes(60_000)])])
+    return _commit(store, zone, built, built.records + owners)
 
 
 class OwnServer:
@@ -74,12 +91,15 @@ class OwnServer:
 
     def serve(self, zone: str, text: str, *, acl: Acl = LOOPBACK_ONLY) -> ServedZone:
         """Store and serve a version of a zone."""
-        stored = commit_text(self.store, zone, text)
+        return self.serve_stored(commit_text(self.store, zone, text), acl=acl)
+
+    def serve_stored(self, stored: StoredZone, *, acl: Acl = LOOPBACK_ONLY) -> ServedZone:
+        """Serve a version that is in the store."""
         loaded = self.reader.load(stored.name)
         assert loaded is not None
         nodes = {key: node for items in loaded.slices for key, node in items}
         contents = Zone.from_nodes(stored.apex_as_received, nodes, stored.generation)
-        served = ServedZone(stored.name, zone, contents, ZoneState.SERVING, allow_transfer=acl, allow_notify=acl)
+        served = ServedZone(stored.name, stored.text, contents, ZoneState.SERVING, allow_transfer=acl, allow_notify=acl)
         self.pipeline.zones.add(served)
         return served
 
@@ -122,8 +142,8 @@ async def own_server(
     try:
         await server.start()
         yield server
-        await server.stop()
     finally:
+        await server.stop()
         server.close()
 
 

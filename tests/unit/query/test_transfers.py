@@ -8,6 +8,7 @@ import pytest
 from support.pipelines import extended_errors, handle, is_authoritative, lines, pipeline_of, rcode, served
 from support.served_zones import HEAD, wire
 
+from nameserver.errors import Reason
 from nameserver.query.acl import Acl, AclRow
 from nameserver.query.zoneset import ZoneState
 from nameserver.wire import codes
@@ -113,3 +114,13 @@ def test_transfers_count_as_control_queries(pipeline):
     send(pipeline, "example.test.", "IXFR", 1)
     zone = pipeline.zones.exact(wire("example.test."))
     assert (zone.queries, zone.control_queries) == (0, 2)
+
+
+def test_what_is_turned_away_is_told_with_its_reason(pipeline):
+    """The log and the metrics must show who was refused; an ordinary query that is refused is not worth a line."""
+    told = [send(pipeline, zone, "AXFR")[0].refused for zone in ("child.example.test.", "elsewhere.test.")]
+    assert [(each.asked, each.reason) for each in told if each] == [
+        ("axfr", Reason.REFUSED),
+        ("axfr", Reason.NOTAUTH_ZONE),
+    ]
+    assert send(pipeline, "elsewhere.test.", "A")[0].refused is None

@@ -5,6 +5,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -155,7 +156,7 @@ def test_what_goes_well_all_the_time_is_debug_and_what_fails_is_a_warning() -> N
     log.log_event(NotifyReceivedEvent(at=NOW, zone="z", source="s", outcome=Outcome.IGNORED))
     assert stream.getvalue() == ""
     log.log_event(NotifyReceivedEvent(at=NOW, zone="z", source="s", outcome=Outcome.REFUSED))
-    assert " WARNING notify in " in stream.getvalue()
+    assert " INFO notify in " in stream.getvalue()  # anyone may cause it
 
 
 def test_setting_up_again_replaces_the_first() -> None:
@@ -170,3 +171,11 @@ def test_setting_up_again_replaces_the_first() -> None:
 def test_unknown_settings_name_what_there_is(level: str, log_format: str) -> None:
     with pytest.raises(log.LogSettingsError, match="there is: "):
         log.setup(level, log_format)
+
+
+def test_a_failure_like_the_one_before_is_debug() -> None:
+    stream = written("plain", "info")
+    failed = replace(CHECK, outcome=Outcome.FAILED, reason=Reason.CONNECT_REFUSED)
+    log.log_event(failed)
+    log.log_event(failed, repeated=True)
+    assert stream.getvalue().count("connect-refused") == 1
