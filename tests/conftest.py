@@ -1,8 +1,11 @@
 """What every test gets: both event loops in debug mode for async tests, a clock moved by hand, the `interop` rule."""
 
 import asyncio
+import functools
+import inspect
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from typing import Any
 
 import pytest
 import uvloop
@@ -26,11 +29,25 @@ def pytest_asyncio_loop_factories(
     return {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything under tests/interop is `interop`."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Everything under tests/interop is `interop`; every async test ends in time."""
     for item in items:
         if "interop" in item.path.parent.parts:
             item.add_marker("interop")
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+            marker = item.get_closest_marker("timeout")
+            item.obj = limited(item.obj, float(marker.args[0] if marker else config.getini("timeout") or 60))
+
+
+def limited(test: Callable[..., Coroutine[Any, Any, None]], seconds: float) -> Callable[..., Coroutine[Any, Any, None]]:
+    """The test under a time limit of the loop's own: uvloop swallows the signal that ends others."""
+
+    @functools.wraps(test)
+    async def run(*args: Any, **kwargs: Any) -> None:
+        async with asyncio.timeout(0.9 * seconds):
+            await test(*args, **kwargs)
+
+    return run
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import dns.query
 import dns.rcode
 import dns.rdatatype
 
+from nameserver.cli.arguments import seconds
 from nameserver.config.model import Endpoint
 from nameserver.config.values import BadValue, endpoint
 
@@ -29,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("rest", metavar="TYPE | @SERVER[:PORT]", nargs="*", help="A and @127.0.0.1 unless given")
     parser.add_argument("--any", action="store_true", help="any answer at all is good, REFUSED included")
     parser.add_argument("--tcp", action="store_true", help="ask over TCP at once")
-    parser.add_argument("--timeout", type=float, default=2.0, metavar="SECONDS", help="for each of two tries")
+    parser.add_argument("--timeout", type=seconds(600), default=2.0, metavar="SECONDS", help="for each of two tries")
     parser.add_argument("--json", action="store_true", help="the answer as one JSON object")
     parser.set_defaults(parser=parser)
 

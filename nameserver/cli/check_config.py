@@ -11,6 +11,7 @@ from nameserver.cli.main import FINDING, GOOD
 from nameserver.config.load import DEFAULT_PATH, read_config
 from nameserver.config.model import Config
 from nameserver.config.problems import Problem
+from nameserver.telemetry.words import plural
 from nameserver.wire.names import to_text
 
 
@@ -36,7 +37,7 @@ def main(args: argparse.Namespace) -> int:
     for line in [*map(str, errors), *(f"warning: {warning}" for warning in warnings)]:
         print(line, file=sys.stderr)
     if config is None:
-        print(f"{args.config}: {_count(len(errors), 'problem')}", file=sys.stderr)
+        print(f"{args.config}: {plural(len(errors), 'problem')}", file=sys.stderr)
     else:
         print(f"{args.config}: good: {_summary(config)}")
     return GOOD if config is not None else FINDING
@@ -44,15 +45,11 @@ def main(args: argparse.Namespace) -> int:
 
 def _summary(config: Config) -> str:
     kinds = Counter(zone.type for zone in config.zones.values())
-    zones = _count(len(config.zones), "zone")
+    zones = plural(len(config.zones), "zone")
     if len(kinds) > 1:
         zones += f" ({', '.join(f'{number} {kind}' for kind, number in sorted(kinds.items(), reverse=True))})"
-    parts = [zones, _count(len(config.remotes), "remote"), _count(len(config.keys), "key")]
-    return ", ".join([*parts, _count(len(config.warnings), "warning")])
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+    parts = [zones, plural(len(config.remotes), "remote"), plural(len(config.keys), "key")]
+    return ", ".join([*parts, plural(len(config.warnings), "warning")])
 
 
 def _as_json(path: Path, config: Config | None, errors: list[Problem], warnings: list[Problem]) -> dict[str, Any]:

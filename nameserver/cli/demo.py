@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from pathlib import Path
 from types import FrameType
 
@@ -27,7 +28,6 @@ ZONE = "example.com"
 KEY = "demo-transfer"
 ROLES = ("primary", "secondary")
 FILES = ("primary.toml", "secondary.toml", "example.com.zone")
-PORTS = (15353, 15354, 19530, 19531)  # as the files have them: secondary, primary, and the two for HTTP
 PATIENCE = 60.0  # seconds for each of the two to be up
 STOP_PATIENCE = 20.0
 SECRET_BYTES = 32  # as long as the digest of hmac-sha256
@@ -85,7 +85,9 @@ class Demo:
     def __init__(self, conf: Path, directory: Path) -> None:
         self._conf = conf
         self._directory = directory
-        self._ports = dict.fromkeys(PORTS, 0)
+        self._ports: dict[int, int] = {}  # as in the files → as taken
+        self._listen: dict[str, int] = {}  # by role
+        self._http: dict[str, int] = {}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def run(self) -> None:
@@ -122,7 +124,11 @@ class Demo:
         return status
 
     def _lay_out(self) -> None:
-        self._ports = _free_ports(PORTS)
+        for role in reversed(ROLES):
+            server = tomllib.loads((self._conf / f"{role}.toml").read_text())["server"]
+            self._listen[role] = _port_of(server["listen"][0])
+            self._http[role] = _port_of(server["http"])
+        self._ports = _free_ports((*self._listen.values(), *self._http.values()))
         for name in FILES:
             text = re.sub(r"(?<=127\.0\.0\.1:)\d+", self._port, (self._conf / name).read_text())
             (self._directory / name).write_text(text)
@@ -164,7 +170,8 @@ class Demo:
 
     def _tell(self, zone: Json, seconds: float) -> None:
         """What happened and what to try, for someone who has never seen this."""
-        secondary, primary, http, _ = (self._ports[port] for port in PORTS)
+        secondary, primary = (self._ports[self._listen[role]] for role in ("secondary", "primary"))
+        http = self._ports[self._http["secondary"]]
         transfer = zone.get("last_transfer") or {}
         transferred = f"{transfer.get('got', '?').upper()} of serial {zone.get('serial')}"
         size = (
@@ -199,6 +206,10 @@ Ctrl-C stops both and removes {self._directory}
 """,
             flush=True,
         )
+
+
+def _port_of(endpoint: str) -> int:
+    return int(endpoint.rpartition(":")[2])
 
 
 def _free_ports(wanted: tuple[int, ...]) -> dict[int, int]:

@@ -1,4 +1,7 @@
-"""`nameserver keygen NAME`: a TSIG key, as each server wants to read it."""
+"""`nameserver keygen NAME`: a TSIG key, as each server wants to read it.
+
+A new one each time; with --from FILE the one that is in FILE, so that both ends get the same secret, each in its form.
+"""
 
 import argparse
 import base64
@@ -12,6 +15,7 @@ from nameserver.cli.main import GOOD, USAGE
 from nameserver.wire import names
 from nameserver.wire.tsig import ALGORITHMS, TsigKey
 
+_DEFAULT_ALGORITHM = "hmac-sha256"
 _WEAK = frozenset({"hmac-sha1", "hmac-sha224"})
 # Letters that mean the same to every server's configuration and to a shell.
 _KEY_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
@@ -39,8 +43,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "-a",
         "--algorithm",
         type=_algorithm,
-        default="hmac-sha256",
         help="hmac-sha256 (default), hmac-sha384, hmac-sha512",
+    )
+    parser.add_argument(
+        "--from",
+        dest="source",
+        metavar="FILE",
+        type=Path,
+        help="print the key of FILE, a secret-file or a BIND key block, instead of making a new one",
     )
     parser.add_argument(
         "--format",
@@ -52,10 +62,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """0 with the key on standard output or in FILE; 2 where FILE exists or cannot be written."""
-    # As long as the digest: shorter weakens the MAC, longer adds nothing (RFC 2104 §3).
-    secret = secrets.token_bytes(ALGORITHMS[args.algorithm].digest_size)
-    key = TsigKey(names.fold(names.from_text(args.name)), args.algorithm, secret)
+    """0 with the key on standard output or in FILE; 2 where a file cannot be read, or exists or cannot be written."""
+    name = names.fold(names.from_text(args.name))
+    key = _new_key(name, args.algorithm) if args.source is None else _key_of_file(args.source, name, args.algorithm)
+    if key is None:
+        return USAGE
     if key.algorithm in _WEAK:
         print(f"warning: {key.algorithm} is weak; take it only where the other end knows no better", file=sys.stderr)
     text = format_key(key, args.format)
@@ -72,6 +83,26 @@ def main(args: argparse.Namespace) -> int:
         return USAGE
     print(f"wrote {args.output}: key {names.to_text(key.name)}, {key.algorithm}, fingerprint {key.fingerprint}")
     return GOOD
+
+
+def _new_key(name: bytes, algorithm: str | None) -> TsigKey:
+    """A secret as long as the digest: shorter weakens the MAC, longer adds nothing (RFC 2104 §3)."""
+    algorithm = algorithm or _DEFAULT_ALGORITHM
+    return TsigKey(name, algorithm, secrets.token_bytes(ALGORITHMS[algorithm].digest_size))
+
+
+def _key_of_file(path: Path, name: bytes, algorithm: str | None) -> TsigKey | None:
+    """The key that stands in a file, or None after saying on standard error why it cannot be had."""
+    from nameserver.config.one_key import BadValue, read_key  # here: a new key needs nothing of the configuration
+
+    try:
+        key, warnings = read_key(path, name, algorithm)
+    except BadValue as bad:
+        print(bad, file=sys.stderr)
+        return None
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return key
 
 
 def format_key(key: TsigKey, form: str) -> str:

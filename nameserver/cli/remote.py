@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,26 @@ def control_path(args: argparse.Namespace) -> Path:
 
 
 def _configured_path(config: Path) -> Path:
-    """[server] control of a configuration, which may be faulty elsewhere: asking how things are must still work."""
+    """[server] control of a configuration, which may be faulty elsewhere: asking how things are must still work.
+
+    The main file is looked at first and mostly tells: included files may be ten thousand.
+    """
+    try:
+        main = tomllib.loads(config.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        pass  # what is wrong with it is said below
+    else:
+        server = main.get("server")
+        control = server.get("control") if isinstance(server, dict) else None
+        if isinstance(control, str):
+            return config.parent / control
+        if "include" not in main:
+            return Path(DEFAULT_PATH)
+    return _configured_anywhere(config)
+
+
+def _configured_anywhere(config: Path) -> Path:
+    """The same, from all files. Raises ConfigError where the main one cannot be read."""
     from nameserver.config.problems import Problems
     from nameserver.config.sources import read_sources
 

@@ -3,6 +3,7 @@
 import argparse
 
 from nameserver.cli import remote
+from nameserver.cli.arguments import seconds
 from nameserver.cli.present import Palette, safe
 from nameserver.cli.remote import Json
 from nameserver.telemetry.advice import advise
@@ -16,19 +17,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--wait", action="store_true", help="return when the transfer has ended, and say how")
     parser.add_argument(
         "--timeout",
-        type=_seconds,
+        type=seconds(86_400),
         default=DEFAULT_TIMEOUT,
         metavar="SECONDS",
         help=f"how long --wait waits (default: {DEFAULT_TIMEOUT:.0f})",
     )
     remote.add_arguments(parser)
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 86_400:
-        raise argparse.ArgumentTypeError("expected a number of seconds between 0 and 86400")
-    return value
 
 
 def main(args: argparse.Namespace) -> int:
@@ -56,8 +50,12 @@ def _lines(args: argparse.Namespace, answer: Json, palette: Palette) -> list[str
         return [f"{zone}: {palette.paint('transferred', 'good')}, serial {safe(answer.get('serial'))}"]
     reason, detail = str(answer.get("reason") or ""), str(answer.get("detail") or "")
     told = ": ".join(part for part in ("failed", reason, detail) if part)
+    # The zone's last transfer is the one that failed only where it says so: the run may have ended before any.
+    last = answer.get("transfer") or {}
+    peer = last if last.get("reason") == reason else {}
+    advice = advise(reason, zone=args.zone, address=str(peer.get("address") or ""), key=peer.get("key") or None)
     return [
         f"{zone}: {palette.paint(safe(told), 'bad')}",
-        *([safe(advise(reason, zone=args.zone).meaning)] if reason else []),
-        f"What to do: nameserver why {zone}",
+        *([safe(advice.meaning), safe(advice.next_step)] if reason else []),
+        f"More: nameserver why {zone}",
     ]

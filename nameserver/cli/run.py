@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nameserver.config.load import load_config
 from nameserver.errors import ConfigError, NameserverError
+from nameserver.telemetry.words import plural
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +23,7 @@ def main(args: argparse.Namespace) -> int:
     except ConfigError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)
-        print(f"{args.config}: {len(error.problems)} problem(s); not started", file=sys.stderr)
+        print(f"{args.config}: {plural(len(error.problems), 'problem')}; not started", file=sys.stderr)
         return 2
     try:
         run(config)

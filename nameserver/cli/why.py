@@ -19,6 +19,7 @@ _MEANINGS = {
     "expired": "No primary confirmed the version in time (SOA expire), so queries get SERVFAIL.",
     "not-loaded": "The zone's file could not be read, so queries get SERVFAIL.",
 }
+_FILE_NOT_TAKEN = "The zone is answered as its file had it before; the file as it is now was not taken."
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +46,8 @@ def _why(args: argparse.Namespace) -> int:
 
 def meaning(zone: ZoneStatus) -> str:
     """What the zone's state means, in a sentence."""
+    if zone.type == "primary" and zone.state == "serving":
+        return _FILE_NOT_TAKEN if zone.last_reason else "The zone is answered as its file had it when it was last read."
     text = _MEANINGS.get(zone.state, "The server gives a state that this command does not know.")
     if zone.state == "refreshing" and not zone.answering:
         text += " Until it succeeds, queries get SERVFAIL."
@@ -62,10 +65,7 @@ def what_next(zone: ZoneStatus, now: float) -> list[str]:
         due = words.moment(zone.next_refresh, now) if zone.next_refresh > now else "at once"
         sentences.append(f"The next check starts {due}, or earlier on a NOTIFY.")
     if zone.expires is not None and zone.answering and troubled(zone):
-        sentences.append(
-            f"Unless a primary is reached, the zone expires {full_moment(zone.expires, now)}; "
-            "from then on queries get SERVFAIL."
-        )
+        sentences += _expiry(zone, full_moment(zone.expires, now))
     if zone.state == "expired":
         sentences.append("As soon as a primary answers, the zone is live again, whatever its serial.")
     if zone.type != "primary":
@@ -73,10 +73,20 @@ def what_next(zone: ZoneStatus, now: float) -> list[str]:
     return sentences
 
 
+def _expiry(zone: ZoneStatus, when: str) -> list[str]:
+    if zone.state != "serial-backwards":
+        return [f"Unless a primary is reached, the zone expires {when}; from then on queries get SERVFAIL."]
+    return [
+        f"Unless a primary confirms the zone, it expires {when}; from then on queries get SERVFAIL, "
+        "until a primary's version is taken, at its lower serial too.",
+        f"To take the lower serial now: nameserver retransfer {zone.name}",
+    ]
+
+
 def _advice(zone: ZoneStatus, primary: PrimaryStatus | None) -> Advice | None:
     """The advice on a primary's last failure; without a primary, on the zone's."""
     if primary is None:
-        return advise(zone.last_reason, zone=zone.name) if zone.last_reason else None
+        return advise(zone.last_reason, zone=zone.name, zone_type=zone.type) if zone.last_reason else None
     if not primary.last_reason:
         return None
     return advise(

@@ -7,7 +7,7 @@ from typing import Any
 from nameserver.config import keys, schema
 from nameserver.config.model import Remote, ZoneConfig
 from nameserver.config.problems import Place, Problems
-from nameserver.config.suggest import did_you_mean, may_be_secret, shown
+from nameserver.config.suggest import did_you_mean, may_be_secret, named
 from nameserver.config.tables import read_table
 from nameserver.config.values import BadValue
 from nameserver.query.acl import Acl, AclRow
@@ -35,11 +35,12 @@ class AccessReader:
         self._remotes = remotes
         self._problems = problems
 
-    def read(self, raw_rows: Iterable[dict[str, Any]], place: Place) -> Acl:
-        """The access list of the rows at `place`."""
+    def read(self, raw_rows: Iterable[dict[str, Any] | None], place: Place) -> Acl:
+        """The access list of the rows at `place`; None is a row that was reported."""
         rows: list[AclRow] = []
         for index, raw in enumerate(raw_rows):
-            rows += self._row(raw, place.below(index))
+            if raw is not None:
+                rows += self._row(raw, place.below(index))
         return Acl(tuple(dict.fromkeys(rows)))
 
     def _row(self, raw: dict[str, Any], place: Place) -> list[AclRow]:
@@ -83,7 +84,7 @@ class AccessReader:
         if remote is None or ("key" in raw and key is None):
             return []
         if key is not None and remote.key is not None and remote.key.name != key.name:
-            text = f"the remote {shown(remote.name)} has another key, and no request is signed with two; remove one"
+            text = f"the {named('remote', remote.name)} has another key, and no request is signed with two; remove one"
             self._problems.error(place.below("key"), text)
             return []
         return _rows_of(remote, key.name if key is not None else None)
@@ -110,7 +111,7 @@ class AccessReader:
             hint = did_you_mean(name, self._remotes)
             if _is_address(name):
                 hint = f'; addresses stand in a table of their own: [remote.NAME] with address = ["{name}"]'
-            self._problems.error(place, f"no remote {shown(name)} is defined{hint}")
+            self._problems.error(place, f"no {named('remote', name)} is defined{hint}")
             return None
         return self._remotes[name]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from nameserver.config.suggest import did_you_mean, may_be_secret, printable
+from nameserver.config.suggest import did_you_mean, may_be_secret
 
 _TOKEN = re.compile(
     r"(?P<blank>\s+|//[^\n]*|\#[^\n]*|/\*.*?\*/)"
@@ -18,6 +18,7 @@ _TOKEN = re.compile(
     r"|(?P<bare>(?:(?!//|/\*)[^\s{};\"#])+)",
     re.DOTALL,
 )
+_PLAIN_WORD = re.compile(r"[a-z][a-z-]{0,30}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,10 @@ class _Reader:
     def _mark(self, mark: str) -> None:
         token = self._next(f'"{mark}"')
         if not token.is_mark or token.text != mark:
-            raise _SyntaxFault(token.line, f'expected "{mark}"{_got(token)}')
+            # any other word may be a piece of the secret
+            known = token.is_mark or token.text in ("key", "algorithm", "secret")
+            got = f', got "{token.text}"' if known else ""
+            raise _SyntaxFault(token.line, f'expected "{mark}"{got}')
 
     def _word(self, expected: str) -> Token:
         token = self._next(expected)
@@ -152,4 +156,6 @@ class _Reader:
 
 
 def _got(token: Token) -> str:
-    return "" if may_be_secret(token.text) else f', got "{printable(token.text)}"'
+    """Other statements of named.conf are named; what is no plain word may be a piece of a secret."""
+    is_word = _PLAIN_WORD.fullmatch(token.text) and not may_be_secret(token.text)
+    return f', got "{token.text}"' if is_word else ""

@@ -1,4 +1,4 @@
-"""TSIG keys of the configuration: algorithms, secrets and the files that hold them.
+"""TSIG keys of the configuration: algorithms, names and secrets.
 
 The rule of this file: nothing it reports may contain a secret or a piece of one, also not a broken one, because a
 typing error in a secret is still most of the secret.
@@ -6,13 +6,11 @@ typing error in a secret is still most of the secret.
 
 import base64
 import binascii
-import errno
-import os
 import re
-import stat
 from pathlib import Path
 
-from nameserver.config.suggest import did_you_mean, printable, shown
+from nameserver.config.files import is_file, read_private_file
+from nameserver.config.suggest import did_you_mean, may_be_secret_file, printable, shown
 from nameserver.config.values import BadValue
 from nameserver.wire import names
 from nameserver.wire.tsig import ALGORITHMS
@@ -24,7 +22,6 @@ LEAST_SECRET = 16  # bytes: 128 bits
 _BASE64_ALONE = re.compile(r"[A-Za-z0-9+/]{16,}=*|[^.]*=")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 NOT_A_KEY_NAME = 'expected the name of a key, such as "transfer-key"; the value is not shown, it may be a secret'
-_LARGEST_FILE = 64 * 1024
 # What conf/nameserver.toml shows. It is published, so it protects nothing.
 SAMPLE_SECRET = b"sample: run `nameserver keygen`!"
 
@@ -105,50 +102,10 @@ def display_name(name: bytes) -> str:
     return names.to_text(name)
 
 
-def read_private_file(path: Path, shown_as: str) -> str:
-    """The text of a file that must be private. Raises `BadValue` with what to do.
-
-    The checks are made on the opened file, so that it cannot be exchanged in between.
-    """
-    try:
-        # O_NONBLOCK: a FIFO put there must not hang the start
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise BadValue(f"{shown_as} is a symbolic link; name the file itself") from None
-        raise BadValue(f"{shown_as} cannot be read: {error.strerror}") from None
-    try:
-        _check_private(os.fstat(handle), path, shown_as)
-        raw = os.read(handle, _LARGEST_FILE + 1)
-    finally:
-        os.close(handle)
-    if len(raw) > _LARGEST_FILE:
-        raise BadValue(f"{shown_as} is larger than {_LARGEST_FILE} bytes, which no key file is")
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        raise BadValue(f"{shown_as} does not hold text") from None
-
-
-def _check_private(status: os.stat_result, path: Path, shown_as: str) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise BadValue(f"{shown_as} is not a regular file")
-    if status.st_uid not in (0, os.geteuid()):
-        raise BadValue(f"{shown_as} belongs to user {status.st_uid}; its owner must be root or the user we run as")
-    # systemd keeps credentials private by other means, an access list whose mask shows as group bits
-    if str(path.parent) == os.environ.get("CREDENTIALS_DIRECTORY"):
-        return
-    if status.st_mode & 0o077:
-        raise BadValue(f"{shown_as} can be read or written by others; run: chmod 600 {shown_as}")
-    directory = path.parent.stat().st_mode
-    if directory & stat.S_IWOTH and not directory & stat.S_ISVTX:
-        raise BadValue(f"everyone can replace {shown_as}; run: chmod o-w {printable(str(path.parent))}")
-
-
 def secret_of_file(directory: Path, name: str) -> str:
     """The base64 text of a `secret-file`. Its final line end is not counted as white space around the secret."""
     path = directory / name
-    if _BASE64_ALONE.fullmatch(name) and not path.is_file():
+    if (_BASE64_ALONE.fullmatch(name) or may_be_secret_file(name)) and not is_file(path):
         raise BadValue('no such file; its name is not shown, it looks like a secret (for that, write secret = "…")')
     shown_as = printable(str(path))
     text = read_private_file(path, shown_as)

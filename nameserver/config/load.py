@@ -17,6 +17,7 @@ from nameserver.config.access import AccessReader, notify_acl
 from nameserver.config.model import Config, Endpoint, Remote, ServerConfig
 from nameserver.config.problems import Place, Problem, Problems
 from nameserver.config.sources import Entry, Tables, read_sources
+from nameserver.config.suggest import may_be_secret, name_fault
 from nameserver.config.tables import read_table
 from nameserver.config.values import BadValue
 from nameserver.config.zones import ZoneReader
@@ -97,6 +98,8 @@ def _read_keys(tables: Tables, problems: Problems) -> dict[bytes, TsigKey | None
         name = _read_name(text, entry.place, problems)
         if name is None:
             continue
+        if may_be_secret(text):
+            problems.warn(entry.place, "its name looks like a secret; names of keys are sent and logged in clear")
         if name in found:
             problems.error(entry.place, f"is the same key as the one at {places[name].where()}")
             continue
@@ -178,5 +181,5 @@ def _read_name(text: str, place: Place, problems: Problems) -> bytes | None:
     try:
         return names.fold(names.from_text(text))
     except ValueError as error:
-        problems.error(place, str(error))
+        problems.error(place, name_fault(text, error))
         return None

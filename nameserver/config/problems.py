@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nameserver.config.positions import TomlPath, find_positions
-from nameserver.config.suggest import dotted, may_be_secret, printable
+from nameserver.config.suggest import dotted, is_old_word, may_be_secret, printable
 
 
 @dataclass(eq=False, slots=True)
@@ -66,23 +66,27 @@ class Problems:
     """Collects errors and warnings, so that one run shows all of them."""
 
     def __init__(self) -> None:
-        self._errors: dict[Problem, int] = {}  # with the order of their file; a dict drops repetitions
-        self._warnings: dict[Problem, int] = {}
+        self._errors: dict[Problem, _Order] = {}  # a dict drops repetitions
+        self._warnings: dict[Problem, _Order] = {}
 
     def error(self, place: Place, text: str) -> None:
         """Something that must be put right before the daemon takes this configuration."""
-        self._errors[_problem(place, text)] = place.file.order
+        problem = _problem(place, text)
+        self._errors[problem] = _order(problem, place)
 
     def unknown(self, place: Place, text: str) -> None:
         """A name that is not known; where it could be a secret in the wrong place, its line is all that is shown."""
         if may_be_secret(str(place.path[-1])):
             self.error(place.without_name(), "unknown key, whose name is not shown: it may be a secret")
+        elif is_old_word(str(place.path[-1])):
+            self.error(place.without_name(), text)
         else:
             self.error(place, text)
 
     def warn(self, place: Place, text: str) -> None:
         """Something that works but was hardly meant."""
-        self._warnings[_problem(place, text)] = place.file.order
+        problem = _problem(place, text)
+        self._warnings[problem] = _order(problem, place)
 
     @property
     def errors(self) -> list[Problem]:
@@ -101,5 +105,14 @@ def _problem(place: Place, text: str) -> Problem:
     return Problem(printable(file.display), line, dotted(place.path), text)
 
 
-def _sorted(problems: dict[Problem, int]) -> list[Problem]:
-    return sorted(problems, key=lambda problem: (problems[problem], problem))
+# Order of the file, line, then the path, in which numbers (positions in a list) count as numbers.
+_Order = tuple[int, int, tuple[tuple[bool, int, str], ...], str]
+
+
+def _order(problem: Problem, place: Place) -> _Order:
+    path = tuple((True, part, "") if isinstance(part, int) else (False, 0, part) for part in place.path)
+    return place.file.order, problem.line, path, problem.text
+
+
+def _sorted(problems: dict[Problem, _Order]) -> list[Problem]:
+    return sorted(problems, key=problems.__getitem__)

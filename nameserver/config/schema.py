@@ -4,12 +4,12 @@ The one place to add a key. `field` is the attribute in nameserver.config.model;
 ("timers.min_refresh"). conf/nameserver.toml describes each of them to people, which a test enforces.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from nameserver.config import values
-from nameserver.config.suggest import did_you_mean
+from nameserver.config.suggest import did_you_mean, nearest
 from nameserver.config.values import Convert
 
 SECOND, MINUTE, HOUR, DAY = 1.0, 60.0, 3600.0, 86400.0
@@ -24,12 +24,14 @@ class Setting:
 
     field: str
     convert: Convert
+    # A list whose elements are judged further when it is read: a bad one must not hide the faults of the others.
+    judged_further: bool = False
 
 
-_NAMES = values.unique(values.list_of(values.non_empty, example='["primary-a"]'))
-_PRIMARIES = values.unique(values.list_of(values.non_empty, example='["primary-a"]', least=1))
-_ENDPOINTS = values.unique(values.list_of(values.endpoint(), example='["0.0.0.0:53", "[::]:53"]', least=1))
-_PEERS = values.unique(values.list_of(values.peer, example='["192.0.2.1"]', least=1))
+_NAMES = values.list_of(values.non_empty, example='["primary-a"]', unique=True)
+_PRIMARIES = values.list_of(values.non_empty, example='["primary-a"]', least=1, unique=True)
+_ENDPOINTS = values.list_of(values.endpoint(), example='["0.0.0.0:53", "[::]:53"]', least=1, unique=True)
+_PEERS = values.list_of(values.peer, example='["192.0.2.1"]', least=1, unique=True)
 
 
 def _row(value: object) -> dict[str, Any]:
@@ -85,10 +87,10 @@ ROW: Mapping[str, Setting] = {
 TEMPLATE: Mapping[str, Setting] = {
     "type": Setting("type", values.choice("secondary", "primary")),
     "file": Setting("file", values.non_empty),
-    "primaries": Setting("primaries", _PRIMARIES),
-    "also-notify": Setting("also_notify", _NAMES),
-    "allow-notify": Setting("allow_notify", _ROWS),
-    "allow-transfer": Setting("allow_transfer", _ROWS),
+    "primaries": Setting("primaries", _PRIMARIES, judged_further=True),
+    "also-notify": Setting("also_notify", _NAMES, judged_further=True),
+    "allow-notify": Setting("allow_notify", _ROWS, judged_further=True),
+    "allow-transfer": Setting("allow_transfer", _ROWS, judged_further=True),
     "min-refresh-time": Setting("timers.min_refresh", values.duration(SECOND, YEAR)),
     "max-refresh-time": Setting("timers.max_refresh", values.duration(SECOND, YEAR)),
     "min-retry-time": Setting("timers.min_retry", values.duration(SECOND, YEAR)),
@@ -124,16 +126,29 @@ TABLES: Mapping[str, Mapping[str, Setting]] = {"key": KEY, "remote": REMOTE, "te
 TOP_LEVEL = ("include", "server", *TABLES)
 
 
-def unknown_key(key: str, known: Mapping[str, Setting]) -> str:
+def unknown_key(key: str, known: Collection[str]) -> str:
     """The sentence for a key that its table does not know: the nearest that does, or the table it belongs in."""
     guess = did_you_mean(key, known)
     if guess.startswith(", did"):
         return f"unknown key{guess}"
-    for table, settings in (("server", SERVER), *TABLES.items()):
-        if key in settings:
-            return (
-                f"unknown key, it belongs in [{table}]"
-                if table == "server"
-                else f"unknown key, it belongs in a [{table}.…] table"
-            )
+    return f"unknown key{_belongs(key) or guess}"
+
+
+def unknown_at_top(key: str) -> str:
+    """The sentence for a key that stands above all tables: mostly the table's head is missing above it."""
+    exactly = _belongs(key)
+    if exactly:
+        return f"unknown key{exactly}"
+    guess = did_you_mean(key, TOP_LEVEL)
+    of_server = nearest(key, SERVER)
+    if of_server is not None and not guess.startswith(", did"):
+        guess = f', did you mean "{of_server}" in [server]?'
     return f"unknown key{guess}"
+
+
+def _belongs(key: str) -> str:
+    """', it belongs in …' for a key that some table knows, else nothing."""
+    if key in SERVER:
+        return ", it belongs in [server]"
+    table = next((table for table in ("key", "remote", "zone") if key in TABLES[table]), None)
+    return "" if table is None else f", it belongs in a [{table}.…] table"

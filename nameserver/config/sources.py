@@ -7,6 +7,7 @@ Globs and file names are relative to the file they stand in. Each file is read o
 two files both define is an error that names both places.
 """
 
+import ast
 import glob
 import os
 import re
@@ -17,12 +18,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nameserver.config import keyfile, keys, schema, values
+from nameserver.config import keyfile, schema, values
+from nameserver.config.files import is_file, read_private_file
 from nameserver.config.positions import TomlPath
 from nameserver.config.problems import Place, Problems, SourceFile
-from nameserver.config.suggest import did_you_mean, dotted, printable
+from nameserver.config.suggest import did_you_mean, dotted, may_be_secret_file, printable, shown_file
 
 _LINE_OF_SYNTAX_ERROR = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+_KEY_IN_SYNTAX_ERROR = re.compile(
+    r"(?:Cannot declare|Cannot mutate immutable namespace|Cannot redefine namespace|Duplicate inline table key) "
+    r"(?P<key>\(.*\)|'.*'|\".*\")(?: twice)?$",
+    re.DOTALL,
+)
+_QUOTED = re.compile(r"\([^)]{3,}\)|'[^']{4,}'|\"[^\"]{4,}\"", re.DOTALL)  # what none of them has today but may have
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +58,10 @@ def read_sources(path: Path, problems: Problems) -> Tables:
     waiting: list[tuple[SourceFile, Place]] = [(main, Place(main, ()))]
     while waiting:
         file, included_at = waiting.pop(0)
-        resolved = file.path.resolve()
+        try:
+            resolved = file.path.resolve()
+        except (OSError, RuntimeError):  # links in a circle: reading it says so
+            resolved = file.path.absolute()
         if resolved in seen:
             continue
         seen.add(resolved)
@@ -100,14 +111,30 @@ def _syntax_line(message: str, text: str) -> int:
 
 
 def _syntax_text(message: str) -> str:
-    """tomllib's own words, without the position that stands in front, and never with a value of the file."""
+    """tomllib's own words, without the position that stands in front, and never with a value of the file.
+
+    Where it quotes a key, as a tuple of Python, the key is written as TOML writes it.
+    """
     text = _LINE_OF_SYNTAX_ERROR.sub("", message)
     hint = ""
+    match = _KEY_IN_SYNTAX_ERROR.match(text)
+    if match is not None:
+        return f"TOML: {_key_in_message(match['key'])} stands twice in this file, or its table was closed already"
+    text = _QUOTED.sub("…", text)
     if text.startswith("Invalid value"):
         hint = " (text must be quoted)"
-    elif text.startswith(("Cannot declare", "Cannot overwrite", "Cannot mutate")):
+    elif text.startswith("Cannot overwrite"):
         hint = " (the same table or key stands twice in this file)"
     return f"TOML: {text[:1].lower()}{printable(text[1:])}{hint}"
+
+
+def _key_in_message(text: str) -> str:
+    """The key that tomllib quotes: "'name'", or "('table', 'name')"."""
+    try:
+        key = ast.literal_eval(text)
+    except (ValueError, SyntaxError):  # another version's way
+        return "a table or key"
+    return dotted((key,) if isinstance(key, str) else map(str, key))
 
 
 def _included(file: SourceFile, problems: Problems) -> list[tuple[SourceFile, Place]]:
@@ -115,6 +142,9 @@ def _included(file: SourceFile, problems: Problems) -> list[tuple[SourceFile, Pl
     place = Place(file, ("include",))
     found: list[tuple[SourceFile, Place]] = []
     for at, pattern in _patterns(file, place, problems):
+        if may_be_secret_file(pattern) and not glob.has_magic(pattern) and not is_file(file.path.parent / pattern):
+            problems.error(at, "no such file; its name is not shown, it looks like a secret")
+            continue
         if not glob.has_magic(pattern):
             found.append((SourceFile(file.path.parent / pattern, _display(file, pattern)), at))
             continue
@@ -122,7 +152,7 @@ def _included(file: SourceFile, problems: Problems) -> list[tuple[SourceFile, Pl
         matches = sorted(glob.glob(pattern, root_dir=file.path.parent, recursive=True))  # noqa: PTH207
         matches = [match for match in matches if not (file.path.parent / match).is_dir()]
         if not matches:
-            problems.warn(at, f'no file matches "{printable(pattern)}"')
+            problems.warn(at, f"no file matches {shown_file(pattern)}")
         found += [(SourceFile(file.path.parent / match, _display(file, match)), at) for match in matches]
     return found
 
@@ -148,7 +178,7 @@ def _display(file: SourceFile, name: str) -> str:
 def _read_key_blocks(file: SourceFile, included_at: Place, tables: Tables, problems: Problems) -> None:
     shown_as = printable(file.display)
     try:
-        file.text = keys.read_private_file(file.path, shown_as)
+        file.text = read_private_file(file.path, shown_as)
     except values.BadValue as bad:
         problems.error(included_at, str(bad))
         return
@@ -177,8 +207,9 @@ def _merge(file: SourceFile, tables: Tables, problems: Problems) -> None:
         if name == "include":
             continue
         if name not in schema.TOP_LEVEL:
-            kind = "table" if isinstance(raw, dict) else "key"
-            problems.unknown(place, f"unknown {kind}{did_you_mean(name, schema.TOP_LEVEL)}")
+            is_table = isinstance(raw, dict)
+            text = f"unknown table{did_you_mean(name, schema.TOP_LEVEL)}" if is_table else schema.unknown_at_top(name)
+            problems.unknown(place, text)
         elif not isinstance(raw, dict):
             example = "[server]" if name == "server" else f'[{name}."NAME"]'
             problems.error(place, f"expected a table {example}, got {values.type_name(raw)}")

@@ -14,7 +14,10 @@ def read_table(
     place: Place,
     problems: Problems,
 ) -> dict[str, Any]:
-    """The converted values by field. What is unknown or wrong is reported and left out."""
+    """The converted values by field. What is unknown or wrong is reported and left out.
+
+    In a list that is judged further, None stands in the place of what was left out.
+    """
     converted: dict[str, Any] = {}
     for key, value in raw.items():
         setting = settings.get(key)
@@ -26,4 +29,6 @@ def read_table(
         except BadValue as bad:
             for where, text in bad.faults:
                 problems.error(place.below(key, *where), text)
+            if setting.judged_further and bad.usable is not None:
+                converted[setting.field] = bad.usable
     return converted

@@ -4,19 +4,21 @@ Every converter takes a raw TOML value and returns the converted one, or raises 
 what was expected. They know nothing of files, lines or other keys.
 """
 
+import math
 import re
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from nameserver.config.model import Endpoint
-from nameserver.config.suggest import shown
+from nameserver.config.suggest import is_old_word, nearest, shown
 
 Convert = Callable[[object], Any]
 Fault = tuple[tuple[str | int, ...], str]
 
 DNS_PORT = 53
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_MOST_SECONDS = 1e12  # no duration of ours comes near; beyond it arithmetic and words fail
 _BYTES = {"B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _FOLDED_BYTES = {unit.lower(): factor for unit, factor in _BYTES.items()}
 _DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|w)")
@@ -25,10 +27,16 @@ _ZERO_BITS = "set bits right of the prefix"
 
 
 class BadValue(ValueError):
-    """A value cannot be used. `faults` are (path below the value, sentence) pairs: a list may hold several."""
+    """A value cannot be used. `faults` are (path below the value, sentence) pairs: a list may hold several.
 
-    def __init__(self, text: str = "", faults: list[Fault] | None = None) -> None:
+    `usable`: of a list, the elements without a fault, each in its place, None in those of the others.
+    """
+
+    def __init__(
+        self, text: str = "", faults: list[Fault] | None = None, usable: tuple[Any, ...] | None = None
+    ) -> None:
         self.faults: list[Fault] = [((), text)] if faults is None else faults
+        self.usable = usable
         super().__init__("; ".join(sentence for _, sentence in self.faults))
 
 
@@ -81,7 +89,7 @@ def integer(least: int, most: int) -> Convert:
         if not isinstance(value, int) or isinstance(value, bool):
             raise BadValue(f"expected a whole number, got {type_name(value)}")
         if not least <= value <= most:
-            raise BadValue(f"expected {least} to {most}, got {value}")
+            raise BadValue(f"expected {least} to {most}, got {_figure(value)}")
         return value
 
     return convert
@@ -94,10 +102,17 @@ def number(least: float, most: float) -> Convert:
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise BadValue(f"expected a number, got {type_name(value)}")
         if not least <= value <= most:  # also false for nan
-            raise BadValue(f"expected {least:g} to {most:g}, got {value:g}")
+            raise BadValue(f"expected {least:g} to {most:g}, got {_figure(value)}")
         return float(value)
 
     return convert
+
+
+def _figure(value: float) -> str:
+    """A number for an error. Python refuses to print integers of thousands of digits, which TOML can hold."""
+    if isinstance(value, int):
+        return str(value) if abs(value) < 10**20 else "a number of more than 20 digits"
+    return f"{value:g}" if math.isfinite(value) else "no finite number"
 
 
 def choice(*known: str) -> Convert:
@@ -107,7 +122,9 @@ def choice(*known: str) -> Convert:
         text = string(value)
         if text not in known:
             listed = ", ".join(f'"{word}"' for word in known)
-            raise BadValue(f"expected one of {listed}, got {shown(text)}")
+            got = "" if is_old_word(text) else f", got {shown(text)}"
+            meant = nearest(text, known)
+            raise BadValue(f"expected one of {listed}{got}" + (f', did you mean "{meant}"?' if meant else ""))
         return text
 
     return convert
@@ -129,6 +146,8 @@ def duration(least: float, most: float) -> Convert:
 
 def _parse_duration(value: object) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
+        if not -_MOST_SECONDS < value < _MOST_SECONDS:  # also false for nan
+            raise BadValue(f'expected a duration such as "15m", got {_figure(value)}')
         return float(value)
     if not isinstance(value, str):
         raise BadValue(f'expected a duration such as "15m", got {type_name(value)}')
@@ -136,7 +155,7 @@ def _parse_duration(value: object) -> float:
     parts = _DURATION_PART.findall(text)
     if not parts or "".join(amount + unit for amount, unit in parts) != text:
         raise BadValue(f'expected a duration such as "90s", "15m", "1h30m" or "7d", got {shown(value)}')
-    return sum(float(amount) * _SECONDS[unit] for amount, unit in parts)
+    return min(sum(float(amount) * _SECONDS[unit] for amount, unit in parts), _MOST_SECONDS)
 
 
 def format_duration(seconds: float) -> str:
@@ -153,7 +172,7 @@ def size(least: int, most: int) -> Convert:
     def convert(value: object) -> int:
         amount = _parse_size(value)
         if not least <= amount <= most:
-            raise BadValue(f"expected {least} to {most} bytes, got {amount}")
+            raise BadValue(f"expected {least} to {most} bytes, got {_figure(amount)}")
         return amount
 
     return convert
@@ -171,11 +190,12 @@ def _parse_size(value: object) -> int:
             f', did you mean "{match[1]}{match[2].upper()}iB"?' if match and match[2].upper() in ("K", "M", "G") else ""
         )
         raise BadValue(f'expected a size such as "512KiB", "64MiB" or "1GiB", got {shown(value)}{hint}')
-    return int(float(match[1]) * factor)
+    amount = float(match[1]) * factor
+    return int(amount) if math.isfinite(amount) else 10**400
 
 
-def list_of(item: Convert, *, example: str, least: int = 0) -> Convert:
-    """A list, each element converted by `item`; every bad element is reported."""
+def list_of(item: Convert, *, example: str, least: int = 0, unique: bool = False) -> Convert:
+    """A list, each element converted by `item`; every bad element is reported. `unique`: none may stand twice."""
 
     def convert(value: object) -> tuple[Any, ...]:
         if not isinstance(value, list):
@@ -186,29 +206,17 @@ def list_of(item: Convert, *, example: str, least: int = 0) -> Convert:
         faults: list[Fault] = []
         for index, element in enumerate(value):
             try:
-                converted.append(item(element))
+                usable = item(element)
             except BadValue as bad:
                 faults += [((index, *below), text) for below, text in bad.faults]
+                usable = None
+            if unique and usable is not None and usable in converted:
+                faults.append(((index,), "stands twice in this list"))
+                usable = None
+            converted.append(usable)
         if faults:
-            raise BadValue(faults=faults)
+            raise BadValue(faults=faults, usable=tuple(converted))
         return tuple(converted)
-
-    return convert
-
-
-def unique(item: Convert) -> Convert:
-    """What `item` gives for a list, in which nothing may stand twice."""
-
-    def convert(value: object) -> tuple[Any, ...]:
-        converted: tuple[Any, ...] = item(value)
-        faults: list[Fault] = [
-            ((index,), "stands twice in this list")
-            for index, element in enumerate(converted)
-            if element in converted[:index]
-        ]
-        if faults:
-            raise BadValue(faults=faults)
-        return converted
 
     return convert
 

@@ -7,11 +7,12 @@ from typing import Any, TypeVar
 
 from nameserver.config import schema
 from nameserver.config.access import AccessReader
+from nameserver.config.files import is_file
 from nameserver.config.model import PullLimits, Remote, ZoneConfig
 from nameserver.config.problems import Place, Problems
 from nameserver.config.schema import Setting
 from nameserver.config.sources import Entry, Tables
-from nameserver.config.suggest import did_you_mean, printable, shown
+from nameserver.config.suggest import did_you_mean, may_be_secret, name_fault, named, shown_file
 from nameserver.config.tables import read_table
 from nameserver.config.values import format_duration
 from nameserver.refresh.timers import TimerLimits
@@ -54,7 +55,7 @@ class ZoneReader:
             try:
                 name = names.fold(names.from_text(text))
             except ValueError as error:
-                self._problems.error(entry.place, str(error))
+                self._problems.error(entry.place, name_fault(text, error))
                 continue
             if name in places:
                 self._problems.error(entry.place, f"is the same zone as the one at {places[name].where()}")
@@ -78,8 +79,9 @@ class ZoneReader:
             fields["file"] = str((place.file.path.parent / fields["file"]).absolute())
         return _Settings(fields, {key: place.below(key) for key in entry.raw})
 
-    def _remotes(self, wanted: tuple[str, ...], place: Place) -> tuple[Remote, ...]:
-        found = [self._access.remote(name, place.below(index)) for index, name in enumerate(wanted)]
+    def _remotes(self, wanted: tuple[str | None, ...], place: Place) -> tuple[Remote, ...]:
+        """None is an element that was reported."""
+        found = [self._access.remote(name, place.below(index)) for index, name in enumerate(wanted) if name is not None]
         return tuple(remote for remote in found if remote is not None)
 
     def _with_template(self, settings: _Settings, entry: Entry) -> _Settings:
@@ -87,7 +89,7 @@ class ZoneReader:
         if "template" in entry.raw and wanted is None:
             return settings  # of the wrong type, and reported
         if wanted is not None and wanted not in self._templates:
-            text = f"no template {shown(wanted)} is defined{did_you_mean(wanted, self._templates)}"
+            text = f"no {named('template', wanted)} is defined{did_you_mean(wanted, self._templates)}"
             self._problems.error(entry.place.below("template"), text)
             return settings
         template = self._templates.get("default" if wanted is None else wanted)
@@ -138,9 +140,11 @@ class ZoneReader:
 
     def _zone_file(self, text: str, settings: _Settings, entry: Entry) -> Path | None:
         wanted: str | None = settings.fields.get("file")
+        is_hidden = may_be_secret(str(entry.place.path[-1]))  # as written: `text` is in small letters
         if wanted is None:
             if "file" not in settings.places and not entry.raw.keys() - schema.ZONE.keys():
-                self._problems.error(entry.place, f'a primary zone needs its zone file: file = "{text}.zone"')
+                example = "NAME.zone" if is_hidden else f"{text}.zone"
+                self._problems.error(entry.place, f'a primary zone needs its zone file: file = "{example}"')
             return None
         if _PLACEHOLDER in wanted:
             if "/" in text:
@@ -148,8 +152,9 @@ class ZoneReader:
                 return None
             wanted = wanted.replace(_PLACEHOLDER, text)
         path = Path(wanted)
-        if not path.is_file():
-            self._problems.warn(settings.places["file"], f"there is no zone file {printable(wanted)}")
+        if not is_file(path):
+            what = "there is no such zone file" if is_hidden else f"there is no zone file: {shown_file(wanted)}"
+            self._problems.warn(settings.places["file"], what)
         return path
 
     def _check_order(self, settings: _Settings) -> None:

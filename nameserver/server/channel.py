@@ -45,7 +45,12 @@ class Channel:
         return cls(reader, writer)
 
     def send(self, kind: str, body: bytes = b"", **header: object) -> None:
-        """Queue one message; a peer that stopped reading is noticed by its missing heart-beat and replaced."""
+        """Queue one message; a peer that stopped reading is noticed by its missing heart-beat and replaced.
+
+        To a peer that is gone nothing is sent: that it is gone is seen, and acted upon, where messages are received.
+        """
+        if self._writer.transport.is_closing():
+            return  # uvloop would raise
         text = json.dumps({"kind": kind, **header}, separators=(",", ":")).encode()
         self._writer.write(_LENGTHS.pack(4 + len(text) + len(body), len(text)) + text + body)
 

@@ -36,10 +36,12 @@ from nameserver.wire import codes, names
 from nameserver.wire.response import SoaResponse
 from nameserver.wire.rrset import RRset
 from nameserver.wire.tsig import StreamVerifier
-from nameserver.zone.changes import Applied, apply_changes
+from nameserver.zone.builder import BuiltZone
+from nameserver.zone.changes import Applied, apply_changes, differs
 from nameserver.zone.soa import Soa
 
 CERTAIN_IXFR_REFUSALS = frozenset({Reason.FORMERR, Reason.NOTIMP})
+COMPARED_AT_MOST = 100_000  # records of a version with our own serial: its reading holds the store up
 NOT_ASKED_AGAIN_FOR = 3600.0  # seconds for which a primary is not asked for IXFR, or with EDNS, when it knows neither
 
 
@@ -229,14 +231,15 @@ class Refresher:
         expire_option = inbound.stats.expire_option
         if isinstance(result, FullTransfer):
             attempt.serial = result.built.soa.serial
-            _refuse(plan, attempt)
+            await self._refuse(work, plan, attempt, result.built)
             soa = result.built.soa
             timers = first_timers(soa, work.zone, expire_option)
             await self._publisher.publish_full(work.zone, result.built, peer.remote.name, timers)
         elif isinstance(result, IncrementalTransfer):
             attempt.serial = result.serial
-            _refuse(plan, attempt)
-            soa = await self._apply(work, peer, result, expire_option)
+            await self._refuse(work, plan, attempt)
+            soa, warnings = await self._apply(work, peer, result, expire_option)
+            inbound.stats.warnings.extend(warnings)
         else:
             attempt.current = True
             self._primary_answered(work, peer, result.serial)
@@ -245,9 +248,35 @@ class Refresher:
         self._primary_answered(work, peer, soa.serial)
         plan.transferred(soa.serial, soa, expire_option)
 
+    async def _refuse(
+        self, work: ZoneRun, plan: RefreshRun, attempt: "_Attempt", built: BuiltZone | None = None
+    ) -> None:
+        """Raise where the plan does not want the serial that came."""
+        reason = plan.refusal(attempt.serial) if attempt.serial is not None else None
+        if reason is None:
+            return
+        text = f"the primary sent serial {attempt.serial}, we hold {attempt.serial_held}"
+        if reason is Reason.SERIAL_SAME and built is not None and await self._differs(work.zone.name, built):
+            text = f"same serial, different content: the primary changed the zone and left its serial {attempt.serial}"
+        raise TransferError(reason, text)
+
+    async def _differs(self, name: bytes, built: BuiltZone) -> bool:
+        """Whether a version with our serial is known to hold other records than ours."""
+        stored = self._publisher.stored[name]
+        if stored.records != built.records:
+            return True
+        if built.records > COMPARED_AT_MOST:
+            return False
+        read = self._publisher.node_reader(name)
+        try:
+            return await self._publisher.in_store_thread(differs, read, built.nodes, built.apex_as_received)
+        except StoreDamaged:
+            return False
+
     async def _apply(
         self, work: ZoneRun, peer: pull.Peer, result: IncrementalTransfer, expire_option: int | None
-    ) -> Soa:
+    ) -> tuple[Soa, list[str]]:
+        """Commit and publish differences; the new SOA, and what was put right in them, as sentences."""
         name = work.zone.name
         stored = self._publisher.stored[name]
         read = self._publisher.node_reader(name)
@@ -269,7 +298,8 @@ class Refresher:
             raise TransferError(Reason.IXFR_MISMATCH, f"our stored copy is damaged: {error}") from error
         timers = first_timers(applied.soa, work.zone, expire_option)
         await self._publisher.publish_changes(work.zone, applied, peer.remote.name, timers)
-        return applied.soa
+        # What NSD does in every step is not worth an operator's attention.
+        return applied.soa, replace(applied.tally, repeated=0).warnings()
 
     # --- traces ------------------------------------------------------------------------------------------------------
 
@@ -385,12 +415,6 @@ def first_timers(soa: Soa, zone: ZoneConfig, expire_option: int | None) -> ZoneT
         expires_at=now + life_after_transfer(timers, expire_option),
         refresh_at=now + timers.refresh,
     )
-
-
-def _refuse(plan: RefreshRun, attempt: _Attempt) -> None:
-    """Raise where the plan does not want the serial that came."""
-    if attempt.serial is not None and (reason := plan.refusal(attempt.serial)) is not None:
-        raise TransferError(reason, f"the primary sent serial {attempt.serial}, we hold {attempt.serial_held}")
 
 
 def _judge(response: SoaResponse) -> int:

@@ -202,6 +202,54 @@ ADVICE: dict[Reason, Advice] = {
     ),
 }
 
+_CORRECT_FILE = "Correct the zone file where the detail says, then: nameserver reload"
+
+# Of a zone of type "primary", which comes from a file here: nobody else is asked, and `reload` is what takes a change.
+# What is not listed means the same for both types.
+FILE_ADVICE: dict[Reason, Advice] = {
+    Reason.MALFORMED: Advice(
+        "The zone file is missing, cannot be read or breaks the format; the detail names the file and the line.",
+        _CORRECT_FILE,
+    ),
+    Reason.SERIAL_SAME: Advice(
+        "The zone file has changed but its serial has not, so the change is not taken: secondaries would miss it.",
+        "Raise the serial in the file's SOA record, then: nameserver reload",
+    ),
+    Reason.SERIAL_BACKWARDS: Advice(
+        "The serial in the zone file is lower than the one that is served, so the file is not taken.",
+        "Raise the serial in the file's SOA record above the one that is served, then: nameserver reload",
+    ),
+    Reason.SERIAL_UNDEFINED: Advice(
+        "The serial in the zone file and the one that is served are exactly 2^31 apart: neither is newer (RFC 1982).",
+        "Raise the serial in the file's SOA record by one, then: nameserver reload",
+    ),
+    Reason.LIMIT_RECORDS: Advice(
+        "The zone file has more records than the zone's limit allows.",
+        "If the zone is meant to be that large, raise max-zone-records for it, then: nameserver reload",
+    ),
+    Reason.LIMIT_BYTES: Advice(
+        "The zone file is larger than the zone's limit allows.",
+        "If the zone is meant to be that large, raise max-zone-size for it, then: nameserver reload",
+    ),
+    Reason.LIMIT_RRSET: Advice(
+        "One owner in the zone file has more records of one type than the limit allows.",
+        "The detail names it. If it is meant, raise max-rrset-records for this zone, then: nameserver reload",
+    ),
+    Reason.LIMIT_TYPES: Advice(
+        "One owner in the zone file has more record types than the limit allows.",
+        "The detail names it. If it is meant, raise max-types-per-name for this zone, then: nameserver reload",
+    ),
+    Reason.NO_SOA: Advice("The zone file has no SOA record at the zone's apex.", _CORRECT_FILE),
+    Reason.NO_NS: Advice("The zone file has no NS record at the zone's apex.", _CORRECT_FILE),
+    Reason.SOA_IN_MIDDLE: Advice("The zone file has an SOA record below the apex, or two of them.", _CORRECT_FILE),
+    Reason.OUT_OF_ZONE: Advice("The zone file has records that do not belong to the zone.", _CORRECT_FILE),
+    Reason.WRONG_CLASS: Advice("The zone file has records of a class other than IN.", _CORRECT_FILE),
+    Reason.CNAME_CONFLICT: Advice(
+        "In the zone file, a name has a CNAME and other records, or two CNAMEs (RFC 1034 section 3.6.2).",
+        _CORRECT_FILE,
+    ),
+}
+
 UNKNOWN = Advice("The server gives a reason that this command does not know.", "Use the command of the same version.")
 
 
@@ -209,6 +257,7 @@ def advise(
     reason: str,
     *,
     zone: str = "",
+    zone_type: str = "secondary",
     address: str = "",
     key: str | None = None,
     fingerprint: str | None = None,
@@ -216,12 +265,16 @@ def advise(
 ) -> Advice:
     """The advice on a reason with what is known filled in. `address` is "HOST:PORT" or "[HOST]:PORT".
 
+    `zone_type` is "secondary" or "primary": of the latter, what its file says is at fault, and no other machine.
     A reason outside the vocabulary (a newer server) gives `UNKNOWN`.
     """
     try:
-        advice = ADVICE[Reason(reason)]
+        known = Reason(reason)
     except ValueError:
         return UNKNOWN
+    advice = ADVICE[known]
+    if zone_type == "primary":
+        advice = FILE_ADVICE.get(known, advice)
     host, _, port = address.rpartition(":")
     filled = {
         "zone": zone or "ZONE",

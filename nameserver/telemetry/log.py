@@ -139,14 +139,15 @@ def notify_line(event: NotifyReceivedEvent | NotifySentEvent) -> str:
 def log_event(event: Event, *, repeated: bool = False) -> None:
     """Write an event's line.
 
-    Transfers are INFO, or WARNING where they failed. Checks and NOTIFYs happen all the time: DEBUG while they are fine.
-    What anyone may cause, a refusal, is INFO. `repeated`: it failed like this the time before, which is DEBUG:
-    thousands of zones of a primary that is away must not bury the rest.
+    Transfers are INFO, or WARNING where they failed or something in them had to be put right. Checks and NOTIFYs
+    happen all the time: DEBUG while they are fine. What anyone may cause, a refusal, is INFO. `repeated`: it failed
+    like this the time before, which is DEBUG: thousands of zones of a primary that is away must not bury the rest.
     """
     fine = event.outcome in (Outcome.OK, Outcome.UP_TO_DATE, Outcome.IGNORED)
     match event:
         case TransferEvent():
-            name, line, level = "transfer", transfer_line(event), logging.INFO
+            level = logging.WARNING if event.detail else logging.INFO
+            name, line = "transfer", transfer_line(event)
         case CheckEvent():
             name, line, level = "check", check_line(event), logging.DEBUG
         case _:

@@ -124,16 +124,18 @@ def _histogram(name: str, text: str, values: Mapping[_Labels, Histogram], labels
 
 
 def _counter_families(rows: Iterable[CounterRow]) -> Iterator[Metric]:
-    """The query path's counters; rows of one metric have the same label names in the same order."""
+    """The query path's counters, those at zero included (but of `_SPARSE`, which then has its head at least).
+
+    Rows of one metric have the same label names in the same order.
+    """
     families: dict[str, CounterMetricFamily] = {}
     for metric, labels, value in rows:
-        if not value and metric == _SPARSE:
-            continue
         family = families.get(metric)
         if family is None:
             text = _COUNTER_HELP.get(metric, "A counter of the query path.")
             family = families[metric] = CounterMetricFamily(metric, text, labels=tuple(labels))
-        family.add_metric(tuple(labels.values()), float(value))
+        if value or metric != _SPARSE:
+            family.add_metric(tuple(labels.values()), float(value))
     yield from families.values()
 
 

@@ -301,6 +301,9 @@ def _problem(zone: ZoneStatus) -> str:
         return ""
     address = next((each.address for each in zone.primaries if each.last_reason == zone.last_reason), "")
     key = next((each.key for each in zone.primaries if each.last_reason == zone.last_reason), None)
-    meaning = advise(zone.last_reason, zone=zone.name, address=address, key=key).meaning
+    advice = advise(zone.last_reason, zone=zone.name, zone_type=zone.type, address=address, key=key)
+    meaning = advice.meaning
+    if zone.type == "primary":  # what to do is all here; with a secondary `why` has more to go by
+        meaning += f" {advice.next_step}"
     detail = f'<br><span class="dim">{_text(zone.last_detail)}</span>' if zone.last_detail else ""
     return f"<b>{_text(zone.last_reason)}</b> {_text(meaning)}{detail}"

@@ -7,11 +7,15 @@ _SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def duration(seconds: float) -> str:
-    """A length of time in its two largest units: "4m 10s", "2d 3h"; below ten seconds with one decimal."""
+    """A length of time in its two largest units: "4m 10s", "2d 3h"; below ten seconds "1.3s", "250 ms", "2 ms"."""
     if seconds < 0:
         return "-" + duration(-seconds)
+    if seconds == 0:
+        return "0s"
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms" if seconds >= 0.0005 else "under 1 ms"
     if seconds < 9.95:
-        return f"{seconds:.1f}s" if seconds >= 0.05 else "0s"
+        return f"{seconds:.1f}s"
     rest = round(seconds)
     parts: list[str] = []
     for size, unit in _UNITS:

@@ -26,6 +26,7 @@ from nameserver.wire import codes
 
 MAX_NAME = 255
 MAX_RDATA = 65535
+STRETCH = 64  # bytes of labels after which a name's rest is remembered too, for pointers that lead into its middle
 MAX_HOPS = 128  # a name has at most 127 labels; an encoder that adds at least one per pointer needs no more hops
 
 # Types whose rdata names may be compressed on output (RFC 1035 §3.3, RFC 3597 §4): (bytes before the names, names).
@@ -100,7 +101,7 @@ def read_known_name(message: bytes, offset: int, known: dict[int, bytes]) -> tup
 
     `known` maps offsets of this message to the names that start there, and is added to. It makes the usual case (a
     label and a pointer to a name seen before) two look-ups, and the total work for one message linear in its size
-    however its pointers are chained. Pointers must lead strictly backwards. Raises `WireError`, or `IndexError` when
+    however its pointers are chained and wherever they lead. Pointers must lead strictly backwards. Raises `WireError`, or `IndexError` when
     the message ends within the name (callers turn that into one `WireError` per message).
     """
     first = message[offset]
@@ -120,11 +121,16 @@ def read_known_name(message: bytes, offset: int, known: dict[int, bytes]) -> tup
 
 
 def _resolve(message: bytes, offset: int, known: dict[int, bytes]) -> tuple[bytes, int]:
-    """The general case of `read_known_name`: follow pointers, remembering the name at every one of their targets."""
-    position = start = offset
+    """The general case of `read_known_name`: follow pointers, remembering the name at every one of their targets.
+
+    Remembered are also the names at the label that begins each new `STRETCH` of the message. So pointers into the middle
+    of long names, each to another label, do not have the rest of the name read again and again.
+    """
+    position = start = run = offset  # `run`: where the labels began that a pointer must lead back behind
     after = -1  # where the name ends in the message: after its first pointer or its zero
     segments: list[tuple[int, bytes]] = []
-    size = 0
+    size = hops = 0
+    stretch_end = (offset | STRETCH - 1) + 1
     while True:
         length = message[position]
         if length == 0:
@@ -137,19 +143,28 @@ def _resolve(message: bytes, offset: int, known: dict[int, bytes]) -> tuple[byte
             size += length + 1
             if size >= MAX_NAME:
                 raise WireError(f"the name at byte {offset} is longer than 255 bytes")
+            if position >= stretch_end:
+                stretch_end = (position | STRETCH - 1) + 1
+                segments.append((start, message[start:position]))
+                start = position
+                if after >= 0 and position in known:
+                    name = known[position]
+                    break
             continue
         if length < 0xC0:
             raise WireError(f"the name at byte {offset} has a label of an unknown kind (0x{length:02x})")
         target = (length & 0x3F) << 8 | message[position + 1]
         after = position + 2 if after < 0 else after
         segments.append((start, message[start:position]))
-        if not 12 <= target < start or len(segments) > MAX_HOPS:
+        hops += 1
+        if not 12 <= target < run or hops > MAX_HOPS:
             raise WireError(f"the name at byte {offset} has a compression pointer that does not lead back to a name")
         suffix = known.get(target)
         if suffix is not None:
             name = suffix
             break
-        position = start = target
+        position = start = run = target
+        stretch_end = (target | STRETCH - 1) + 1
     for start, segment in reversed(segments):
         name = segment + name
         if len(name) > MAX_NAME:
@@ -195,9 +210,11 @@ def _skip_string(message: bytes, offset: int, end: int) -> int:
 def _strings(least: int, most: int) -> Check:
     def check(message: bytes, offset: int, end: int) -> None:
         count = 0
-        while offset < end:
-            offset = _skip_string(message, offset, end)
+        while offset < end:  # in place: sixty thousand empty strings fit into one record
+            offset += 1 + message[offset]
             count += 1
+        if offset > end:
+            raise WireError("a string in it runs past its end")
         if not least <= count <= most:
             raise WireError(f"it has {count} strings")
 
@@ -274,7 +291,8 @@ def _check_hip(message: bytes, offset: int, end: int) -> None:
     if offset > end:
         raise WireError("its key runs past its end")
     while offset < end:
-        offset = _skip_plain_name(message, offset, end)
+        # A root is passed over in place: sixty thousand of them fit into one record.
+        offset = _skip_plain_name(message, offset, end) if message[offset] else offset + 1
 
 
 def _check_svcb(message: bytes, offset: int, end: int) -> None:
@@ -377,7 +395,14 @@ def read_naptr(message: bytes, offset: int, end: int, known: dict[int, bytes]) -
     position = offset + 4
     for _ in range(3):
         position = _skip_string(message, position, end)
-    return read_named(message, offset, end, Layout(position - offset, 1, True, 0, 0), known)
+    if position >= end:
+        raise WireError("it ends before its name does")
+    name, after = read_known_name(message, position, known)
+    if after != end:
+        raise WireError("it ends within a name" if after > end else f"{end - after} bytes follow its name")
+    if position - offset + len(name) > MAX_RDATA:
+        raise WireError("it is longer than 65535 bytes without compression")
+    return message[offset:position] + name
 
 
 def read_rdata(message: bytes, offset: int, length: int, rdtype: int, known: dict[int, bytes] | None = None) -> bytes:

@@ -38,6 +38,8 @@ _FLAGS = {
 }
 _FLAG_BYTES = [bytes((flags,)) for flags in range(256)]
 _RRSIG = codes.RRSIG.to_bytes(2, "big")
+_LONG_KEY = 80  # bytes of a key whose labels are not gone through at every owner: an address in ip6.arpa has 64
+_PARENTS_KEPT = 10_000
 _NO_COUNT = 65535  # a node counts an RRset's records in two bytes
 
 
@@ -172,8 +174,8 @@ class ZoneBuilder:
     """
 
     __slots__ = (
-        "_dname_keys", "_next_check", "_nodes", "_owner", "_packed", "_run", "_scattered", "_scattered_records",
-        "_scattered_size", "apex", "apex_as_received", "limits", "rrset_limit", "size", "tally",
+        "_dname_keys", "_next_check", "_nodes", "_owner", "_packed", "_parents", "_run", "_scattered",
+        "_scattered_records", "_scattered_size", "apex", "apex_as_received", "limits", "rrset_limit", "size", "tally",
     )  # fmt: skip
 
     def __init__(self, apex: bytes, limits: checks.ContentLimits) -> None:
@@ -188,6 +190,7 @@ class ZoneBuilder:
         self._scattered: dict[bytes, bytearray] = {}
         self._scattered_records = self._scattered_size = 0
         self._dname_keys: set[bytes] = set()
+        self._parents: set[bytes] = set()  # of long owners in the zone: folded, absolute
         self._owner = b""
         self._run: list[bytes] = []
         self._next_check = self.rrset_limit
@@ -261,8 +264,11 @@ class ZoneBuilder:
         folded = owner.lower()
         cut = len(folded) - len(apex)
         position = 0
-        while position < cut:
-            position += folded[position] + 1
+        if cut <= _LONG_KEY:
+            while position < cut:
+                position += folded[position] + 1
+        else:
+            position = self._apex_in(folded, cut)
         if position != cut or not folded.endswith(apex):
             self._leave_out(len(run))
             return
@@ -289,6 +295,24 @@ class ZoneBuilder:
             checks.check_node(key, node, self.apex_as_received, self.limits)
         nodes[key] = node
         self.size += len(key) + len(node)
+
+    def _apex_in(self, folded: bytes, cut: int) -> int:
+        """The first label of a long owner at or behind `cut`: `cut` itself where the apex can stand there.
+
+        A few bytes of a message make an owner of more than a hundred labels, by a pointer to one that came before. So
+        parents whose labels were gone through are remembered.
+        """
+        position = folded[0] + 1
+        parent = folded[position:]
+        if parent in self._parents:
+            return cut
+        while position < cut:
+            position += folded[position] + 1
+        if position == cut and folded.endswith(self.apex):
+            if len(self._parents) == _PARENTS_KEPT:
+                self._parents.clear()
+            self._parents.add(parent)
+        return position
 
     def _leave_out(self, count: int) -> None:
         self.tally.out_of_zone += count

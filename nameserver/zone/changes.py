@@ -70,11 +70,15 @@ class _OpenNode:
 
     def delete(self, record: Record) -> bool:
         """Take the record out; False if it is not there."""
-        group = self._group(record.type, record.rdata)
-        found = group.pop(fold_rdata(record.type, record.rdata), None) is not None
-        if not any(self.groups.values()):
+        covered = record.rdata[:2] if record.type == codes.RRSIG else b""
+        group = self.groups.get((record.type, covered))
+        if group is None or group.pop(fold_rdata(record.type, record.rdata), None) is None:
+            return False
+        if not group:
+            del self.groups[record.type, covered]
+        if not self.groups:
             self.owner = b""  # should the owner come back, it comes in the case of the records that bring it
-        return found
+        return True
 
     def add(self, record: Record) -> bool:
         """Put the record in; False if it is there already."""
@@ -188,6 +192,19 @@ def _count(node: bytes | None) -> int:
 
 def _size(key: bytes, node: bytes | None) -> int:
     return len(key) + len(node) if node else 0
+
+
+def differs(read_node: ReadNode, nodes: Mapping[bytes, bytes], apex_as_received: bytes) -> bool:
+    """Whether some of a version's nodes hold other records than the version that `read_node` reads.
+
+    TTL and case count, the order of records does not. Owners that only `read_node` knows are not looked for: the caller
+    compares the numbers of records.
+    """
+    for key, node in nodes.items():
+        held = read_node(key)
+        if held != node and set(_records(held, key, apex_as_received)) != set(_records(node, key, apex_as_received)):
+            return True
+    return False
 
 
 # --- the reverse --------------------------------------------------------------------------------------------------

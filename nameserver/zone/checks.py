@@ -135,10 +135,33 @@ def check_below_dnames(nodes: Mapping[bytes, bytes], dname_keys: set[bytes], ape
     """A whole zone: nothing lies below an owner in `dname_keys`. Raises `NodeError` (cname-conflict)."""
     if not dname_keys:
         return
+    known: dict[bytes, bytes | None] = {}
     for key, node in nodes.items():
-        for ancestor in ancestors(key):
-            if ancestor in dname_keys and not _may_be_below_dname(node):
-                raise _below_dname(key, ancestor, apex)
+        dname = _dname_above(key, dname_keys.__contains__, known)
+        if dname is not None and not _may_be_below_dname(node):
+            raise _below_dname(key, dname, apex)
+
+
+def _dname_above(key: bytes, is_dname: Callable[[bytes], bool], known: dict[bytes, bytes | None]) -> bytes | None:
+    """The key of the nearest DNAME above a key. `known` keeps the answers: by parents, as owners have few of them."""
+    if not key:
+        return None
+    parent = key[key[0] + 1 :]
+    if parent in known:
+        return known[parent]
+    found = None
+    if is_dname(parent):
+        found = parent
+    else:
+        for ancestor in ancestors(parent):
+            if ancestor in known:
+                found = known[ancestor]
+                break
+            if is_dname(ancestor):
+                found = ancestor
+                break
+    known[parent] = found
+    return found
 
 
 def check_touched_below_dnames(
@@ -149,14 +172,18 @@ def check_touched_below_dnames(
     Names that exist already when a DNAME is added above them are not looked for: that would take a search of the
     whole zone. Such names stay in the zone and hidden by the DNAME. Raises `NodeError` (cname-conflict).
     """
-    is_dname: dict[bytes, bool] = {}
+    asked: dict[bytes, bool] = {}
+    known: dict[bytes, bytes | None] = {}
+
+    def is_dname(key: bytes) -> bool:
+        answer = asked.get(key)
+        if answer is None:
+            node = read_node(key)
+            answer = asked[key] = node is not None and bool(node[0] & node_layout.HAS_DNAME)
+        return answer
+
     for key, node in touched.items():
-        if node is None:
-            continue
-        for ancestor in ancestors(key):
-            answer = is_dname.get(ancestor)
-            if answer is None:
-                above = read_node(ancestor)
-                answer = is_dname[ancestor] = above is not None and bool(above[0] & node_layout.HAS_DNAME)
-            if answer and not _may_be_below_dname(node):
-                raise _below_dname(key, ancestor, apex)
+        if node is not None:
+            dname = _dname_above(key, is_dname, known)
+            if dname is not None and not _may_be_below_dname(node):
+                raise _below_dname(key, dname, apex)

@@ -1,30 +1,41 @@
 """What `make run` runs: it says what it did, answers authoritatively, and goes away without a trace."""
 
 import re
+import shutil
 import signal
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import dns.flags
 import pytest
 from support import ask
-from support.process import Child, short_directory
+from support.process import Child, free_port, short_directory
 from support.wait import wait_for
+
+CONF = Path(__file__).resolve().parents[2] / "conf" / "demo"
 
 pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture
 def demo() -> Iterator[Child]:
+    """With the project's own files, but for the ports: two tests at a time would want the same."""
+    ports: defaultdict[str, str] = defaultdict(lambda: str(free_port()))
     directory = short_directory("demo")
-    child = Child([sys.executable, "-m", "nameserver", "demo"], directory / "log", {"TMPDIR": str(directory)})
+    shutil.copytree(CONF, directory / "conf")
+    for file in (directory / "conf").glob("*.toml"):
+        file.write_text(re.sub(r"(?<=127\.0\.0\.1:)\d+", lambda match: ports[match[0]], file.read_text()))
+    command = [sys.executable, "-m", "nameserver", "demo", "--conf", str(directory / "conf")]
+    child = Child(command, directory / "log", {"TMPDIR": str(directory)})
     wait_for(lambda: "Ctrl-C stops both" in child.log or not child.alive, 60, "the demo", explain=lambda: child.log)
     yield child
     children = descendants(child)
     if child.alive:
         child.terminate(30)
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+    shutil.rmtree(directory)
 
 
 def descendants(child: Child) -> list[int]:

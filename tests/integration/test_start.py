@@ -34,7 +34,7 @@ def test_a_command_that_comes_while_it_starts_does_not_bring_it_down(
 ) -> None:
     ours.start(wait_ready=False)
     until = time.monotonic() + 30
-    while f"ready: {len(ours.zones)} zones" not in ours.log.rpartition("stopped")[2]:
+    while " ready: " not in ours.log.rpartition("stopped")[2]:
         with suppress(ControlError):  # too early, or refused: both are fine
             call(ours.control, verb, **arguments)
         assert ours.child.alive, ours.log[-2000:]

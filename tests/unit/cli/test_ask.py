@@ -28,7 +28,7 @@ class Responder:
         self.port: int = self._tcp.getsockname()[1]
         self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._udp.bind(("127.0.0.1", self.port))
-        self._threads = [threading.Thread(target=self._datagrams), threading.Thread(target=self._streams)]
+        self._threads = [threading.Thread(target=part, daemon=True) for part in (self._datagrams, self._streams)]
         for thread in self._threads:
             thread.start()
 

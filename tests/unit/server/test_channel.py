@@ -44,6 +44,20 @@ async def test_a_peer_that_dies_inside_a_message_is_a_peer_that_is_gone() -> Non
     channel.close()
 
 
+async def test_sending_to_a_peer_that_is_gone_does_no_harm_whenever_that_is_noticed() -> None:
+    """A worker may die between any two publications."""
+    ours, theirs = await pair()
+    theirs.close()
+    for _ in range(20):
+        ours.send("change", bytes(10_000))
+        await asyncio.sleep(0.001)
+    assert await ours.receive() is None
+    ours.close()
+    ours.send("stop")
+    await asyncio.sleep(0)
+    ours.send("stop")
+
+
 async def test_one_who_waits_is_told_as_soon_as_something_comes() -> None:
     ours, theirs = await pair()
     waiting = asyncio.create_task(theirs.receive())

@@ -173,6 +173,14 @@ def test_unknown_settings_name_what_there_is(level: str, log_format: str) -> Non
         log.setup(level, log_format)
 
 
+def test_a_transfer_in_which_something_had_to_be_put_right_is_a_warning() -> None:
+    stream = written("plain", "warning")
+    log.log_event(transfer())
+    assert stream.getvalue() == ""
+    log.log_event(transfer(detail="the primary did not set AA"))
+    assert "WARNING transfer in" in stream.getvalue()
+
+
 def test_a_failure_like_the_one_before_is_debug() -> None:
     stream = written("plain", "info")
     failed = replace(CHECK, outcome=Outcome.FAILED, reason=Reason.CONNECT_REFUSED)

@@ -6,7 +6,7 @@ from support.transfer_messages import APEX, MAIL, NS, WWW, build, lines, rr, soa
 from nameserver.errors import Reason, ZoneError
 from nameserver.transfer.limits import TransferLimits
 from nameserver.wire import codes
-from nameserver.zone.changes import Applied, Changeset, apply_changes, diff
+from nameserver.zone.changes import Applied, Changeset, apply_changes, diff, differs
 
 LIMITS = TransferLimits()
 HELD = build(soa(5), NS, WWW, MAIL)
@@ -129,3 +129,27 @@ def test_a_record_of_the_apex_may_be_added_once_more_as_it_is():
         with pytest.raises(ZoneError) as caught:
             change([], [added])
         assert caught.value.reason is Reason.IXFR_MISMATCH
+
+
+@pytest.mark.parametrize(
+    ("records", "other"),
+    [
+        ([MAIL, NS, WWW], False),
+        ([NS, WWW, MAIL._replace(owner=MAIL.owner.upper())], True),
+        ([NS, WWW._replace(ttl=60), MAIL], True),
+        ([NS, WWW._replace(rdata=b"\1\2\3\4"), MAIL], True),
+        ([NS, MAIL], False),
+        ([NS, WWW, MAIL, rr("new 1 A 192.0.2.9")], True),
+    ],
+    ids=["same", "other case", "other TTL", "other data", "fewer owners", "new owner"],
+)
+def test_versions_differ_by_their_records(records, other):
+    new = build(soa(5), *records)
+    assert differs(HELD.nodes.get, new.nodes, APEX) is other
+
+
+def test_the_order_within_an_rrset_makes_no_difference():
+    pair = [rr("www 300 A 192.0.2.1"), rr("www 300 A 192.0.2.2")]
+    there, here = build(soa(5), NS, *pair), build(soa(5), NS, *reversed(pair))
+    assert there.nodes != here.nodes
+    assert not differs(here.nodes.get, there.nodes, APEX)

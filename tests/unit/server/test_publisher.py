@@ -1,0 +1,142 @@
+"""From a version to the workers: committed first, told in the cheaper way, and disk trouble kept where it belongs."""
+
+import asyncio
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.managed import Managed, managed
+from support.own_server import commit_text, until
+from support.zones import zone_text
+
+from nameserver.config.model import ZoneConfig
+from nameserver.errors import StoreError
+from nameserver.server.channel import unpack_changes
+from nameserver.server.publisher import BATCH, INLINE_LIMIT
+from nameserver.store.database import Store, ZoneTimers
+from nameserver.wire import names
+from nameserver.zone.builder import Tally
+from nameserver.zone.changes import Applied
+from nameserver.zone.zonefile import read_zone_file
+
+ZONE = "example.com"
+NAME = names.from_text(ZONE)
+CONFIG = ZoneConfig(NAME, ZONE)
+TIMERS = ZoneTimers(1.0, 1.0, 4e9, 4e9)
+
+
+async def publish(ours: Managed, serial: int) -> None:
+    built = read_zone_file(zone_text(ZONE, serial), NAME, "a test")
+    await ours.publisher.publish_full(CONFIG, built, "a test", TIMERS)
+
+
+async def change(ours: Managed, serial: int, nodes: dict[bytes, bytes | None]) -> None:
+    built = read_zone_file(zone_text(ZONE, serial), NAME, "a test")
+    applied = Applied({b"": built.nodes[b""], **nodes}, built.soa, built.soa_rdata, 0, 0, Tally())
+    await ours.publisher.publish_changes(CONFIG, applied, "a test", TIMERS)
+
+
+async def test_a_small_change_travels_inline_and_a_large_one_through_the_store(tmp_path: Path) -> None:
+    async with managed(tmp_path) as ours:
+        await publish(ours, 1)
+        base = ours.publisher.stored[NAME].generation
+        await change(ours, 2, {b"\x03new": b"\x00node", b"\x03www": None})
+        await until(lambda: bool(ours.told("change")))
+        header, body = next(each for each in ours.said if each[0]["kind"] == "change")
+        assert (header["base"], header["generation"]) == (base, ours.publisher.stored[NAME].generation)
+        assert dict(unpack_changes(body)).keys() == {b"", b"\x03new", b"\x03www"}
+        await change(ours, 3, {b"\x03new": b"\x00" * INLINE_LIMIT})
+        await until(lambda: len(ours.told("load")) == 2)
+        assert len(ours.told("change")) == 1
+        await until(lambda: ours.supervisor.serving(NAME, ours.publisher.stored[NAME].generation) == 1)
+
+
+async def test_a_compaction_that_fails_does_not_make_a_failure_of_the_change_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(_store: Store, _name: bytes) -> bool:
+        raise StoreError("the disk is full")
+
+    async with managed(tmp_path) as ours:
+        await publish(ours, 1)
+        monkeypatch.setattr(Store, "needs_compaction", full)
+        with caplog.at_level(logging.WARNING):
+            await change(ours, 2, {})
+        assert ours.publisher.stored[NAME].serial == 2
+        assert "the disk is full" in caplog.text
+
+
+async def test_an_overlay_that_has_grown_is_compacted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nameserver.store.database.COMPACT_ROWS", 3)
+    async with managed(tmp_path) as ours:
+        await publish(ours, 1)
+        await change(ours, 2, {b"\x01%c" % letter: b"\x00node" for letter in b"abcdefgh"})
+        assert ours.store.zones()[NAME].overlay_rows == 0
+
+
+async def test_timers_of_many_checks_share_a_write_and_survive_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(_store: Store, _rows: object) -> None:
+        raise StoreError("the disk is full")
+
+    async with managed(tmp_path) as ours:
+        await publish(ours, 1)
+        ours.publisher.save_timers(names.from_text("unknown.example"), TIMERS)
+        ours.publisher.save_timers(NAME, TIMERS._replace(last_success=5.0))
+        ours.publisher.save_timers(NAME, TIMERS._replace(last_success=6.0))
+        with monkeypatch.context() as patched, caplog.at_level(logging.WARNING):
+            patched.setattr(Store, "save_timers", full)
+            await ours.publisher.flush_timers()
+            assert "the disk is full" in caplog.text
+        assert ours.store.zones()[NAME].last_success == 1.0
+        await ours.publisher.flush_timers()
+        assert ours.store.zones()[NAME].last_success == 6.0
+        await ours.publisher.flush_timers()
+
+
+async def test_timers_are_flushed_by_themselves_and_at_the_end(tmp_path: Path) -> None:
+    async with managed(tmp_path) as ours:
+        await publish(ours, 1)
+        ours.publisher.save_timers(NAME, TIMERS._replace(last_success=7.0))
+        ours.publisher._start_flush()
+        await until(lambda: ours.store.zones()[NAME].last_success == 7.0)
+        ours.publisher.save_timers(NAME, TIMERS._replace(last_success=8.0))
+    again = Store.open(tmp_path, 0.0)
+    assert again.zones()[NAME].last_success == 8.0
+    again.close()
+
+
+async def test_a_new_worker_is_told_everything_in_batches_and_expired_zones_apart(tmp_path: Path) -> None:
+    async with managed(tmp_path) as ours:
+        zones = [f"z{number}.example" for number in range(BATCH + 1)]
+        stored = commit_text(ours.store, zones[0], zone_text(zones[0], 1))
+        ours.publisher.stored = {
+            names.from_text(zone): replace(stored, name=names.from_text(zone), text=zone) for zone in zones
+        }
+        ours.publisher.set_expired(names.from_text(zones[3]), True)
+        config = ours.config(*(ZoneConfig(names.from_text(zone), zone) for zone in zones[:-1]))
+        worker = ours.supervisor.workers[0]
+        ours.publisher.bring_up(worker, config)
+        await until(lambda: len(ours.told("load")) == 2)
+        serving, expired = ours.told("load")
+        assert (len(serving["zones"]), expired["zones"]) == (BATCH - 1, [names.from_text(zones[3]).hex()])
+        assert (serving["state"], expired["state"]) == ("serving", "expired")
+        assert len(worker.awaited) == BATCH, "the zone that is not configured is none of them"
+        ours.publisher.configure([], config)
+        worker.channel, channel = None, worker.channel
+        ours.publisher.bring_up(worker, config)
+        ours.publisher.configure([], config)
+        worker.channel = channel
+
+
+async def test_a_reading_of_a_node_runs_beside_the_loop(tmp_path: Path) -> None:
+    async with managed(tmp_path) as ours:
+        await publish(ours, 1)
+        assert await ours.publisher.read_node(NAME, b"\x03www") is not None
+        assert await ours.publisher.read_node(NAME, b"\x04none") is None
+        await ours.publisher.remove(NAME)
+        assert await ours.publisher.read_node(NAME, b"\x03www") is None
+        assert await ours.publisher.quarantine(NAME) == set()
+        await asyncio.sleep(0)
