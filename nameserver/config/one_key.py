@@ -1,4 +1,4 @@
-"""One key out of a file that holds it: a secret-file, or key blocks as BIND writes them. For `nameserver keygen --from`.
+"""One key out of a file that holds it, a secret-file or key blocks as BIND writes them: for `keygen --from`.
 
 The checks are those of a configuration, and as there nothing that is reported holds a secret.
 """

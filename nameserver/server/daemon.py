@@ -281,6 +281,8 @@ class Daemon:
         return await self._state.zones.retransfer(entry, wait=bool(request.get("wait")))
 
     async def _verb_reload(self, request: Json) -> Json:
+        if not self._state.zones.started:
+            raise ControlError("the server is starting; try again in a moment")
         try:
             done = await self.reload(force=bool(request.get("force")))
             return {"message": done.summary, "problems": list(done.problems), "warnings": list(done.warnings)}

@@ -30,9 +30,9 @@ from nameserver.transfer.inbound import (
     InboundTransfer,
     IncrementalTransfer,
     TransferKind,
-    rcode_failure,
 )
 from nameserver.wire import codes, names
+from nameserver.wire.failures import rcode_failure
 from nameserver.wire.response import SoaResponse
 from nameserver.wire.rrset import RRset
 from nameserver.wire.tsig import StreamVerifier

@@ -95,6 +95,7 @@ class ZoneEntry:
     queries: int = 0
     control_queries: int = 0
     waiters: list[asyncio.Future[RunOutcome]] = field(default_factory=list)
+    live: bool = False  # its machine was started: before, events have nothing to go by
     recovery: asyncio.Task[None] | None = None
     reported: dict[str, set[Reason]] = field(default_factory=dict)  # by remote: failures in the log since it was good
     file_times: ZoneTimes = ZoneTimes(None, None, None, None)
@@ -253,6 +254,7 @@ class ZoneManager:
         machine = entry.machine
         if machine is None:
             return
+        entry.live = True
         now = machine_clock()
         stored = self._publisher.stored.get(entry.config.name)
         if stored is None:
@@ -317,7 +319,7 @@ class ZoneManager:
     def notified(self, name: bytes, source: str, serial: int | None) -> None:
         """A worker passed a NOTIFY on."""
         entry = self.entries.get(name)
-        if entry is None or entry.machine is None or not self.started:
+        if entry is None or entry.machine is None or not entry.live:
             return
         if entry.notified_at is None:
             entry.notified_at = time.monotonic()
@@ -338,17 +340,23 @@ class ZoneManager:
 
     def refresh(self, entry: ZoneEntry) -> None:
         """An operator asks for a check."""
+        self._act(entry, self._machine_of(entry).refresh(machine_clock()))
+
+    @staticmethod
+    def _machine_of(entry: ZoneEntry) -> RefreshMachine:
+        """The machine that takes an operator's order. Raises ControlError where there is none, or none yet."""
         if entry.machine is None:
             raise ControlError(f"{entry.config.text} is a primary zone: it has nobody to ask; use reload")
-        self._act(entry, entry.machine.refresh(machine_clock()))
+        if not entry.live:
+            raise ControlError("the server is starting, and will check every zone; try again in a moment")
+        return entry.machine
 
     async def retransfer(self, entry: ZoneEntry, *, wait: bool) -> Json:
         """An operator asks for a full transfer, whatever its serial."""
-        if entry.machine is None:
-            raise ControlError(f"{entry.config.text} is a primary zone: it has nobody to ask; use reload")
+        machine = self._machine_of(entry)
         waiter: asyncio.Future[RunOutcome] = asyncio.get_running_loop().create_future()
         running = entry.task is not None
-        self._act(entry, entry.machine.retransfer(machine_clock()))
+        self._act(entry, machine.retransfer(machine_clock()))
         if not wait:
             waiter.cancel()
             return {"started": True}

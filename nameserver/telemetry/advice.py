@@ -70,8 +70,9 @@ ADVICE: dict[Reason, Advice] = {
         "PowerDNS: allow-axfr-ips, TSIG-ALLOW-AXFR).",
     ),
     Reason.NOTAUTH_ZONE: Advice(
-        "The primary says that it is not authoritative for this zone.",
-        "Check the zone's name on both sides and that the primary has loaded it.",
+        "The primary says NOTAUTH without naming a TSIG error: it does not have this zone, or does not accept our key.",
+        "Check that the primary has loaded the zone and lets our key transfer it. Knot answers so without a key, PowerDNS"
+        " to a wrong key, secret or clock.",
     ),
     Reason.NOT_AUTHORITATIVE: Advice(
         "The primary answered without authority: it is a resolver, or its own copy has expired.",

@@ -34,6 +34,7 @@ from nameserver.errors import Reason, TransferError, WireError, ZoneError
 from nameserver.transfer.limits import TransferLimits
 from nameserver.wire import codes
 from nameserver.wire.edns import parse_opt
+from nameserver.wire.failures import rcode_failure
 from nameserver.wire.names import read_name, skip_name, to_text
 from nameserver.wire.rdata import fold_rdata, type_text
 from nameserver.wire.rrset import TAIL, Record
@@ -44,21 +45,6 @@ from nameserver.zone.serial import Order, compare
 
 _HEADER = Struct("!HHHHHH")
 _QUESTION = Struct("!HH")
-
-_RCODE_REASONS = {
-    codes.FORMERR: Reason.FORMERR,
-    codes.SERVFAIL: Reason.SERVFAIL,
-    codes.NXDOMAIN: Reason.NXDOMAIN,
-    codes.NOTIMP: Reason.NOTIMP,
-    codes.REFUSED: Reason.REFUSED,
-    codes.NOTAUTH: Reason.NOTAUTH_ZONE,
-}
-
-
-def rcode_failure(rcode: int) -> TransferError:
-    """A primary's answer other than NOERROR, as the failure that it is."""
-    name = codes.RCODE_NAMES.get(rcode, str(rcode))
-    return TransferError(_RCODE_REASONS.get(rcode, Reason.MALFORMED), f"the primary answered {name}")
 
 
 class TransferKind(Enum):

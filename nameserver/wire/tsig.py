@@ -26,6 +26,7 @@ from typing import NamedTuple, NoReturn
 
 from nameserver.errors import Reason, TransferError, WireError
 from nameserver.wire import codes
+from nameserver.wire.failures import rcode_failure
 from nameserver.wire.names import read_name, read_plain_name, skip_name, to_text
 
 FUDGE = 300  # seconds (RFC 8945 §10)
@@ -410,10 +411,10 @@ class StreamVerifier:
 
     def _take_unsigned(self, message: bytes) -> bytes:
         if self._context is None:
-            rcode = codes.RCODE_NAMES.get(message[3] & 15, str(message[3] & 15))
-            raise TransferError(
-                Reason.TSIG_MISSING, f"the primary's reply ({rcode}) is not signed, though our request was"
-            )
+            if rcode := message[3] & 15:
+                # PowerDNS answers a wrong key, secret or clock so; the RCODE says more than the missing signature.
+                raise rcode_failure(rcode, ", unsigned, to our signed request: it may not know the key, or the time")
+            raise TransferError(Reason.TSIG_MISSING, "the primary's reply is not signed, though our request was")
         if self._unsigned == MAX_UNSIGNED:
             raise TransferError(Reason.TSIG_GAP, f"more than {MAX_UNSIGNED} messages in a row are not signed")
         self._unsigned += 1

@@ -1,6 +1,7 @@
 """The HTTP server over real connections: what it answers, and what it does not put up with."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 
@@ -22,6 +23,7 @@ def broken() -> Response:
 ROUTES = {
     "/": lambda: Response(content_type="text/html; charset=utf-8", body=b"<p>hello"),
     "/metrics": lambda: Response(body=pieces()),
+    "/long": lambda: plain("all the same\n" * 1000),
     "/ready": lambda: plain("not yet\n", 503),
     "/broken": broken,
 }
@@ -30,7 +32,9 @@ ROUTES = {
 @pytest.fixture
 async def server() -> AsyncIterator[HttpServer]:
     """A server on a free port, with short limits."""
-    each = HttpServer(Endpoint("127.0.0.1", 0), ROUTES, time_limit=0.5, max_connections=4)
+    each = HttpServer(
+        Endpoint("127.0.0.1", 0), ROUTES, time_limit=0.5, max_connections=4, clock=lambda: 1_795_225_000.0
+    )
     await each.start()
     yield each
     await each.stop()
@@ -69,6 +73,69 @@ async def test_a_page_comes_with_its_type_and_length(server: HttpServer) -> None
     assert b"content-length: 8" in head
     assert b"x-content-type-options: nosniff" in head
     assert b"cache-control: no-store" in head
+
+
+async def test_every_answer_is_dated(server: HttpServer) -> None:
+    """RFC 9110 §6.6.1."""
+    for request in (get("/"), get("/none"), get("/metrics", "HEAD"), get("/", "POST"), b"nonsense\r\n\r\n"):
+        assert b"\r\ndate: Sat, 21 Nov 2026 01:36:40 GMT\r\n" in await exchange(server, request)
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/long"])
+async def test_a_long_body_is_packed_for_who_takes_gzip(server: HttpServer, path: str) -> None:
+    plainly = await exchange(server, f"GET {path} HTTP/1.0\r\n\r\n".encode())
+    answer = await exchange(server, f"GET {path} HTTP/1.0\r\nAccept-Encoding: gzip, deflate\r\n\r\n".encode())
+    head, body = answer.split(b"\r\n\r\n", 1)
+    assert b"content-encoding: gzip" in head
+    assert b"content-length" not in head
+    assert gzip.decompress(body) == plainly.split(b"\r\n\r\n", 1)[1]
+    assert len(answer) < len(plainly) / 2
+    for each in (head, plainly):
+        assert b"vary: accept-encoding" in each
+
+
+async def test_a_packed_body_in_chunks_is_whole_and_the_connection_goes_on(server: HttpServer) -> None:
+    reader, writer = await connect(server)
+    for _ in range(2):
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n")
+        assert b"content-encoding: gzip" in await reader.readuntil(b"\r\n\r\n")
+        packed = b""
+        while size := int(await reader.readline(), 16):
+            packed += (await reader.readexactly(size + 2))[:-2]
+        await reader.readline()
+        assert gzip.decompress(packed) == b"".join(pieces())
+    writer.close()
+    await writer.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("header", "packed"),
+    [
+        ("gzip", True),
+        ("GZIP;q=0.5", True),
+        ("x-gzip", True),
+        ("*", True),
+        ("identity, gzip ; q=1.000", True),
+        ("gzip;q=0", False),
+        ("gzip;q=0.000, *", False),
+        ("*;q=0", False),
+        ("br, deflate", False),
+        ("", False),
+        ("gzip;q=x", False),
+        (";;,,", False),
+    ],
+)
+async def test_gzip_is_for_those_that_accept_it(server: HttpServer, header: str, packed: bool) -> None:
+    """RFC 9110 §12.5.3."""
+    answer = await exchange(server, get("/metrics", "HEAD", f"Accept-Encoding: {header}"))
+    assert (b"content-encoding: gzip" in answer) is packed
+    assert answer.endswith(b"\r\n\r\n")
+
+
+async def test_a_short_body_is_sent_as_it_is(server: HttpServer) -> None:
+    answer = await exchange(server, get("/", "GET", "Accept-Encoding: gzip"))
+    assert b"content-encoding" not in answer
+    assert answer.endswith(b"<p>hello")
 
 
 async def test_a_query_string_does_not_matter(server: HttpServer) -> None:
@@ -204,8 +271,10 @@ async def test_stopping_ends_open_connections() -> None:
 
 
 async def test_a_taken_address_is_named_with_what_to_do(server: HttpServer) -> None:
-    with pytest.raises(HttpError, match=rf"{server.endpoint}.*http"):
+    with pytest.raises(HttpError, match=rf"{server.endpoint}.*http") as caught:
         await HttpServer(server.endpoint, ROUTES).start()
+    assert str(caught.value).count(str(server.endpoint.port)) == 1
+    assert "Address already in use;" in str(caught.value)
 
 
 def test_before_the_start_the_endpoint_is_the_configured_one() -> None:

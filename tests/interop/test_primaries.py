@@ -18,12 +18,11 @@ pytestmark = pytest.mark.timeout(120)
 ZONE = "example.com"
 
 # What each primary really answers, and so what an operator reads. BIND, Knot and NSD name the TSIG error (RFC 8945
-# §5.2); PowerDNS answers every bad signature with NOTAUTH and no TSIG record at all, which proves nothing but that the
-# answer is not signed. Without a key, two of them say REFUSED and two NOTAUTH.
-WRONG_SECRET = {"bind": "tsig-badsig", "knot": "tsig-badsig", "nsd": "tsig-badsig", "pdns": "tsig-missing"}
-UNKNOWN_KEY = {"bind": "tsig-badkey", "knot": "tsig-badkey", "nsd": "tsig-badkey", "pdns": "tsig-missing"}
+# §5.2); PowerDNS answers every bad signature with NOTAUTH and no TSIG record at all. Without a key, two of them say REFUSED and two NOTAUTH.
+WRONG_SECRET = {"bind": "tsig-badsig", "knot": "tsig-badsig", "nsd": "tsig-badsig", "pdns": "notauth-zone"}
+UNKNOWN_KEY = {"bind": "tsig-badkey", "knot": "tsig-badkey", "nsd": "tsig-badkey", "pdns": "notauth-zone"}
 NO_KEY = {"bind": "refused", "knot": "notauth-zone", "nsd": "refused", "pdns": "notauth-zone"}
-SKEWED_CLOCK = {"bind": "tsig-badtime", "knot": "tsig-badtime", "nsd": "tsig-badtime", "pdns": "tsig-missing"}
+SKEWED_CLOCK = {"bind": "tsig-badtime", "knot": "tsig-badtime", "nsd": "tsig-badtime", "pdns": "notauth-zone"}
 
 
 @dataclass

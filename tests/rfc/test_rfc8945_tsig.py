@@ -448,11 +448,13 @@ def test_a_hundredth_unsigned_message_is_a_gap():
 
 
 def test_an_unsigned_first_message_is_refused():
-    """C06: it says which RCODE came."""
+    """C06: data without a signature is that; an error is what the primary says it is, signed or not."""
     _, verifier = stream()
+    assert fails(verifier, reply()).reason == Reason.TSIG_MISSING
     error = fails(verifier, reply(rcode=codes.REFUSED))
-    assert error.reason == Reason.TSIG_MISSING
-    assert "REFUSED" in error.detail
+    assert error.reason == Reason.REFUSED
+    assert "unsigned" in error.detail
+    assert fails(verifier, reply(rcode=codes.NOTAUTH)).reason == Reason.NOTAUTH_ZONE
     assert "11" in fails(verifier, reply(rcode=11)).detail
 
 

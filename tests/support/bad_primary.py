@@ -182,8 +182,19 @@ def _serial_same(zone: Zone) -> Reply:
 
 
 def _gap(zone: Zone) -> Reply:
-    """From 5 to 6 and from 7 to 8."""
-    return _sent(zone.soa(8), *zone.step(5, 6), *zone.step(7, 8), zone.soa(8))
+    """From 5 to 6 and from 7 to 8. All of it can be done to 5; the record of the step between is missing then."""
+    return _sent(zone.soa(8), *_less_new(zone, zone.step(5, 6)), zone.soa(7), *zone.step(6, 8)[1:], zone.soa(8))
+
+
+def _elsewhere(zone: Zone) -> Reply:
+    """From 4. All of it can be done to 5; a record is missing then."""
+    new, _, *rest = zone.difference(5, 6)
+    return _sent(new, zone.soa(4), *_less_new(zone, rest))
+
+
+def _less_new(zone: Zone, records: Sequence[Record]) -> list[Record]:
+    left_out = zone.rr("new 300 A 192.0.2.7")
+    return [record for record in records if record != left_out]
 
 
 def _step_with(deleted: Sequence[str] = (), added: Sequence[str] = (), without: Sequence[str] = ()) -> Script:
@@ -243,7 +254,7 @@ ROWS: dict[str, Row] = {
     "i01": Row("a single newer SOA, then FIN", lambda z: _sent(z.soa(6), closes=True)),
     "i02": Row("deletes what is not there", _step_with(deleted=["absent 300 A 192.0.2.8"])),
     "i03": Row("adds what is there", _step_with(added=["www 300 A 192.0.2.1"])),
-    "i04": Row("starts at 4, we hold 5", lambda z: _sent(*z.difference(4, 6))),
+    "i04": Row("starts at 4, we hold 5", _elsewhere),
     "i05": Row("5→6, then 7→8", _gap, serial=8),
     "i06": Row("a whole zone", lambda z: _sent(*z.whole(6))),
     "i07": Row("SOA, SOA and nothing else", lambda z: _sent(z.soa(6), z.soa(6))),

@@ -1,7 +1,8 @@
 """Real secondaries: BIND, Knot and NSD as Debian packages them, each in the foreground on 127.0.0.1.
 
-Each is told to ask its primary again every second or two, to take NOTIFY from it, and to let anyone on loopback see its zones.
-What they serve they are asked for by AXFR, so that a zone without an NS, or with nothing in it, can be looked at too.
+Each is told to ask its primary again every second or two, to take NOTIFY from it, and to let anyone on loopback see
+its zones. What they serve they are asked for by AXFR, so that a zone without an NS, or with nothing in it, can be
+looked at too.
 """
 
 import shutil
@@ -30,7 +31,8 @@ class Secondary:
 
     def __post_init__(self) -> None:
         self.directory = short_directory(self.name)
-        (self.directory / "zones").mkdir()
+        for part in ("zones", "db"):
+            (self.directory / part).mkdir()
         WITNESSES.append(self.explain)
 
     def configure(self) -> None:

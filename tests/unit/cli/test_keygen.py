@@ -174,3 +174,83 @@ def test_powerdns_takes_the_key(tmp_path: Path, capsys: pytest.CaptureFixture[st
     with contextlib.closing(sqlite3.connect(database)) as connection:
         rows = connection.execute("SELECT name, algorithm, secret FROM tsigkeys").fetchall()
     assert rows == [("transfer-key", "hmac-sha256", commands[0].split()[-1])]
+
+
+SECRET = "c2l4dGVlbiBieXRlcyBvZiB0aGUgc2VjcmV0ISEhISE="
+
+
+@pytest.fixture
+def secret_file(tmp_path: Path) -> Path:
+    path = tmp_path / "k.secret"
+    assert main(["keygen", "transfer-key", "--format", "secret", "-o", str(path)]) == 0
+    return path
+
+
+@pytest.mark.parametrize("form", ["toml", "bind", "nsd", "knot", "pdns", "secret"])
+def test_a_secret_file_is_printed_in_every_form(form: str, secret_file: Path, capsys: pytest.CaptureFixture[str]):
+    """The walk of the README: make the key once, print it for the other side."""
+    capsys.readouterr()
+    text = generate(capsys, "--from", str(secret_file), "--format", form)
+    assert secret_file.read_text().strip() in text
+    assert text == generate(capsys, "--from", str(secret_file), "--format", form)
+
+
+def test_a_key_block_is_printed_in_another_form(secret_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    block = tmp_path / "k.key"
+    arguments = ["--from", str(secret_file), "-a", "sha512", "--format", "bind", "-o", str(block)]
+    assert main(["keygen", "transfer-key", *arguments]) == 0
+    assert "fewer than the 64" in capsys.readouterr().err
+    text = generate(capsys, "--from", str(block))
+    assert 'algorithm = "hmac-sha512"' in text
+    assert secret_file.read_text().strip() in text
+    assert generate(capsys, "--from", str(block), "--format", "secret") == secret_file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "words"),
+    [
+        (f'key other {{ algorithm hmac-sha256; secret "{SECRET}"; }};', [], "no key of the name transfer-key"),
+        (f'key "a..b" {{ algorithm hmac-sha256; secret "{SECRET}"; }};', [], "no key of the name transfer-key"),
+        (f'key transfer-key {{ algorithm hmac-sha256; secret "{SECRET}"; }};' * 2, [], "more than one key"),
+        (f'key transfer-key {{ secret "{SECRET}"; }};', [], "needs an algorithm"),
+        (f'key transfer-key {{ algorithm hmac-md5; secret "{SECRET}"; }};', [], ":1: hmac-md5 is broken"),
+        (f'key transfer-key {{ algorithm hmac-sha256; secret "{SECRET}"; }};', ["-a", "sha512"], "leave -a away"),
+        (f'\nkey transfer-key {{ secert "{SECRET}"; }};', [], ":2: unknown statement"),
+        (f'[key.transfer-key]\nsecret = "{SECRET}"\n', [], "holds TOML"),
+        (SECRET[:-1], [], "not valid base64"),
+        ("", [], "is empty"),
+    ],
+)
+def test_a_file_without_the_key_is_refused_without_showing_a_secret(
+    text: str, arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    path = tmp_path / "k"
+    path.write_text(text)
+    path.chmod(0o600)
+    assert main(["keygen", "transfer-key", "--from", str(path), *arguments]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert words in shown.err
+    assert SECRET[:10] not in shown.err
+
+
+def test_a_file_that_others_can_read_is_refused_as_in_a_configuration(
+    secret_file: Path, capsys: pytest.CaptureFixture[str]
+):
+    secret_file.chmod(0o644)
+    assert main(["keygen", "transfer-key", "--from", str(secret_file)]) == 2
+    assert f"chmod 600 {secret_file}" in capsys.readouterr().err
+
+
+def test_a_secret_in_place_of_the_file_is_not_shown(capsys: pytest.CaptureFixture[str]):
+    assert main(["keygen", "transfer-key", "--from", SECRET]) == 2
+    assert SECRET[:10] not in capsys.readouterr().err
+
+
+def test_a_secret_of_another_algorithms_length_is_asked_about(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path = tmp_path / "k.secret"
+    assert main(["keygen", "transfer-key", "-a", "sha512", "--format", "secret", "-o", str(path)]) == 0
+    assert main(["keygen", "transfer-key", "--from", str(path)]) == 0
+    assert "give -a hmac-sha512" in capsys.readouterr().err
+    assert main(["keygen", "transfer-key", "--from", str(path), "-a", "sha512"]) == 0
+    assert capsys.readouterr().err == ""

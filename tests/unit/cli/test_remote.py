@@ -44,6 +44,18 @@ def test_an_included_file_may_name_it(tmp_path: Path) -> None:
     assert remote.control_path(parsed("-c", file)) == tmp_path / "parts/c.sock"
 
 
+def test_included_files_are_not_read_where_the_main_one_tells(tmp_path: Path) -> None:
+    """Ten thousand zones would make every `status` a second late; here the included file could not even be read."""
+    file = config(tmp_path, 'include = ["zones/*.toml"]\n[server]\ncontrol = "c.sock"\n')
+    config(tmp_path, '[server]\ncontrol = "other.sock"\n', "zones/a.toml")
+    assert remote.control_path(parsed("-c", file)) == tmp_path / "c.sock"
+
+
+def test_a_configuration_that_is_no_toml_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="TOML"):
+        remote.control_path(parsed("-c", config(tmp_path, "[server\n")))
+
+
 def test_a_configuration_that_is_faulty_elsewhere_still_tells(tmp_path: Path) -> None:
     file = config(tmp_path, '[server]\ncontrol = "/c.sock"\nlisten = 7\n[nonsense]\nx = 1\n')
     assert remote.control_path(parsed("-c", file)) == Path("/c.sock")

@@ -65,7 +65,7 @@ def test_one_zone_is_shown_in_full(tmp_path: Path, capsys: pytest.CaptureFixture
         "by 2 of 2 workers",
         "42 records, 2.0 KiB, generation 3",
         "in 4m 10s (2026-11-21 01:40:50 UTC)",
-        "1m ago from primary-a: ok, ixfr, serial 2026112100 to 2026112101, 5 records, 412 B in 0s",
+        "1m ago from primary-a: ok, ixfr, serial 2026112100 to 2026112101, 5 records, 412 B in 21 ms",
         "192.0.2.1:53",
         "transfer-key (fingerprint 0a1b2c3d)",
     ):
@@ -144,7 +144,7 @@ def test_a_primarys_clock_is_told_when_it_is_off(skew: float, text: str) -> None
 def test_a_failed_transfer_reads_as_a_sentence() -> None:
     event = transfer(outcome=Outcome.FAILED, reason=Reason.CLOSED_EARLY, got=Kind.AXFR, serial_old=None)
     assert status.transfer_text(event, NOW) == (
-        "1m ago from primary-a: failed (closed-early), ixfr asked, axfr came, serial 2026112101, 5 records, 412 B in 0s"
+        "1m ago from primary-a: failed (closed-early), ixfr asked, axfr came, serial 2026112101, 5 records, 412 B in 21 ms"
     )
     assert ", serial" not in status.transfer_text(transfer(serial_new=None), NOW)
     nothing = transfer(

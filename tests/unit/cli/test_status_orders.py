@@ -69,6 +69,22 @@ def test_a_failed_retransfer_is_exit_code_1_with_its_reason(tmp_path: Path, caps
     assert "nameserver why example.com" in text
 
 
+def test_a_failed_retransfer_names_the_address_to_try(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    last = {"reason": "connect-refused", "address": "192.0.2.1:5353", "key": "k"}
+    answer = {"ok": True, "outcome": "failed", "reason": "connect-refused", "detail": "", "transfer": last}
+    assert run(tmp_path, retransfer, answer, "example.com", "--wait")[0] == 1
+    assert "dig +tcp SOA example.com @192.0.2.1 -p 5353" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("last", [None, {"reason": None, "address": "192.0.2.9:53", "key": ""}])
+def test_a_transfer_that_is_not_the_failed_one_gives_no_address(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], last: Json | None
+) -> None:
+    answer = {"ok": True, "outcome": "failed", "reason": "connect-refused", "detail": "", "transfer": last}
+    assert run(tmp_path, retransfer, answer, "example.com", "--wait")[0] == 1
+    assert "192.0.2.9" not in capsys.readouterr().out
+
+
 def test_a_failure_without_a_reason_is_told_without_a_meaning(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -83,10 +99,13 @@ def test_a_retransfer_that_outlasts_the_wait_is_exit_code_1(tmp_path: Path, caps
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "soon", "1e9"])
-def test_a_timeout_that_is_none_is_wrong_usage(tmp_path: Path, seconds: str) -> None:
+def test_a_timeout_that_is_none_is_wrong_usage(
+    tmp_path: Path, seconds: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as caught:
         run(tmp_path, retransfer, {}, "example.com", "--wait", "--timeout", seconds)
     assert caught.value.code == 2
+    assert f"expected a number of seconds above 0 and up to 86400, got '{seconds}'" in capsys.readouterr().err
 
 
 def test_reload_tells_what_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -85,6 +85,39 @@ def test_a_primary_zone_is_read_again_on_reload() -> None:
     assert text.count("this means") == 1
 
 
+@pytest.mark.parametrize(
+    ("reason", "step"),
+    [
+        (Reason.MALFORMED, "Correct the zone file"),
+        (Reason.SERIAL_SAME, "Raise the serial in the file's SOA"),
+        (Reason.SERIAL_BACKWARDS, "Raise the serial in the file's SOA"),
+    ],
+)
+def test_a_primary_zone_whose_file_is_at_fault_is_told_about_its_file(reason: Reason, step: str) -> None:
+    detail = "/zones/own.zone:7: no such type"
+    text = text_of(
+        zone(type="primary", primaries=(), next_refresh=None, expires=None, last_reason=reason, last_detail=detail)
+    )
+    assert "the file as it is now was not taken" in text
+    assert detail in text
+    assert step in text
+    assert "nameserver reload" in text
+    for foreign in ("dig", "retransfer", "the primary", "Nothing is wrong"):
+        assert foreign not in text
+
+
+def test_a_healthy_primary_zone_has_nothing_confirmed_by_others() -> None:
+    assert "as its file had it" in text_of(zone(type="primary", primaries=(), next_refresh=None, expires=None))
+
+
+def test_a_serial_gone_backwards_is_taken_after_expiry_or_on_retransfer() -> None:
+    each = failing(Reason.SERIAL_BACKWARDS, state="serial-backwards")
+    sentences = why.what_next(each, NOW)
+    assert any(each.startswith("Unless a primary confirms the zone, it expires in 7d") for each in sentences)
+    assert any("at its lower serial too" in each for each in sentences)
+    assert "To take the lower serial now: nameserver retransfer failing.example" in sentences
+
+
 def test_a_failure_that_no_primary_accounts_for_is_explained_by_itself() -> None:
     text = text_of(failing(Reason.SERIAL_BACKWARDS, primaries=(primary(),), last_detail=""))
     assert "serial-backwards\n" in text

@@ -65,6 +65,8 @@ def test_what_is_no_key_block_is_reported_with_its_line(text, line, words):
         f"{SECRET}",
         f'key k "{SECRET}";',
         f'key k {{ "{SECRET}" x; }};',
+        f"key k {{ secret {SECRET[:6]} {SECRET[:12]} {SECRET[12:]}; }};",
+        f"key k {{ }}; {SECRET[:12]} {{ }};",
     ],
 )
 def test_no_fault_shows_the_secret(text):

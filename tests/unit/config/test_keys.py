@@ -37,10 +37,56 @@ def test_a_file_that_others_can_use_is_refused_with_what_to_run(private: Path, m
     assert f"chmod 600 {private}" in refusal_of(private)
 
 
-def test_a_symbolic_link_is_refused(private: Path):
+def test_a_link_that_only_we_can_have_set_is_followed(private: Path):
+    """As container platforms mount secrets: NAME → ..data/NAME, ..data → a directory that is exchanged as a whole."""
+    folder = private.parent / "..2026_11_21"
+    folder.mkdir()
+    private.rename(folder / "k.secret")
+    (private.parent / "..data").symlink_to(folder.name)
+    private.symlink_to("..data/k.secret")
+    assert keys.secret_of_file(private.parent, private.name) == SECRET
+    private.parent.chmod(0o1777)  # in a sticky directory nobody else can replace it
+    assert keys.secret_of_file(private.parent, private.name) == SECRET
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604])
+def test_what_a_link_leads_to_is_judged_as_if_it_were_named(private: Path, mode: int):
+    private.chmod(mode)
     link = private.with_name("link")
     link.symlink_to(private)
-    assert "symbolic link" in refusal_of(link)
+    assert "can be read or written by others" in refusal_of(link)
+
+
+def test_the_directory_that_a_link_leads_to_is_judged(private: Path, tmp_path: Path):
+    open_to_all = tmp_path / "open"
+    open_to_all.mkdir()
+    private.rename(open_to_all / "k")
+    open_to_all.chmod(0o777)
+    private.symlink_to(open_to_all / "k")
+    assert f"chmod o-w {open_to_all}" in refusal_of(private)
+
+
+def test_a_link_where_everyone_can_replace_it_is_refused(private: Path, tmp_path: Path):
+    open_to_all = tmp_path / "open"
+    open_to_all.mkdir()
+    (open_to_all / "link").symlink_to(private)
+    open_to_all.chmod(0o777)
+    assert f"chmod o-w {open_to_all}" in refusal_of(open_to_all / "link")
+
+
+def test_a_link_that_another_user_has_set_is_refused(private: Path, monkeypatch: pytest.MonkeyPatch):
+    link = private.with_name("link")
+    link.symlink_to(private)
+    path_lstat = Path.lstat
+    monkeypatch.setattr(Path, "lstat", lambda path: _with_owner(path_lstat(path), os.geteuid() + 12345))
+    assert "that user" in refusal_of(link)
+
+
+def test_links_without_end_and_links_to_nothing_are_refused(private: Path):
+    (private.parent / "circle").symlink_to("circle")
+    assert "link to a link" in refusal_of(private.parent / "circle")
+    (private.parent / "nowhere").symlink_to("missing")
+    assert "No such file" in refusal_of(private.parent / "nowhere")
 
 
 def test_what_is_no_regular_file_is_refused_without_waiting(tmp_path: Path):

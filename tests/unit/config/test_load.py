@@ -373,8 +373,87 @@ def test_no_secret_appears_in_anything_a_configuration_shows(folder: Folder):
         REMOTE + ZONE + f'allow-transfer = [{{ remote = "{SECRET}" }}]\n',
         REMOTE + ZONE + f'allow-transfer = [{{ address = "{SECRET}" }}]\n',
         f'[zone.one]\nprimaries = ["{SECRET}"]\n',
+        f'[zone.one]\nprimaries = ["hmac-sha256:k:{SECRET}"]\n',
+        f'[zone.one]\ntemplate = "{SECRET[:-1]}"\n',
+        f'[zone."{SECRET[:-1]}"]\ntype = "primary"\n',
+        f'[zone."{SECRET[:-1] * 2}"]\ntype = "primary"\n',
+        f'[zone."{SECRET[:-1]}.{SECRET[:-1]}"]\n',
+        f"[zone.{SECRET[:-1]}.{SECRET[:-1]}]\n",
+        f"[remote.{SECRET[:-1]}]\n",
+        f"[key.{SECRET[:-1]}]\n",
+        f"[{SECRET[:-1]}]\n",
+        f'[key.k]\nsecret-file = "hmac-sha256:{SECRET}"\n',
+        f'[key.k]\nsecret-file = "k:{SECRET[:-1]}"\n',
+        f'include = ["{SECRET}"]\n',
+        f'include = ["{SECRET[:-1]}"]\n',
+        f'include = ["{SECRET[:20]}/{SECRET[20:]}", "hmac-sha256:{SECRET[:14]}"]\n',
+        f"[key.k]\n{SECRET[:-1]} = 1\n{SECRET[:-1]} = 2\n",
+        f"[key.{SECRET[:-1]}]\n[key.{SECRET[:-1]}]\n",
+        f"key.{SECRET[:-1]} = {{ x = 1 }}\n[key.{SECRET[:-1]}]\n",
+        f"x = {{ {SECRET[:-1]} = 1, {SECRET[:-1]} = 2 }}\n",
     ],
 )
 def test_no_secret_appears_in_an_error(folder: Folder, text: str):
     shown = "\n".join(folder.problems(text))
-    assert SECRET[:12] not in shown
+    assert SECRET[:12].lower() not in shown.lower()
+
+
+def test_a_key_named_like_a_secret_is_warned_of_without_its_name(folder: Folder):
+    config = folder.load(KEY.replace("key.k", f"key.{OTHER_SECRET[:30]}"))
+    [warning] = [warning for warning in config.warnings if "looks like a secret" in warning]
+    assert OTHER_SECRET[:12] not in warning
+
+
+def test_a_zone_named_like_a_secret_without_its_file_is_warned_of_without_its_name(folder: Folder):
+    text = '[template.default]\ntype = "primary"\nfile = "{zone}.zone"\n'
+    config = folder.load(text + f"[zone.{OTHER_SECRET[:30]}]\n")
+    assert "no such zone file" in config.warnings[0]
+    assert OTHER_SECRET[:12].lower() not in config.warnings[0].lower()
+
+
+def test_ordinary_long_names_are_shown(folder: Folder):
+    names = (
+        "averylongzonenamethatpeoplehave.example",
+        "d41d8cd98f00b204e9800998ecf8427e.example",
+        "CamelCaseCompanyInternal",
+    )
+    problems = folder.problems("".join(f'[zone."{name}"]\n' for name in names))
+    for name, problem in zip(names, problems, strict=True):
+        assert name in problem
+
+
+def test_no_row_hides_the_faults_of_the_others(folder: Folder):
+    rows = '[{ adress = "192.0.2.1" }, {}, { address = "192.0.2.1/24" }, "any", { key = "no" }]'
+    problems = folder.problems(
+        REMOTE + f'[zone."example.com"]\nprimaries = ["a", 5, "nobody", "a"]\nallow-transfer = {rows}\n'
+    )
+    places = [problem.split(": ")[1].removeprefix('zone."example.com".') for problem in problems]
+    assert places == [
+        "primaries[1]",
+        "primaries[2]",
+        "primaries[3]",
+        "allow-transfer[0].adress",
+        "allow-transfer[1]",
+        "allow-transfer[2].address",
+        "allow-transfer[3]",
+        "allow-transfer[4].key",
+    ]
+
+
+def test_places_in_a_list_are_in_the_order_of_their_numbers(folder: Folder):
+    problems = folder.problems("[server]\nlisten = [" + ", ".join(["1"] * 12) + "]\n")
+    assert [problem.split(": ")[1] for problem in problems] == [f"server.listen[{index}]" for index in range(12)]
+
+
+def test_names_that_no_file_can_have_are_reported_like_missing_files(folder: Folder):
+    long_name = "a-" * 200
+    problems = folder.problems(f'include = ["{long_name}.toml"]\n[key.k]\nsecret-file = "{long_name}"\n')
+    assert all("File name too long" in problem for problem in problems)
+    config = folder.load(f'[zone.own]\ntype = "primary"\nfile = "{long_name}"\n')
+    assert "there is no zone file" in config.warnings[0]
+
+
+def test_links_in_a_circle_are_reported(folder: Folder):
+    (folder.path / "loop.toml").symlink_to("loop.toml")
+    [problem] = folder.problems('include = ["loop.toml"]\n')
+    assert "cannot be read" in problem

@@ -138,6 +138,33 @@ def test_every_bad_element_of_a_list_is_reported_with_its_index():
     with pytest.raises(BadValue) as caught:
         nested([[1], [2, "x"], 3, [10]])
     assert [where for where, _ in caught.value.faults] == [(1, 1), (2,), (3, 0)]
+    assert caught.value.usable == ((1,), None, None, None)
+
+
+def test_what_stands_twice_is_reported_beside_other_faults():
+    with pytest.raises(BadValue) as caught:
+        values.list_of(values.integer(0, 9), example="[1]", unique=True)([1, "x", 1, 10])
+    assert [where for where, _ in caught.value.faults] == [(1,), (2,), (3,)]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [float("inf"), float("nan"), 10**5000, -(10**5000), "9" * 400 + "s"],
+    ids=["infinite", "none", "large", "small", "long"],
+)
+def test_numbers_beyond_all_bounds_are_refused_in_words(raw):
+    converters = [values.duration(0, WEEK), values.size(0, 9), values.integer(0, 9), values.number(0, 9)]
+    for convert in converters:
+        with pytest.raises(BadValue) as caught:
+            convert(raw)
+        assert len(str(caught.value)) < 300
+        assert "infw" not in str(caught.value)
+        assert "nans" not in str(caught.value)
+
+
+def test_one_of_a_few_words_is_suggested():
+    with pytest.raises(BadValue, match='did you mean "warning"'):
+        values.choice("info", "warning")("warn")
 
 
 def test_text_is_limited_in_bytes_not_characters():

@@ -176,7 +176,7 @@ async def test_a_program_that_cannot_be_started_is_tried_again_later(
     async with running(tmp_path) as ours:
         worker = ours.supervisor.workers[0]
         worker.delay = 0.01
-        await until(lambda: worker.restarts >= 2)
+        await until(lambda: worker.restarts >= 3)
         assert "worker 0 cannot be started" in caplog.text
         assert worker.delay > 0.02, "later each time"
         assert len(os.listdir("/proc/self/fd")) - before < 12, "no descriptor of a try is kept"

@@ -3,7 +3,7 @@
 import pytest
 
 from nameserver.errors import Reason
-from nameserver.telemetry.advice import ADVICE, UNKNOWN, advise, describe_skew
+from nameserver.telemetry.advice import ADVICE, FILE_ADVICE, UNKNOWN, advise, describe_skew
 
 
 def test_every_reason_has_advice_and_nothing_else_has() -> None:
@@ -16,11 +16,19 @@ def test_advice_is_two_whole_sentences_however_little_is_known(reason: Reason) -
         {},
         {"zone": "example.com", "address": "[2001:db8::1]:5353", "key": "k", "fingerprint": "0a", "skew": 9},
     ):
-        for sentence in advise(reason, **known):
+        for sentence in (*advise(reason, **known), *advise(reason, zone_type="primary", **known)):
             assert sentence[0].isupper()
             assert "{" not in sentence
             assert "None" not in sentence
             assert len(sentence) < 260
+
+
+@pytest.mark.parametrize("reason", list(FILE_ADVICE))
+def test_advice_on_a_zone_file_leads_to_a_reload_and_to_no_other_machine(reason: Reason) -> None:
+    advice = advise(reason, zone="example.com", zone_type="primary")
+    assert advice.next_step.endswith("nameserver reload")
+    assert "the primary" not in " ".join(advice)
+    assert "dig" not in advice.next_step
 
 
 def test_the_address_is_taken_apart_for_the_command_to_try() -> None:

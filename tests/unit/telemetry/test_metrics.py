@@ -7,6 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.statuses import HOSTILE, NOW, failing, primary, server, snapshot, transfer, zone
 
 from nameserver.errors import Reason
+from nameserver.query.counters import COUNTERS
 from nameserver.telemetry.events import CheckEvent, NotifyReceivedEvent, Outcome
 from nameserver.telemetry.metrics import escape_label, iter_metrics, render_metrics
 from nameserver.telemetry.status import Snapshot, WorkerStatus
@@ -191,3 +192,17 @@ def test_a_large_scrape_comes_in_pieces_and_needs_little_memory() -> None:
     tracemalloc.stop()
     assert len(sizes) > 10
     assert peak < 2 * sum(sizes)
+
+
+def test_counters_at_zero_exist_but_for_combinations_of_queries_that_never_came() -> None:
+    """So that the first refusal is a rise from 0, which a rate sees."""
+    counters = [(name.metric, name.labels, 0.0) for name in COUNTERS]
+    taken = snapshot(counters=counters)
+    samples = scrape(taken)
+    names = {name for name, _ in samples}
+    assert {"nameserver_responses_total", "nameserver_dropped_total"} <= names
+    assert "nameserver_queries_total" not in names
+    assert b"# TYPE nameserver_queries_total counter" in render_metrics(taken)
+    for metric in ("nameserver_responses_total", "nameserver_dropped_total"):
+        expected = {tuple(sorted(name.labels.items())) for name in COUNTERS if name.metric == metric}
+        assert {at for name, at in samples if name == metric} == expected

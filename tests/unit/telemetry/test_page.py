@@ -62,6 +62,13 @@ def test_trouble_comes_first_and_says_what_it_means() -> None:
     assert "1 zone in trouble" in text
 
 
+def test_a_primary_zone_in_trouble_is_told_about_its_file() -> None:
+    own = zone(type="primary", primaries=(), last_reason="serial-same", last_detail="own.zone: serial 7 is not above 7")
+    text = read(snapshot(own)).text
+    assert "Raise the serial in the file's SOA record, then: nameserver reload" in text
+    assert "Nothing is wrong" not in text
+
+
 def test_a_zone_that_is_not_answered_is_the_verdict() -> None:
     assert "1 zone not answered" in read(snapshot(zone(), failing(answering=False, state="expired"))).text
 

@@ -9,7 +9,10 @@ from nameserver.telemetry import words
     ("seconds", "text"),
     [
         (0, "0s"),
-        (0.04, "0s"),
+        (0.0002, "under 1 ms"),
+        (0.002, "2 ms"),
+        (0.04, "40 ms"),
+        (0.9996, "1.0s"),
         (1.26, "1.3s"),
         (9.99, "10s"),
         (59.6, "1m"),
