@@ -28,6 +28,7 @@ WRITE_HIGH_WATER = 256 * 1024
 TURN = 32  # messages of one connection answered before others get their turn
 MAX_REQUEST = 65535
 TRANSFERS_PER_CONNECTION = 4
+SLOWEST_DELIVERY = 60.0  # seconds for answers that the client takes slowly
 
 log = logging.getLogger("nameserver.tcp")
 
@@ -104,6 +105,8 @@ class TcpConnection(asyncio.Protocol):
         self._waiting: deque[bytes] = deque()  # messages still to be answered; while there are any, nothing is read
         self._turn: asyncio.Handle | None = None  # the next one, while it is due
         self._transfers: set[asyncio.Task[None]] = set()
+        self._last = False  # nothing more will be read: answer what was asked, then close
+        self._unsent = 0  # bytes that waited for the client at the last look
         self.address: IPv4Address | IPv6Address = IPv4Address(0)
         self.port = 0
 
@@ -146,8 +149,14 @@ class TcpConnection(asyncio.Protocol):
             return
         self._active = self._server.loop.time()
         self._waiting += messages
+        self._last = self._last or self._deframer.broken
         if self._turn is None:
             self._work()
+
+    def eof_received(self) -> bool:
+        """The client has said all it wanted to say; what it asked for is still sent (RFC 7766 §6.2.4)."""
+        self._last = True
+        return bool(self._transfers or self._waiting)
 
     def _work(self) -> None:
         """One turn: answer what waits, as far as turn and client allow."""
@@ -174,6 +183,13 @@ class TcpConnection(asyncio.Protocol):
                 self._turn = self._server.loop.call_soon(self._work)
         elif self._writable.is_set() and not transport.is_closing():
             transport.resume_reading()
+        self._unsent = transport.get_write_buffer_size()
+        self._close_after_last()
+
+    def _close_after_last(self) -> None:
+        """Close, once written, when nothing more can be asked on this connection and all that was asked is answered."""
+        if self._last and not self._waiting and not self._transfers and self._transport is not None:
+            self._transport.close()
 
     def _answer(self, message: bytes, now: int) -> bytes | None:
         outcome = self._server.pipeline.handle(message, self.address, self.port, "tcp", now)
@@ -197,6 +213,7 @@ class TcpConnection(asyncio.Protocol):
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("transfer out failed", exc_info=error)
             self.abort()
+        self._close_after_last()
 
     async def send(self, message: bytes, patience: float) -> None:
         """Send one framed message as soon as the client takes it; TimeoutError when it takes nothing for too long."""
@@ -226,10 +243,18 @@ class TcpConnection(asyncio.Protocol):
         if self._transfers:
             self._active = loop.time()
         left = self._active + timeout - loop.time()
+        if left <= 0 and self._slowly_taking():
+            left = timeout
         if left <= 0:
             self.abort()
         else:
             self._idle = loop.call_later(left, self._arm)
+
+    def _slowly_taking(self) -> bool:
+        """Whether the client has taken some of what waits for it since the last look; not for ever."""
+        unsent = self._transport.get_write_buffer_size() if self._transport is not None else 0
+        before, self._unsent = self._unsent, unsent
+        return 0 < unsent < before and self._server.loop.time() - self._active < SLOWEST_DELIVERY
 
     def close_when_idle(self) -> None:
         """Close unless an answer is still being written."""

@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from nameserver.errors import StoreError
+from nameserver.errors import StoreError, ZoneError
 from nameserver.query.counters import COUNTERS
 from nameserver.query.exchange import Outcome, QuerySettings
 from nameserver.query.pipeline import Pipeline
@@ -32,7 +32,7 @@ from nameserver.server.transfer_out import TransferOut
 from nameserver.server.udp import UdpListener
 from nameserver.store.reader import StoreReader
 from nameserver.telemetry.log import setup as setup_log
-from nameserver.zone.contents import ZoneLoader
+from nameserver.zone.contents import Zone, ZoneLoader
 
 BEAT_INTERVAL = 1.0
 CONFIRM_BATCH = 200  # zones confirmed by one message, …
@@ -183,7 +183,12 @@ class Worker:
             return
         zone = served.zone
         if zone is not None and zone.generation == int(header["base"]):
-            zone.apply(dict(unpack_changes(body)), generation)
+            try:
+                zone.apply(dict(unpack_changes(body)), generation)
+            except ZoneError as error:  # nothing was changed; what the store has is judged as it is loaded
+                log.error("worker %d cannot apply a change to %s: %s", self._index, served.text, error)
+                self._want(name)
+                return
             served.state = ZoneState.SERVING
         elif zone is None or zone.generation < generation:
             self._want(name)  # a change was missed: the store has the whole of it
@@ -225,30 +230,28 @@ class Worker:
         It leaves the queue before it is read: a version committed while this goes on puts the zone there again.
         """
         self._loading = loading = _Loading(name, self._loads.pop(name))
-        loader: ZoneLoader | None = None
-        generation = 0
+        zone: Zone | None = None
         try:
             loaded = self._reader.load(name)
             if loaded is not None:
-                generation = loaded.meta.generation
-                loader = ZoneLoader(loaded.meta.apex_as_received, generation)
+                loader = ZoneLoader(loaded.meta.apex_as_received, loaded.meta.generation)
                 with contextlib.closing(loaded):
                     for number, items in enumerate(loaded.slices):
                         loader.add(items)
                         if number:  # a small zone comes in one slice: thousands of them need no turn each
                             await asyncio.sleep(0)
-        except StoreError as error:
+                zone = loader.finish()
+        except (StoreError, ZoneError) as error:
             log.error("worker %d cannot load: %s", self._index, error)
             self._channel.send("failed", zone=name.hex(), error=str(error))
-            loader = None
         finally:
             self._loading = None
         served = self.zones.exact(name)
-        if loader is None or served is None or not loading.wanted:
+        if zone is None or served is None or not loading.wanted:
             return None
-        served.zone = loader.finish()
+        served.zone = zone
         served.state = loading.state
-        return generation
+        return zone.generation
 
     def _on_outcome(self, outcome: Outcome) -> None:
         if outcome.notify is not None:

@@ -71,8 +71,8 @@ ADVICE: dict[Reason, Advice] = {
     ),
     Reason.NOTAUTH_ZONE: Advice(
         "The primary says NOTAUTH without naming a TSIG error: it does not have this zone, or does not accept our key.",
-        "Check that the primary has loaded the zone and lets our key transfer it. Knot answers so without a key, PowerDNS"
-        " to a wrong key, secret or clock.",
+        "Check that the primary has loaded the zone and lets our key transfer it. Knot answers so without a key, "
+        "PowerDNS to a wrong key, secret or clock.",
     ),
     Reason.NOT_AUTHORITATIVE: Advice(
         "The primary answered without authority: it is a resolver, or its own copy has expired.",

@@ -30,6 +30,11 @@ class Deframer:
         """Octets of a message that has not arrived whole: not 0 at the end of the stream means it was cut short."""
         return len(self._buffer)
 
+    @property
+    def broken(self) -> bool:
+        """Whether the stream cannot be read beyond the messages returned so far: the next length is not acceptable."""
+        return len(self._buffer) >= 2 and not 0 < (self._buffer[0] << 8 | self._buffer[1]) <= self._limit
+
     def feed(self, data: bytes | bytearray | memoryview) -> list[bytes]:
         """The messages that are whole after `data`, in order.
 

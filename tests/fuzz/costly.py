@@ -1,13 +1,13 @@
 """Transfer messages made to be expensive: as large as a message can be, each of one kind of record that once took, or
 could take, work that grows faster than its octets.
 
-Too large to be kept as files, and easier to understand as code. `messages()` names them.
+Too large to be kept as files, and easier to understand as code.
 """
 
 import struct
 from collections.abc import Iterable, Iterator
 
-from support.transfer_messages import APEX, NS, QUERY_ID, WWW, soa
+from support.transfer_messages import APEX, NS, QUERY_ID, soa
 
 from nameserver.wire import codes
 
@@ -29,7 +29,6 @@ def label(number: int) -> bytes:
 
 
 SOA = record(POINTER, codes.SOA, soa(6).rdata)
-OLD_SOA = record(POINTER, codes.SOA, soa(5).rdata)
 HEAD = [SOA, record(POINTER, codes.NS, NS.rdata)]
 FIRST = 12 + len(APEX) + 4 + sum(map(len, HEAD))  # where the records behind these begin
 LONG = b"\x01a" * 119 + POINTER  # with `APEX` 251 octets
@@ -72,9 +71,7 @@ def messages() -> dict[str, bytes]:
     """By what they hold much of; all but the last answer an AXFR."""
     numbers = range(10_000)
     deep = (record(b"\x02" + struct.pack("!H", number) + pointer(FIRST), UNKNOWN) for number in numbers)
-    below_dname = (
-        record(b"\x02" + struct.pack("!H", number) + pointer(FIRST + 15), UNKNOWN) for number in numbers
-    )
+    below_dname = (record(b"\x02" + struct.pack("!H", number) + pointer(FIRST + 15), UNKNOWN) for number in numbers)
     kinds = {
         "ordinary": (record(label(number) + POINTER, codes.A, bytes(4)) for number in numbers),
         "empty strings": [record(POINTER, codes.TXT, bytes(64000))],
@@ -102,8 +99,7 @@ def messages() -> dict[str, bytes]:
         "chained pointers": _chain(),
     }  # fmt: skip
     out = {name: message([*HEAD, *_fill(records), SOA]) for name, records in kinds.items()}
+    five, six, seven = (record(POINTER, codes.SOA, soa(serial).rdata) for serial in (5, 6, 7))
     types = [record(b"\x03www" + POINTER, 1000 + number) for number in range(1800)]
-    out["types added and deleted"] = message(
-        [SOA, OLD_SOA, SOA, *types, SOA_BETWEEN, *types, SOA], codes.IXFR
-    )
+    out["types added and deleted"] = message([seven, five, six, *types, six, *types, seven, seven], codes.IXFR)
     return out

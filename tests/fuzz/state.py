@@ -81,6 +81,14 @@ class Life:
             self._commit_changes(store, LARGE, _changes(11, 400), 11)
             self._take("compacted", directory)
         self._take("compacted-closed", directory)
+        # The same owners in the same pages, with other content: nothing but their content tells these two apart.
+        for serial, moment in ((20, "twin"), (21, "other-twin")):
+            with closing(Store.open(directory, NOW)) as store:
+                self._commit_changes(store, LARGE, {**_changes(12, 400), b"": b"\x00soa %d" % serial}, serial)
+                same = {each: b"\x00node %d" % serial for each in _changes(12, 400) if each.startswith(b"\x09host0001")}
+                self._commit_changes(store, LARGE, {b"": b"\x00soa %d again" % serial, **same}, serial)
+                self._commit_full(store, LATE, nodes_of(serial, 40), serial)
+            self._take(moment, directory)
 
     def _take(self, moment: str, directory: Path) -> None:
         names = (DATABASE, JOURNAL, INDEX)

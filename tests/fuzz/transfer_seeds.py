@@ -47,7 +47,7 @@ EVERY_TYPE = (
     rr("\\000\\.\\\\ 300 TXT \"\\000\\255\""), rr("*.w 300 A 192.0.2.77"), rr("a.b.c.d.e.f 300 A 192.0.2.78"),
 )  # fmt: skip
 UNTIDY = (WWW, rr("www 60 A 192.0.2.3"), rr("mail 300 MX 1 a"), ODD, rr("mail 600 MX 2 A"), WWW, OTHER)
-HELD = (*BASE, rr("old 300 A 192.0.2.66"), rr("sub 300 NS ns.sub"), rr("www 300 TXT \"five\""))
+HELD = (*BASE, rr("old 300 A 192.0.2.66"), rr("sub 300 NS ns.sub"), rr('www 300 TXT "five"'))
 SIX = (*BASE[:3], rr("mail 300 AAAA 2001:db8::25"), rr("new 300 A 192.0.2.67"), rr("sub 300 NS ns.sub"))
 SEVEN = (*SIX, rr("new 300 A 192.0.2.68"), rr("alias 300 CNAME www"), rr("_sip._tcp 300 SRV 1 2 5060 mail"))
 

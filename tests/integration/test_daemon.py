@@ -99,7 +99,9 @@ def test_the_pages_say_how_it_is(both: tuple[Feeder, Own]) -> None:
     metrics = ours.metrics()
     assert metrics[f'nameserver_zone_state{{zone="{ZONE}",state="serving"}}'] == 1
     assert metrics[f'nameserver_zone_serial{{zone="{ZONE}"}}'] == 1
-    responses = [value for name, value in metrics.items() if name.startswith("nameserver_responses_total") and "NXDOMAIN" in name]
+    responses = [
+        value for name, value in metrics.items() if name.startswith("nameserver_responses_total") and "NXDOMAIN" in name
+    ]
     assert sum(responses) >= 1
     assert metrics['nameserver_primary_up{primary="primary"}'] == 1
 
@@ -159,7 +161,11 @@ def test_a_taken_address_ends_the_start_with_words_that_help(both: tuple[Feeder,
             second.settings["control"] = f'"{ours.control}"'
         second.start(wait_ready=False)
         assert second.ends_by_itself() == 2
-        said = {"dns": "another server has it", "http": "cannot listen for HTTP on", "control": "another server answers"}
+        said = {
+            "dns": "another server has it",
+            "http": "cannot listen for HTTP on",
+            "control": "another server answers",
+        }
         assert said[what] in second.log
         assert "Traceback" not in second.log
         assert second.child.group() == []

@@ -290,7 +290,7 @@ def test_once_the_primary_is_mended_every_zone_follows_at_the_next_notify() -> N
 # --- beside the peers -------------------------------------------------------------------------------------------------
 
 TRIES = 3  # transfers asked for in vain, after which a peer is taken to stay with what it has
-PATIENCE = 15.0  # seconds, for all
+PATIENCE = 12.0  # seconds, for all
 
 
 def verdict(primary: BadPrimary, row: str, served: set[ask.Record] | None, asked: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ class Slot(IntEnum):
     # written by the soak
     PUBLISHED = 0  # the newest serial that the primary may answer with
     FLOOR = auto()  # nothing asked from now on may be answered from an older serial
+    SETTLED = auto()  # 0 from the end of a main process until all its workers are gone too: whose client is who changes
     STOP = auto()
     # written by the querier
     SENT = auto()

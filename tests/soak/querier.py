@@ -35,7 +35,7 @@ ONE_SERIAL_SHARE = 0.05  # of the questions: for a name that exists at one seria
 MEMORY = 50_000  # verdicts kept; most answers of a tenth of a second are byte for byte the same
 COMPLAINTS = 30  # printed in full
 
-_OPT = bytes.fromhex("0000290" "4d0" "00000000" "0000")
+_OPT = bytes.fromhex("00 0029 04d0 00000000 0000")
 
 
 class Asked(NamedTuple):
@@ -82,7 +82,8 @@ class Watcher:
 
         An answer must be one that some version of the zone has (`history.judge`), and this version must be
         * published: no newer than what the primary was given before now;
-        * no older than the floor at the time the question was sent, see `soak.Floor` and `Asked.floor`.
+        * no older than the floor when the question was sent: what stands on the board (`soak.floor` says why), and
+          what this client had an answer from before.
         """
         self.count(Slot.ANSWERED)
         try:
@@ -165,6 +166,8 @@ class UdpClient:
     def ask(self, asking: Asking, now: float) -> None:
         self._number = (self._number + 1) % 65536
         question = asking.choose()
+        if not self._watcher.board[Slot.SETTLED]:
+            self._lowest = 0  # whose client this is may change now
         floor = max(self._watcher.board[Slot.FLOOR], self._lowest)
         self._waiting[self._number] = Asked(question, now, floor)
         self._watcher.count(Slot.SENT)
@@ -189,7 +192,9 @@ class UdpClient:
             self.silences.answered(now)
             self._watcher.latencies.append(now - asked.at)
             self._watcher.kinds[f"udp {asked.question.rdtype}"] += 1
-            self._lowest = max(self._lowest, self._watcher.check(data, asked, False))
+            lowest = self._watcher.check(data, asked, False)
+            if self._watcher.board[Slot.SETTLED]:
+                self._lowest = max(self._lowest, lowest)
 
     def give_up(self, before: float) -> None:
         """Forget what was asked before a moment."""

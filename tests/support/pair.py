@@ -92,12 +92,14 @@ class Own(Nameserver):
         return self.order("reload")
 
     def page(self, path: str) -> tuple[int, str]:
-        """An HTTP page: status and body."""
+        """An HTTP page: status and body; status 0 while nobody listens."""
         try:
             with urllib.request.urlopen(f"http://{LOOPBACK}:{self.http_port}{path}", timeout=10) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
+        except urllib.error.URLError as error:
+            return 0, str(error)
 
     def log_lines(self) -> list[dict]:
         """The log as JSON, line by line."""

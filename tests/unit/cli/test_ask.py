@@ -128,3 +128,11 @@ def test_words_that_make_no_question_are_a_usage_error(words: list[str]) -> None
     with pytest.raises(SystemExit) as ended:
         run(*words)
     assert ended.value.code == 2
+
+
+@pytest.mark.parametrize("seconds", ["soon", "0", "-1", "nan"])
+def test_a_timeout_that_is_none_is_a_usage_error(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run("www", f"--timeout={seconds}")
+    assert ended.value.code == 2
+    assert "expected a number of seconds above 0" in capsys.readouterr().err

@@ -144,7 +144,8 @@ def test_a_primarys_clock_is_told_when_it_is_off(skew: float, text: str) -> None
 def test_a_failed_transfer_reads_as_a_sentence() -> None:
     event = transfer(outcome=Outcome.FAILED, reason=Reason.CLOSED_EARLY, got=Kind.AXFR, serial_old=None)
     assert status.transfer_text(event, NOW) == (
-        "1m ago from primary-a: failed (closed-early), ixfr asked, axfr came, serial 2026112101, 5 records, 412 B in 21 ms"
+        "1m ago from primary-a: failed (closed-early), ixfr asked, axfr came, serial 2026112101, "
+        "5 records, 412 B in 21 ms"
     )
     assert ", serial" not in status.transfer_text(transfer(serial_new=None), NOW)
     nothing = transfer(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from nameserver.config import sources
 from nameserver.config.load import load_config, notify_acl, read_config
 from nameserver.config.model import Config, Endpoint
 from nameserver.errors import ConfigError
@@ -457,3 +458,19 @@ def test_links_in_a_circle_are_reported(folder: Folder):
     (folder.path / "loop.toml").symlink_to("loop.toml")
     [problem] = folder.problems('include = ["loop.toml"]\n')
     assert "cannot be read" in problem
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        f"Cannot declare ('{SECRET}' twice (at line 1, column 1)",
+        f"Cannot declare (Key {SECRET}) twice (at line 1, column 1)",
+        f"Unheard of: '{SECRET}' (at line 1, column 1)",
+        f'Unheard of: "{SECRET}" (at line 1, column 1)',
+        f"Unheard of: ('key', '{SECRET}') (at line 1, column 1)",
+    ],
+)
+def test_what_another_version_says_of_syntax_shows_no_secret_either(message: str):
+    text = sources._syntax_text(message)
+    assert text.startswith("TOML: ")
+    assert SECRET[:10] not in text

@@ -115,7 +115,9 @@ async def test_a_store_that_cannot_write_fails_the_run_and_keeps_the_version_bef
 
 
 async def test_a_stalled_primary_holds_its_own_places_only() -> None:
-    slots = Slots(asyncio.Semaphore(9), asyncio.Semaphore(3), __import__("collections").defaultdict(lambda: asyncio.Semaphore(2)))
+    slots = Slots(
+        asyncio.Semaphore(9), asyncio.Semaphore(3), __import__("collections").defaultdict(lambda: asyncio.Semaphore(2))
+    )
     never = asyncio.Event()
 
     async def hold(primary: str, entered: list[str]) -> None:

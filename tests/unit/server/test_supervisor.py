@@ -210,9 +210,7 @@ async def test_a_worker_that_does_not_confirm_is_killed_and_one_that_reports_a_f
     killed: list[int] = []
     monkeypatch.setattr(supervisor_module.Worker, "kill", lambda worker: killed.append(worker.index))
     monkeypatch.setattr(supervisor_module.Worker, "pid", property(lambda _worker: 1))
-    supervisor = Supervisor(
-        [ListeningSockets((), ())], {}, "auto", on_start=lambda _: None, on_message=lambda *_: None
-    )
+    supervisor = Supervisor([ListeningSockets((), ())], {}, "auto", on_start=lambda _: None, on_message=lambda *_: None)
     worker = supervisor.workers[0]
     ours, theirs = socket.socketpair()
     worker.channel = await Channel.over(ours)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import dns.message
+import dns.rdatatype
 import pytest
 from support.own_server import OwnServer, own_server, until
 from support.pipelines import question
@@ -249,4 +250,32 @@ async def test_a_transfer_keeps_its_connection_from_being_idle(tmp_path: Path) -
         server.tcp.send_transfer = slow
         client.send(ask(ZONE, "AXFR"))
         assert await client.receive_wire() == ask()
+        assert await client.closed()
+
+
+async def test_a_frame_that_cannot_be_read_ends_the_connection_behind_the_answers_before_it(tmp_path: Path) -> None:
+    async with serving(tmp_path, idle_timeout=30.0) as server, connected(server) as client:
+        client.send(ask(ident=7), b"")
+        assert (await client.receive()).id == 7
+        assert await client.closed()
+
+
+async def test_a_transfer_is_sent_whole_to_a_client_that_has_already_finished_sending(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server, connected(server) as client:
+        client.send(question(ZONE, "AXFR"))
+        client.writer.write_eof()
+        soas = 0
+        while soas < 2:
+            soas += sum(rrset.rdtype == dns.rdatatype.SOA for rrset in (await client.receive()).answer)
+        assert await client.closed()
+
+
+async def test_a_client_that_takes_its_answers_slowly_is_not_idle(tmp_path: Path) -> None:
+    async with serving(tmp_path, idle_timeout=0.3) as server, connected(server, limit=4096) as client:
+        count = 60
+        client.send(*(ask(f"big.{ZONE}", "TXT", ident) for ident in range(count)))
+        for _ in range(6):
+            await asyncio.sleep(0.2)
+            for _ in range(count // 6):
+                await client.receive_wire()
         assert await client.closed()

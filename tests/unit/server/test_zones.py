@@ -41,7 +41,11 @@ def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 async def test_a_zone_is_fetched_committed_published_and_told_on(tmp_path: Path) -> None:
-    async with own_server(tmp_path / "a") as primary, own_server(tmp_path / "c") as edge, managed(tmp_path / "b") as ours:
+    async with (
+        own_server(tmp_path / "a") as primary,
+        own_server(tmp_path / "c") as edge,
+        managed(tmp_path / "b") as ours,
+    ):
         primary.serve(ZONE, zone_text(ZONE, 5))
         edge.expect_notify(ZONE)
         ours.tally.primary_seen("gone", up=True)
@@ -56,7 +60,11 @@ async def test_a_zone_is_fetched_committed_published_and_told_on(tmp_path: Path)
 
 
 async def test_nobody_is_told_before_every_worker_answers(tmp_path: Path) -> None:
-    async with own_server(tmp_path / "a") as primary, own_server(tmp_path / "c") as edge, managed(tmp_path / "b") as ours:
+    async with (
+        own_server(tmp_path / "a") as primary,
+        own_server(tmp_path / "c") as edge,
+        managed(tmp_path / "b") as ours,
+    ):
         ours.confirming = False
         primary.serve(ZONE, zone_text(ZONE, 5))
         edge.expect_notify(ZONE)
@@ -243,9 +251,7 @@ async def test_who_waits_for_a_retransfer_learns_how_it_ended(tmp_path: Path) ->
         assert (failed["outcome"], failed["reason"]) == ("failed", Reason.CONNECT_REFUSED)
 
 
-async def test_who_waits_for_a_zone_that_is_removed_is_told_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_who_waits_for_a_zone_that_is_removed_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with managed(tmp_path) as ours:
 
         async def endless(_work: object) -> None:
@@ -299,13 +305,17 @@ async def test_what_is_stored_of_zones_no_longer_configured_or_of_another_type_i
         assert set(ours.store.zones()) == {NAME}
 
 
-async def test_a_stored_zone_whose_time_has_run_out_starts_expired_and_is_revived_by_its_primary(tmp_path: Path) -> None:
+async def test_a_stored_zone_whose_time_has_run_out_starts_expired_and_is_revived_by_its_primary(
+    tmp_path: Path,
+) -> None:
     async with own_server(tmp_path / "a") as primary, managed(tmp_path / "b") as ours:
         primary.serve(ZONE, zone_text(ZONE, 5))
         stored = commit_text(ours.store, ZONE, zone_text(ZONE, 5))
         ours.publisher.stored = {NAME: replace(stored, expires_at=1.0)}
         await ours.zones.prepare(ours.config(of(primary)))
-        assert [header["state"] for header in (await until(lambda: bool(ours.said)), ours.told("state"))[1]] == ["expired"]
+        assert [header["state"] for header in (await until(lambda: bool(ours.said)), ours.told("state"))[1]] == [
+            "expired"
+        ]
         await ours.zones.start()
         await until(lambda: ours.entry(ZONE).state == "serving")
         await until(lambda: [header["state"] for header in ours.told("state")][-1] == "serving")
