@@ -316,7 +316,7 @@ class RefreshMachine:
         match outcome:
             case Transferred(serial, soa, expire_option):
                 effective = timers.effective(soa, self._limits)
-                life = timers.life_after_transfer(effective, expire_option)
+                life = timers.life_after_transfer(soa, effective, expire_option)
                 self._held = _Held(serial, soa, effective, now + life)
                 self._primary_serial = serial
                 self._last_success = self._last_change = now
@@ -325,7 +325,8 @@ class RefreshMachine:
                 self._primary_serial = serial
                 self._last_success = now
                 held = self._required()
-                held.expires_at = now + timers.life_after_check(held.timers, expire_option, held.expires_at - now)
+                left = held.expires_at - now
+                held.expires_at = now + timers.life_after_check(held.soa, held.timers, expire_option, left)
                 event = Event.CURRENT if missed is None else Event.MISSED
                 # a primary that is about to lose the zone itself (an EXPIRE option of zero) revives nothing
                 return self._count(missed, event if held.expires_at > now else Event.EXPIRY)

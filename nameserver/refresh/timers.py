@@ -49,24 +49,36 @@ def effective(soa: Soa, limits: TimerLimits) -> Timers:
     return Timers(refresh, retry, expire)
 
 
-def life_after_transfer(timers: Timers, expire_option: int | None) -> float:
-    """For how long a version that was just transferred may be served.
+def life_after_transfer(soa: Soa, timers: Timers, expire_option: int | None) -> float:
+    """For how long a version that was just transferred, with this SOA, may be served.
 
     The primary's EXPIRE option takes the place of the SOA's expire, which stays the maximum (RFC 7314 §4).
     """
-    return timers.expire if expire_option is None else min(timers.expire, float(expire_option))
+    if expire_option is None or _is_from_origin(soa, expire_option):
+        return timers.expire
+    return min(timers.expire, float(expire_option))
 
 
-def life_after_check(timers: Timers, expire_option: int | None, left: float) -> float:
+def life_after_check(soa: Soa, timers: Timers, expire_option: int | None, left: float) -> float:
     """For how long a version that was found current may be served, when it had `left` to live.
 
     Without the option the primary is taken for the origin and the expire timer starts anew (RFC 1034 §4.3.5). With
-    it, the life is the longer of the option and what was left, the SOA's expire at most (RFC 7314 §4): another
-    secondary that is about to lose the zone neither extends our life nor cuts it.
+    one that is shorter than the SOA's expire, the life is the longer of the option and what was left, the SOA's expire
+    at most (RFC 7314 §4): another secondary that is about to lose the zone neither extends our life nor cuts it.
     """
-    if expire_option is None:
+    if expire_option is None or _is_from_origin(soa, expire_option):
         return timers.expire
     return min(timers.expire, max(left, float(expire_option)))
+
+
+def _is_from_origin(soa: Soa, expire_option: int) -> bool:
+    """Whether an EXPIRE option says no more than the SOA: nothing of the zone's life has passed where it comes from.
+
+    Servers that are the origin send the SOA's expire as it stands (RFC 7314 §3.1), so our limits have to be applied to
+    it as to the SOA's own: else a `min-expire-time` would hold with one primary and not with another. What is compared
+    is the SOA's own expire, before any limit.
+    """
+    return expire_option >= soa.expire
 
 
 def early(wait: float, limits: TimerLimits, random: Callable[[], float]) -> float:

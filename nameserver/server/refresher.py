@@ -412,7 +412,7 @@ def first_timers(soa: Soa, zone: ZoneConfig, expire_option: int | None) -> ZoneT
     return ZoneTimers(
         last_success=now,
         last_change=now,
-        expires_at=now + life_after_transfer(timers, expire_option),
+        expires_at=now + life_after_transfer(soa, timers, expire_option),
         refresh_at=now + timers.refresh,
     )
 

@@ -9,8 +9,8 @@ Names in rdata are compressed for the types of RFC 1035 only (RFC 3597 §4).
 
 What fits is decided by whole RRsets (RFC 2181 §9): an RRset that crosses the limit is taken back, table entries
 included. In the answer and authority sections that sets TC and ends the message; in the additional section it is left
-out, unless it is glue without which the referral is useless (RFC 9471). Room for our OPT, and for a TSIG that the
-caller will append, is set aside before anything else.
+out, unless it is glue without which the referral is useless, which stands first (`Reply.glue_required`, RFC 9471 §3.1).
+Room for our OPT, and for a TSIG that the caller will append, is set aside before anything else.
 """
 
 from collections.abc import Sequence
@@ -82,10 +82,10 @@ def render_error(
 def _write_additional(writer: "_Writer", reply: Reply) -> tuple[int, bool]:
     """The records written, and whether nothing is missing that must not be."""
     records = 0
-    for rrset in reply.additional:
+    for index, rrset in enumerate(reply.additional):
         if writer.write_rrset(rrset):
             records += rrset.rdata_count
-        elif reply.glue_required:
+        elif index < reply.glue_required:
             return records, False
     return records, True
 

@@ -16,4 +16,5 @@ class Reply:
     authority: list[RRset] = field(default_factory=list)
     additional: list[RRset] = field(default_factory=list)
     options: list[tuple[int, bytes]] = field(default_factory=list)  # for our OPT, if there will be one
-    glue_required: bool = False  # a referral's in-domain glue: what does not fit sets TC (RFC 9471 §3)
+    # How many of the first additional RRsets set TC when they do not fit: a referral's in-domain glue (RFC 9471 §3.1).
+    glue_required: int = 0

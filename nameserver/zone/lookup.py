@@ -8,6 +8,7 @@ The questions, in the order asked; the first that applies decides:
             DNAME      -> DNAME
     2  Does the name hold records?
             of the type asked  -> HIT          a CNAME -> CNAME          neither -> NODATA
+       A type that stands beside a CNAME (RRSIG, NSEC) is never looked for at its target  -> HIT or NODATA
     3  Does the name exist without records, as an empty non-terminal?  -> NODATA
     4  Is there a `*` below its closest encloser?  That name is treated as the one asked for: HIT, CNAME or NODATA.
        Closer names block wildcards further up only because the closest encloser is found first.
@@ -24,6 +25,7 @@ from typing import NamedTuple, cast
 from nameserver.wire import codes
 from nameserver.wire.names import relative_key
 from nameserver.wire.rrset import RRset
+from nameserver.zone.checks import BESIDE_CNAME
 from nameserver.zone.contents import Zone
 from nameserver.zone.node import HAS_CNAME, HAS_DNAME, HAS_NS, find_rrset, owner_of, unpack_node
 
@@ -45,7 +47,8 @@ class Kind(Enum):
 class Answer(NamedTuple):
     """A zone's answer, by section. `target` is an absolute wire name as spelled in the record that gave it.
 
-    `glue_required` tells that `additional` holds addresses without which a referral leads nowhere (RFC 9471 §3.1).
+    `glue_required` is how many RRsets at the front of `additional` a referral leads nowhere without: its in-domain glue
+    (RFC 9471 §3.1). What follows them, sibling glue, may be missing.
     """
 
     kind: Kind
@@ -53,7 +56,7 @@ class Answer(NamedTuple):
     authority: tuple[RRset, ...] = ()
     additional: tuple[RRset, ...] = ()
     target: bytes | None = None
-    glue_required: bool = False
+    glue_required: int = 0
 
 
 def lookup(zone: Zone, key: bytes, qtype: int, qname: bytes) -> Answer:
@@ -105,8 +108,9 @@ def _at_node(zone: Zone, node: bytes, qtype: int, owner: bytes) -> Answer:
         rrset = find_rrset(node, qtype, owner)
         if rrset is not None:
             return Answer(Kind.HIT, (rrset,))
-    # Only after the type itself: RRSIG and NSEC lawfully stand beside a CNAME and are answered (RFC 4035 §2.5).
-    if node[0] & HAS_CNAME:
+    # A type that may stand beside a CNAME is data of this very name, there or not: it is not looked for at the CNAME's
+    # target (RFC 2181 §10.1, RFC 4034 §3 and §4, RFC 4035 §2.5).
+    if node[0] & HAS_CNAME and qtype not in BESIDE_CNAME:
         cname = _flagged(node, codes.CNAME, owner)
         return Answer(Kind.CNAME, (cname,), target=next(cname.rdatas()))
     return Answer(Kind.NODATA, authority=(zone.negative_soa,))
@@ -152,7 +156,7 @@ def _referral(zone: Zone, cut: bytes, node: bytes) -> Answer:
         if key is not None:
             (inside if _is_at_or_below(key, cut) else beside).extend(_addresses(zone, key))
     # In-domain glue goes first: it is what must not be left out when room is short.
-    return Answer(Kind.REFERRAL, (), (delegation,), (*inside, *beside), glue_required=bool(inside))
+    return Answer(Kind.REFERRAL, (), (delegation,), (*inside, *beside), glue_required=len(inside))
 
 
 def _addresses(zone: Zone, key: bytes) -> Iterator[RRset]:

@@ -71,8 +71,8 @@ def test_backoff_never_goes_below_its_first_wait() -> None:
 
 
 def test_the_life_of_a_transfer_is_the_soa_expire_without_the_option() -> None:
-    assert life_after_transfer(TIMERS, None) == TIMERS.expire
+    assert life_after_transfer(soa(), TIMERS, None) == TIMERS.expire
 
 
 def test_the_life_after_a_check_is_the_soa_expire_without_the_option() -> None:
-    assert life_after_check(TIMERS, None, left=17) == TIMERS.expire
+    assert life_after_check(soa(), TIMERS, None, left=17) == TIMERS.expire
