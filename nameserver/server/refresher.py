@@ -42,6 +42,7 @@ from nameserver.zone.soa import Soa
 
 CERTAIN_IXFR_REFUSALS = frozenset({Reason.FORMERR, Reason.NOTIMP})
 COMPARED_AT_MOST = 100_000  # records of a version with our own serial: its reading holds the store up
+MAX_HABITS = 1000
 NOT_ASKED_AGAIN_FOR = 3600.0  # seconds for which a primary is not asked for IXFR, or with EDNS, when it knows neither
 
 
@@ -107,6 +108,7 @@ class Refresher:
         self._tally = tally
         self.slots = Slots.of(server)
         self._no_ixfr: dict[str, float] = {}  # remote → until (monotonic)
+        self._habits: set[tuple[str, str]] = set()  # remote and what is put right in its transfers, warned of once
         self._no_edns: dict[str, float] = {}  # the same for EDNS in transfers
 
     async def run(self, work: ZoneRun) -> Outcome:
@@ -310,7 +312,10 @@ class Refresher:
 
     def _report(self, work: ZoneRun, event: CheckEvent | TransferEvent) -> None:
         reported = work.reported.setdefault(event.primary, set())
-        log_event(event, repeated=event.reason in reported)
+        habit = (event.primary, event.detail)
+        log_event(event, repeated=event.reason in reported, known=habit in self._habits)
+        if event.reason is None and event.detail and len(self._habits) < MAX_HABITS:
+            self._habits.add(habit)
         if event.reason is None:
             reported.clear()
         else:

@@ -136,17 +136,18 @@ def notify_line(event: NotifyReceivedEvent | NotifySentEvent) -> str:
     return line + (_line("", detail=detail) if detail else "")
 
 
-def log_event(event: Event, *, repeated: bool = False) -> None:
+def log_event(event: Event, *, repeated: bool = False, known: bool = False) -> None:
     """Write an event's line.
 
     Transfers are INFO, or WARNING where they failed or something in them had to be put right. Checks and NOTIFYs
     happen all the time: DEBUG while they are fine. What anyone may cause, a refusal, is INFO. `repeated`: it failed
     like this the time before, which is DEBUG: thousands of zones of a primary that is away must not bury the rest.
+    `known`: what had to be put right is this primary's habit and was a WARNING before (Knot never sets AA in AXFR).
     """
     fine = event.outcome in (Outcome.OK, Outcome.UP_TO_DATE, Outcome.IGNORED)
     match event:
         case TransferEvent():
-            level = logging.WARNING if event.detail else logging.INFO
+            level = logging.WARNING if event.detail and not known else logging.INFO
             name, line = "transfer", transfer_line(event)
         case CheckEvent():
             name, line, level = "check", check_line(event), logging.DEBUG

@@ -187,3 +187,10 @@ def test_a_failure_like_the_one_before_is_debug() -> None:
     log.log_event(failed)
     log.log_event(failed, repeated=True)
     assert stream.getvalue().count("connect-refused") == 1
+
+
+def test_a_habit_of_the_primary_is_a_warning_once() -> None:
+    stream = written("plain", "info")
+    log.log_event(transfer(detail="the primary did not set AA"))
+    log.log_event(transfer(detail="the primary did not set AA"), known=True)
+    assert [line.split()[1] for line in stream.getvalue().splitlines()] == ["WARNING", "INFO"]
