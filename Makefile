@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 ROUNDS ?= 200
+SECONDS ?= 600
+SEED ?=
 PYTEST_ARGS ?=
 BIN := .venv/bin
 
@@ -11,7 +13,7 @@ ifneq ($(shell cat .venv/.place 2>/dev/null),$(CURDIR))
 .PHONY: .venv/.runtime .venv/.dev
 endif
 
-.PHONY: help setup run test lint crash lock clean
+.PHONY: help setup run test lint crash soak fuzz lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
@@ -34,6 +36,13 @@ lint: .venv/.dev ## ruff, its formatting and mypy --strict
 crash: .venv/.dev ## kill -9 of every process at random moments; ROUNDS=200
 	@sh .ci/peers
 	@NAMESERVER_CRASH_ROUNDS=$(ROUNDS) $(BIN)/pytest -s --timeout=0 tests/interop/test_crash.py $(PYTEST_ARGS)
+
+soak: .venv/.dev ## changes, kill -9 and questions all at once, every answer checked; SECONDS=600 SEED=...
+	@sh .ci/peers
+	@PYTHONPATH=tests $(BIN)/python -m soak --seconds "$(SECONDS)" --seed "$(SEED)"
+
+fuzz: .venv/.dev ## mutated requests, transfers, state directories; COUNT_REQUESTS=1000000 COUNT_TRANSFERS=... COUNT_STATES=... SEED=...
+	@PYTHONPATH=tests $(BIN)/python -m fuzz.run
 
 lock: ## make requirements/*.txt again from requirements/*.in and pyproject.toml
 	@PYTHON=$(PYTHON) sh .ci/lock

@@ -89,8 +89,3 @@ def response_slot(rcode: int, transport: str, truncated: bool) -> int:
 def dropped_slot(reason: str) -> int:
     """Slot of a message that is not answered; `reason` is one of the constants above."""
     return DROPPED + _REASONS.index(reason)
-
-
-def new_counters() -> list[int]:
-    """An array of zeros of the right size."""
-    return [0] * len(COUNTERS)

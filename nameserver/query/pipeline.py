@@ -4,15 +4,15 @@
       │ 1  unanswerable?    port 0, a reply, no header ───────────────────────────▶ dropped
       │ 2  malformed?       ──────────────────────────────────────────────────────▶ FORMERR
       │ 3  signed?          wrong ────────────────────────────────────────────────▶ NOTAUTH with the TSIG error
-      │ 4  opcode           neither QUERY nor NOTIFY ─────────────────────────────▶ NOTIMP
-      │ 5  EDNS version     not 0 ────────────────────────────────────────────────▶ BADVERS
+      │ 4  EDNS version     not 0 ────────────────────────────────────────────────▶ BADVERS
+      │ 5  opcode           neither QUERY nor NOTIFY ─────────────────────────────▶ NOTIMP
       │ 6  NOTIFY           ───────────────────────────────── query.notify ───────▶ reply, and perhaps word of it
       │ 7  class            CHAOS ─────────────────────────── query.chaos ────────▶ reply; all others REFUSED
       │ 8  AXFR, IXFR       ───────────────────────────────── query.transfers ────▶ reply, or the transfer
-      │ 9  other meta types ──────────────────────────────────────────────────────▶ FORMERR or NOTIMP
+      │ 9  types that no zone holds ──────────────────────────────────────────────▶ FORMERR or NOTIMP
       │ 10 an ordinary question ───────────────────────────── query.resolve ──────▶ reply
       ▼
-    rendered to the size the client takes, signed if the request was, counted
+    rendered to the size the client takes, OPT and signature included; signed if the request was; counted
 
 The order is policy. A signature is judged before anything is told that depends on who asks; a stage that refuses knows
 no more than the ones before it; and no stage raises: whatever the bytes, the outcome is a reply or nothing.
@@ -34,7 +34,16 @@ from nameserver.wire import codes
 from nameserver.wire.render import render, render_error
 from nameserver.wire.reply import Reply
 from nameserver.wire.request import BadRequest, Request, Unanswerable, parse_request
-from nameserver.wire.tsig import TsigFailure, TsigKey, TsigRecord, error_reply, sign, signature_size, verify_request
+from nameserver.wire.tsig import (
+    TsigFailure,
+    TsigKey,
+    TsigRecord,
+    error_reply,
+    sign,
+    signature_size,
+    verify_request,
+    without_question,
+)
 
 LARGEST_MESSAGE = 65535  # octets; what TCP's length field can say (RFC 1035 §4.2.2)
 PLAIN_UDP_SIZE = 512  # octets, without EDNS (RFC 1035 §4.2.1)
@@ -46,7 +55,17 @@ _REASONS = {
     codes.REFUSED: Reason.REFUSED,
     codes.NOTAUTH: Reason.NOTAUTH_ZONE,
 }
-_FIRST_META_TYPE, _LAST_META_TYPE = 128, 254  # RFC 6895 §3.1; ANY, 255, is a question that zones answer
+# Types that no zone holds, whoever serves it; all others, known to us or not, are questions that zones answer. OPT and
+# TSIG are parts of messages, NXNAME a mark in NSEC records: to ask for one is a broken question (RFC 9824 §3.5).
+# The others ask for a service that we do not do.
+_META_TYPES = {
+    codes.OPT: (codes.FORMERR, None),
+    codes.NXNAME: (codes.FORMERR, codes.EDE_INVALID_QUERY_TYPE),
+    codes.TSIG: (codes.FORMERR, None),
+    codes.TKEY: (codes.NOTIMP, None),
+    codes.MAILB: (codes.NOTIMP, None),
+    codes.MAILA: (codes.NOTIMP, None),
+}
 
 
 class Pipeline:
@@ -95,7 +114,7 @@ class Pipeline:
         """Stage 2. Never signed: a message that cannot be read has no signature that could be believed."""
         self.counters[query_slot(transport, address.version, bad.opcode, 0)] += 1
         wire = render_error(
-            bad.id, bad.flags, bad.opcode, bad.question, bad.rcode, bad.edns, (), self.settings.max_udp_size
+            bad.id, bad.flags, bad.opcode, bad.question, bad.rcode, bad.edns, self.settings.max_udp_size
         )
         return self._counted(wire, bad.rcode, transport)
 
@@ -110,20 +129,21 @@ class Pipeline:
             exchange.key = verdict.key
             return None
         limit = self._limit(request, exchange.transport)
-        plain = render(request, refusal(codes.NOTAUTH), limit, self.settings.max_udp_size)
-        told = error_reply(plain, record, verdict, exchange.now)
-        # A stranger's key and algorithm names may be so long that the reply would not fit if it repeated them.
-        outcome = self._counted(told if len(told) <= limit else plain, codes.NOTAUTH, exchange.transport)
+        plain = self._render(request, refusal(codes.NOTAUTH), limit)
+        told = error_reply(plain, record, verdict, exchange.now, limit)
+        outcome = self._counted(told, codes.NOTAUTH, exchange.transport)
         outcome.refused = _refused(exchange, verdict.reason, record.key_name)
         return outcome
 
     def _route(self, exchange: Exchange) -> Outcome:
         """Stages 4 to 10."""
         request = exchange.request
-        if request.opcode not in (codes.QUERY, codes.NOTIFY):
-            return self._send(exchange, refusal(codes.NOTIMP))
         if request.edns is not None and request.edns.version:
             return self._send(exchange, refusal(codes.BADVERS))
+        if request.opcode not in (codes.QUERY, codes.NOTIFY):
+            # An UPDATE that holds records gets this unsigned even where it is signed, knowingly against RFC 8945 §5.3:
+            # its signature would have to be looked for behind records, and of those we read nothing.
+            return self._send(exchange, refusal(codes.NOTIMP))
         if request.opcode == codes.NOTIFY:
             acknowledgement, received = judge_notify(exchange, self.zones)
             outcome = self._send(exchange, acknowledgement)
@@ -140,23 +160,38 @@ class Pipeline:
             outcome = self._send(exchange, verdict)
             outcome.refused = _refused(exchange, _REASONS.get(verdict.rcode), exchange.key_name)
             return outcome
-        if _FIRST_META_TYPE <= request.qtype <= _LAST_META_TYPE or request.qtype == codes.OPT:
-            return self._send(exchange, refusal(_meta_type_rcode(request.qtype)))
+        if request.qtype in _META_TYPES:
+            return self._send(exchange, refusal(*_META_TYPES[request.qtype]))
         return self._send(exchange, answer_query(self.zones, request))
 
     def _send(self, exchange: Exchange, reply: Reply) -> Outcome:
         """Render within the client's limits, sign if the request was signed, count."""
-        request, settings, key = exchange.request, self.settings, exchange.key
+        request, nsid, key = exchange.request, self.settings.nsid, exchange.key
         edns = request.edns
-        if settings.nsid and edns is not None and edns.option(codes.OPT_NSID) is not None:
-            reply.options.append((codes.OPT_NSID, settings.nsid))
+        if nsid and edns is not None and edns.option(codes.OPT_NSID) is not None:
+            reply.options.append((codes.OPT_NSID, nsid))
         limit = self._limit(request, exchange.transport)
         if key is None:
-            wire = render(request, reply, limit, settings.max_udp_size)
+            wire = self._render(request, reply, limit)
         else:
-            wire = render(request, reply, limit, settings.max_udp_size, signature_size(key))
+            wire = self._render(request, reply, limit - signature_size(key))
             wire, _ = sign(wire, key, exchange.now, exchange.request_mac)
         return self._counted(wire, reply.rcode, exchange.transport)
+
+    def _render(self, request: Request, reply: Reply, limit: int) -> bytes:
+        """The reply in at most `limit` octets.
+
+        Where it has no room for what `render` writes in any case, its options go first (RFC 8914 §3), its question
+        last, and TC is set. What then is left, a header and an empty OPT, has room in 512 octets beside any signature.
+        """
+        wire = render(request, reply, limit, self.settings.max_udp_size)
+        if len(wire) <= limit:
+            return wire
+        reply.options = []
+        wire = render(request, reply, limit, self.settings.max_udp_size)
+        if len(wire) > limit:
+            return without_question(wire)
+        return b"%b%c%b" % (wire[:2], wire[2] | codes.TC >> 8, wire[3:])
 
     def _limit(self, request: Request, transport: str) -> int:
         """The most octets the reply may have: over UDP what the client announces, within our own bound."""
@@ -174,12 +209,10 @@ class Pipeline:
 def _refused(exchange: Exchange, reason: Reason | None, key: bytes | None) -> Refused | None:
     """What to tell of a request that was turned away; None where it was not, or was an ordinary query."""
     request = exchange.request
-    asked = "notify" if request.opcode == codes.NOTIFY else _TRANSFERS.get(request.qtype)
+    if request.opcode == codes.QUERY:
+        asked = _TRANSFERS.get(request.qtype)
+    else:
+        asked = "notify" if request.opcode == codes.NOTIFY else None
     if reason is None or asked is None:
         return None
     return Refused(request.qname_folded, str(exchange.address), asked, reason, key)
-
-
-def _meta_type_rcode(qtype: int) -> int:
-    """OPT and TSIG are parts of messages, so to ask for one is a broken question; the others we do not do."""
-    return codes.FORMERR if qtype in (codes.OPT, codes.TSIG) else codes.NOTIMP

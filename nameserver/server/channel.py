@@ -7,6 +7,7 @@ A frame is: total length (4) · header length (4) · header (JSON) · body (byte
       load       zones whose current version is in the store
       change     one zone's replaced nodes, inline (body: server.channel.pack_changes)
       state      one zone's state without data: expired, live again
+      listen     all that is known at its start was sent: load it, then answer
       stop       finish what is in flight and exit
     worker → transfer process
       ready      listening

@@ -188,6 +188,7 @@ class Supervisor:
         }
         channel.send("hello", **hello)
         self._on_start(worker)
+        channel.send("listen")
         while (message := await channel.receive()) is not None:
             self._received(worker, message[0])
 

@@ -1,8 +1,10 @@
 """An answering process: zones in memory, sockets, and the channel to the transfer process.
 
-It decides nothing about zones: it is told what to load, what has changed and what has expired, and confirms each. A
-large zone is loaded in slices between which queries are answered, and goes live by one assignment; a small change is
-applied to the live zone within one turn of the loop, so no query sees half of it.
+It decides nothing about zones: it is told what to load, what has changed and what has expired, and confirms each. It
+listens once it has loaded what it was told of first: whoever waits meanwhile is better off than with a REFUSED from the
+successor of a worker that knew the answer. A large zone is loaded in slices between which queries are answered, and
+goes live by one assignment; a small change is applied to the live zone within one turn of the loop, so no query sees
+half of it.
 """
 
 import asyncio
@@ -37,6 +39,7 @@ from nameserver.zone.contents import Zone, ZoneLoader
 BEAT_INTERVAL = 1.0
 CONFIRM_BATCH = 200  # zones confirmed by one message, …
 CONFIRM_WITHIN = 0.5  # … or so many seconds after the first of them was loaded
+LISTEN_PATIENCE = 5.0  # seconds of loading after which it listens with what it has; the rest is SERVFAIL meanwhile
 LONGEST_TURN = 0.002  # seconds of loading between two turns of the loop
 DRAIN_PATIENCE = 5.0  # seconds for replies in flight at shutdown
 
@@ -89,22 +92,22 @@ class Worker:
         self._loading: _Loading | None = None  # the one under way; its zone may stand in `_loads` again
         self._held: dict[bytes, list[tuple[Header, bytes]]] = {}  # changes that came while their zone was loading
         self._load_wanted = asyncio.Event()
+        self._loaded = asyncio.Event()  # nothing is left to load
+        self._loaded.set()
+        self._listen_wanted = asyncio.Event()
+        self._udp: list[UdpListener] = []
+        self._servers: list[asyncio.Server] = []
         self._reported: dict[bytes, tuple[int, int]] = {}  # zone → queries as of the last beat
 
     async def run(self) -> None:
         """Serve until told to stop or the transfer process is gone."""
-        udp = [
-            UdpListener(self._loop, each, self._pipeline, wall_clock, self._on_outcome) for each in self._udp_sockets
-        ]
-        servers = [await self._loop.create_server(self._tcp.connection, sock=each) for each in self._tcp_sockets]
         follow = asyncio.create_task(self._follow())
-        tasks = [follow, asyncio.create_task(self._load_zones()), asyncio.create_task(self._beat())]
-        self._channel.send("ready")
+        tasks = [follow, *(asyncio.create_task(each()) for each in (self._load_zones, self._beat, self._serve))]
         # Only `_follow` ever returns. Where another one ends it broke, and a worker without it must not go on.
         ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for listener in udp:
+        for listener in self._udp:
             listener.close()
-        for server in servers:
+        for server in self._servers:
             server.close()
         orderly = follow in ended and follow.exception() is None and follow.result()
         if orderly and (cut := await self._tcp.drain(DRAIN_PATIENCE)):
@@ -115,6 +118,19 @@ class Worker:
         self._reader.close()
         for task in ended:
             task.result()  # raises what broke it: the process ends with a traceback, and is replaced
+
+    async def _serve(self) -> None:
+        """Listen when told to, and when what was to be loaded before is loaded or takes too long; never returns."""
+        await self._listen_wanted.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LISTEN_PATIENCE):
+                await self._loaded.wait()
+        for each in self._tcp_sockets:
+            self._servers.append(await self._loop.create_server(self._tcp.connection, sock=each))
+        for each in self._udp_sockets:
+            self._udp.append(UdpListener(self._loop, each, self._pipeline, wall_clock, self._on_outcome))
+        self._channel.send("ready")
+        await asyncio.Event().wait()
 
     async def _follow(self) -> bool:
         """Act on the channel's messages; True when told to stop, False when the other side is gone."""
@@ -130,6 +146,8 @@ class Worker:
                     self._change(header, body)
                 case "state":
                     self._set_state(header)
+                case "listen":
+                    self._listen_wanted.set()
                 case "stop":
                     return True
         return False
@@ -172,6 +190,7 @@ class Worker:
         self._loads[name] = state
         self._held.setdefault(name, [])
         self._load_wanted.set()
+        self._loaded.clear()
 
     def _change(self, header: Header, body: bytes) -> None:
         name, generation = bytes.fromhex(header["zone"]), int(header["generation"])
@@ -221,6 +240,7 @@ class Worker:
                     turned = self._loop.time()
             if confirmed:
                 self._confirm(confirmed)
+            self._loaded.set()
             gc.collect()
             gc.freeze()  # what is loaded stays: no collection needs to look at it again
 

@@ -16,7 +16,9 @@ operations of the interpreter per owner, and one owner is found by bisection wit
     count (4) · key length (1) x count · node length (4) x count · keys, one after another · nodes, one after another
 
 Keys stand in ascending byte order, which puts the apex (b"") first. Every row carries a CRC-32, since SQLite itself
-does not notice a flipped bit within a value; it covers the row's place as well as its content.
+does not notice a flipped bit within a value; it covers the row's place as well as its content. Nor does SQLite notice a
+page that is whole but old, as where a write never reached the disk: so a chunk's CRC covers the generation of its base
+too, and the zone's row holds the exclusive-or of its overlay rows' CRCs.
 """
 
 from array import array
@@ -35,7 +37,7 @@ CHUNK_OWNERS = 512
 CHUNK_SIZE = 32 * 1024  # bytes of keys and nodes; exceeded only by a node larger than that on its own
 
 _COUNT = Struct("!I")
-_CHUNK_PLACE = Struct("!q")
+_CHUNK_PLACE = Struct("!qq")
 _OVERLAY_PLACE = Struct("!q?")
 
 
@@ -152,28 +154,31 @@ def _behind(first: Change | None, overlay: Iterator[Change]) -> Iterator[Item]:
                 yield key, node
 
 
-def check_chunk(zone_id: int, row: tuple[object, object, object] | None) -> tuple[bytes, bytes]:
+def check_chunk(zone_id: int, base_generation: int, row: tuple[object, object, object] | None) -> tuple[bytes, bytes]:
     """First key and content of a chunk's row (first key, crc, content). Raises StoreDamaged where they do not match."""
     if row is not None:
         first_key, crc, chunk = row
-        if isinstance(first_key, bytes) and isinstance(chunk, bytes) and chunk_crc(zone_id, first_key, chunk) == crc:
-            return first_key, chunk
+        # Types first: what a damaged row holds may be anything that SQLite can store.
+        if isinstance(first_key, bytes) and isinstance(chunk, bytes):  # noqa: SIM102
+            if chunk_crc(zone_id, base_generation, first_key, chunk) == crc:
+                return first_key, chunk
     raise StoreDamaged("a chunk does not match its checksum")
 
 
-def check_change(zone_id: int, row: tuple[object, object, object]) -> Change:
-    """An overlay row (key, crc, node) as a change. Raises StoreDamaged where it does not match its checksum."""
+def check_change(zone_id: int, row: tuple[object, object, object]) -> tuple[bytes, int, bytes | None]:
+    """An overlay row (key, crc, node), its types known. Raises StoreDamaged where it does not match its checksum."""
     key, crc, node = row
-    if not isinstance(key, bytes) or not isinstance(node, bytes | None) or overlay_crc(zone_id, key, node) != crc:
-        raise StoreDamaged("a changed owner does not match its checksum")
-    return key, node
+    if isinstance(key, bytes) and isinstance(crc, int) and isinstance(node, bytes | None):  # noqa: SIM102
+        if change_crc(zone_id, key, node) == crc:
+            return key, crc, node
+    raise StoreDamaged("a changed owner does not match its checksum")
 
 
-def chunk_crc(zone_id: int, first_key: bytes, chunk: bytes) -> int:
+def chunk_crc(zone_id: int, base_generation: int, first_key: bytes, chunk: bytes) -> int:
     """The checksum of a chunk's row."""
-    return crc32(chunk, crc32(first_key, crc32(_CHUNK_PLACE.pack(zone_id))))
+    return crc32(chunk, crc32(first_key, crc32(_CHUNK_PLACE.pack(zone_id, base_generation))))
 
 
-def overlay_crc(zone_id: int, key: bytes, node: bytes | None) -> int:
+def change_crc(zone_id: int, key: bytes, node: bytes | None) -> int:
     """The checksum of an overlay row."""
     return crc32(node or b"", crc32(key, crc32(_OVERLAY_PLACE.pack(zone_id, node is None))))

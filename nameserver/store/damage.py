@@ -16,6 +16,7 @@ from nameserver.store.schema import (
     DATABASE_ERRORS,
     DATABASE_NAME,
     FORMAT_VERSION,
+    TABLES,
     connect,
     explain,
     is_damage,
@@ -81,6 +82,17 @@ def check_integrity(database: sqlite3.Connection) -> None:
         raise
     if verdict != "ok":
         raise StoreDamaged(str(verdict).replace("\n", " "))
+
+
+def check_tables(database: sqlite3.Connection) -> None:
+    """Whether the tables are the ones that were made. Raises StoreDamaged.
+
+    SQLite keeps them as the text they were made by, and does not notice another letter in it: a column's name would no
+    longer fit the statements that read it. A release that words a table otherwise has another FORMAT_VERSION.
+    """
+    made = {sql for (sql,) in database.execute("SELECT sql FROM sqlite_schema")}
+    if not made.issuperset(statement for statement in TABLES if statement.startswith("CREATE")):
+        raise StoreDamaged("its tables are not as they were made")
 
 
 def move_aside(path: Path, now: float) -> Path:

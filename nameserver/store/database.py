@@ -25,7 +25,7 @@ from typing import Self
 
 from nameserver.errors import StoreDamaged, StoreError
 from nameserver.store import damage
-from nameserver.store.chunks import ChunkIndex, Item, check_change, check_chunk, chunk_crc, cut, overlay_crc, pack_chunk
+from nameserver.store.chunks import ChunkIndex, Item, change_crc, check_change, check_chunk, chunk_crc, cut, pack_chunk
 from nameserver.store.lock import StateLock
 from nameserver.store.reader import StoreReader
 from nameserver.store.schema import (
@@ -165,6 +165,7 @@ class Store:
             owners=len(nodes),
             size=sum(map(len, nodes)) + sum(map(len, nodes.values())),
             overlay_rows=0,
+            overlay_crc=0,
             source=source,
             **timers._asdict(),
         )
@@ -202,7 +203,7 @@ class Store:
         if changes.get(b"", b"") is None:
             raise StoreError(f"the change takes away the apex of zone {held.text}: not stored")
         with self._transaction(f"saving zone {held.text}") as database:
-            owners, size, overlay_rows = self._write_overlay(database, held, changes)
+            owners, size, overlay_rows, overlay_crc = self._write_overlay(database, held, changes)
             zone = replace(
                 held,
                 serial=serial,
@@ -212,6 +213,7 @@ class Store:
                 owners=held.owners + owners,
                 size=held.size + size,
                 overlay_rows=held.overlay_rows + overlay_rows,
+                overlay_crc=held.overlay_crc ^ overlay_crc,
                 source=held.source if source is None else source,
                 **timers._asdict(),
             )
@@ -239,7 +241,7 @@ class Store:
         held = self._held(name)
         if not held.overlay_rows:
             return
-        zone = replace(held, base_generation=held.generation, overlay_rows=0)
+        zone = replace(held, base_generation=held.generation, overlay_rows=0, overlay_crc=0)
         with self._transaction(f"compacting zone {held.text}") as database:
             # Read through another connection: its snapshot does not see the rows being deleted and written here.
             with closing(self._reader.stream(name)) as slices:
@@ -315,6 +317,8 @@ class Store:
             self._database.execute("PRAGMA synchronous = NORMAL")
             self._database.execute(f"PRAGMA journal_size_limit = {JOURNAL_LIMIT}")
             (tables,) = self._database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            if tables:
+                damage.check_tables(self._database)
         if not tables:
             self._make_tables()
 
@@ -359,17 +363,18 @@ class Store:
             raise StoreError("the zone is not in the store: it has to be transferred whole")
         return zone
 
-    def _find(self, zone: StoredZone, key: bytes) -> tuple[bytes | None, bool]:
-        """The node under a key, and whether it (or that the owner is gone) stands in the overlay."""
+    def _find(self, zone: StoredZone, key: bytes) -> tuple[bytes | None, int | None]:
+        """The node under a key; and where it (or that the owner is gone) stands in the overlay, that row's checksum."""
         try:
             if zone.overlay_rows:
                 row = self._connected().execute(_FIND_OVERLAY, (zone.id, key)).fetchone()
                 if row is not None:
-                    return check_change(zone.id, row)[1], True
+                    _, crc, node = check_change(zone.id, row)
+                    return node, crc
             chunk = self._chunk(zone, key)
         except StoreDamaged as error:
             raise StoreDamaged(f"stored zone {zone.text} is damaged: {error}") from error
-        return (None if chunk is None else chunk.find(key)), False
+        return (None if chunk is None else chunk.find(key)), None
 
     def _chunk(self, zone: StoredZone, key: bytes) -> ChunkIndex | None:
         """The chunk a key belongs into, if any."""
@@ -381,7 +386,7 @@ class Store:
         if chunk is not None:
             self._chunks.move_to_end(index)
             return chunk
-        _, data = check_chunk(zone.id, self._connected().execute(_GET_CHUNK, place).fetchone())
+        _, data = check_chunk(zone.id, zone.base_generation, self._connected().execute(_GET_CHUNK, place).fetchone())
         chunk = self._chunks[index] = ChunkIndex(data)
         if len(self._chunks) > CACHED_CHUNKS:
             self._chunks.popitem(last=False)
@@ -393,23 +398,26 @@ class Store:
         database.execute("DELETE FROM chunk WHERE zone = ?", (zone.id,))
         for part in cut(items):
             first_key, chunk = part[0][0], pack_chunk(part)
-            database.execute(_PUT_CHUNK, (zone.id, first_key, chunk_crc(zone.id, first_key, chunk), chunk))
+            crc = chunk_crc(zone.id, zone.base_generation, first_key, chunk)
+            database.execute(_PUT_CHUNK, (zone.id, first_key, crc, chunk))
 
     def _write_overlay(
         self, database: sqlite3.Connection, zone: StoredZone, changes: Mapping[bytes, bytes | None]
-    ) -> tuple[int, int, int]:
-        """Write changed owners; by how much owners, size and overlay rows have grown."""
-        owners = size = overlay_rows = 0
+    ) -> tuple[int, int, int, int]:
+        """Write changed owners; by how much owners, size and overlay rows grow, and what changes the overlay's crc."""
+        owners = size = overlay_rows = overlay_crc = 0
         for key in sorted(changes):  # in key order, so that each chunk is looked into once
             node = changes[key]
-            before, in_overlay = self._find(zone, key)
+            before, replaced = self._find(zone, key)
             if before is None and node is None:
                 continue
             owners += (node is not None) - (before is not None)
             size += (0 if node is None else len(key) + len(node)) - (0 if before is None else len(key) + len(before))
-            overlay_rows += not in_overlay
-            database.execute(_PUT_OVERLAY, (zone.id, key, overlay_crc(zone.id, key, node), node))
-        return owners, size, overlay_rows
+            overlay_rows += replaced is None
+            crc = change_crc(zone.id, key, node)
+            overlay_crc ^= crc if replaced is None else crc ^ replaced
+            database.execute(_PUT_OVERLAY, (zone.id, key, crc, node))
+        return owners, size, overlay_rows, overlay_crc
 
     def _write_zone(self, database: sqlite3.Connection, zone: StoredZone) -> None:
         database.execute(PUT_ZONE, zone_row(zone))

@@ -59,7 +59,15 @@ class Snapshot:
 
     def content(self, meta: StoredZone) -> Iterator[list[Item]]:
         """The zone's content as `LoadedZone.slices` describes it; the transaction goes on."""
-        owners = 0
+        owners = found = 0
+
+        def changes(rows: sqlite3.Cursor) -> Iterator[Change]:
+            nonlocal found
+            for row in rows:
+                key, crc, node = check_change(meta.id, row)
+                found ^= crc
+                yield key, node
+
         try:
             chunks = self._open().execute(_SELECT_CHUNKS, (meta.id,))
             self._cursors.append(chunks)
@@ -67,12 +75,14 @@ class Snapshot:
             if meta.overlay_rows:
                 rows = self._open().execute(_SELECT_OVERLAY, (meta.id,))
                 self._cursors.append(rows)
-                overlay = (check_change(meta.id, row) for row in rows)
-            for items in merge(_checked_chunks(chunks, meta.id), overlay):
+                overlay = changes(rows)
+            for items in merge(_checked_chunks(chunks, meta), overlay):
                 owners += len(items)
                 yield items
             if owners != meta.owners:
                 raise StoreDamaged(f"it has {owners} owners where its row says {meta.owners}")
+            if found != meta.overlay_crc:
+                raise StoreDamaged("its changes are not those that its row was written with")
             self._close_cursors()
         except DATABASE_ERRORS as error:
             raise explain(error, f"reading zone {meta.text}", self._path) from error
@@ -99,10 +109,10 @@ class Snapshot:
         self._cursors.clear()
 
 
-def _checked_chunks(rows: sqlite3.Cursor, zone_id: int) -> Iterator[list[Item]]:
+def _checked_chunks(rows: sqlite3.Cursor, meta: StoredZone) -> Iterator[list[Item]]:
     last = None
     for row in rows:
-        first_key, chunk = check_chunk(zone_id, row)
+        first_key, chunk = check_chunk(meta.id, meta.base_generation, row)
         items = unpack_chunk(chunk)
         if items[0][0] != first_key or (last is not None and first_key <= last):
             raise StoreDamaged("a chunk is not where it belongs")

@@ -31,8 +31,9 @@ TABLES = (
         id INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, text TEXT NOT NULL, kind TEXT NOT NULL,
         apex_as_received BLOB NOT NULL, serial INTEGER NOT NULL, generation INTEGER NOT NULL,
         base_generation INTEGER NOT NULL, soa_rdata BLOB NOT NULL, records INTEGER NOT NULL, owners INTEGER NOT NULL,
-        size INTEGER NOT NULL, overlay_rows INTEGER NOT NULL, source TEXT NOT NULL, last_success REAL NOT NULL,
-        last_change REAL NOT NULL, expires_at REAL NOT NULL, refresh_at REAL NOT NULL, crc INTEGER NOT NULL)""",
+        size INTEGER NOT NULL, overlay_rows INTEGER NOT NULL, overlay_crc INTEGER NOT NULL, source TEXT NOT NULL,
+        last_success REAL NOT NULL, last_change REAL NOT NULL, expires_at REAL NOT NULL, refresh_at REAL NOT NULL,
+        crc INTEGER NOT NULL)""",
     # Not WITHOUT ROWID: with the payload in a table of its own, the index stays a few pages however large the zone.
     """CREATE TABLE chunk (
         id INTEGER PRIMARY KEY, zone INTEGER NOT NULL, first_key BLOB NOT NULL, crc INTEGER NOT NULL,
@@ -48,17 +49,38 @@ DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 
 ZONE_COLUMNS = (
     "id, name, text, kind, apex_as_received, serial, generation, base_generation, soa_rdata, records, owners, size, "
-    "overlay_rows, source, last_success, last_change, expires_at, refresh_at, crc"
+    "overlay_rows, overlay_crc, source, last_success, last_change, expires_at, refresh_at, crc"
 )
 
 # By id and without touching the name, so that the index over names is written once in a zone's life.
 PUT_ZONE = (
-    f"INSERT INTO zone ({ZONE_COLUMNS}) VALUES ({', '.join('?' * 19)}) ON CONFLICT (id) DO UPDATE SET "  # noqa: S608
+    f"INSERT INTO zone ({ZONE_COLUMNS}) VALUES ({', '.join('?' * 20)}) ON CONFLICT (id) DO UPDATE SET "  # noqa: S608
     + ", ".join(f"{column} = excluded.{column}" for column in ZONE_COLUMNS.split(", ")[2:])
 )
 
-_NUMBERS = Struct("!qIqqqqqqdddd")
-_TYPES = (int, bytes, str, str, bytes, int, int, int, bytes, int, int, int, int, str, float, float, float, float, int)
+_NUMBERS = Struct("!qIqqqqqqIdddd")
+_TYPES = (
+    int,
+    bytes,
+    str,
+    str,
+    bytes,
+    int,
+    int,
+    int,
+    bytes,
+    int,
+    int,
+    int,
+    int,
+    int,
+    str,
+    float,
+    float,
+    float,
+    float,
+    int,
+)
 
 
 class ZoneTimers(NamedTuple):
@@ -87,6 +109,7 @@ class StoredZone:
     owners: int
     size: int  # bytes of keys and packed nodes
     overlay_rows: int  # owners changed since the base was written
+    overlay_crc: int  # exclusive-or of those rows' checksums
     source: str  # who it came from, for people
     last_success: float
     last_change: float
@@ -115,6 +138,7 @@ def zone_row(zone: StoredZone) -> tuple[int | bytes | str | float, ...]:
         zone.owners,
         zone.size,
         zone.overlay_rows,
+        zone.overlay_crc,
         zone.source,
         *zone.timers,
         zone_crc(zone),
@@ -127,7 +151,7 @@ def zone_of_row(row: Sequence[object]) -> StoredZone:
         raise StoreDamaged("its row holds values of the wrong type")
     *fields, crc = row
     zone = StoredZone(*fields)  # type: ignore[arg-type]  # the line above has seen to the types
-    if not 0 <= zone.serial < 1 << 32 or zone_crc(zone) != crc:
+    if not (0 <= zone.serial < 1 << 32 and 0 <= zone.overlay_crc < 1 << 32) or zone_crc(zone) != crc:
         raise StoreDamaged("its row does not match its checksum")
     return zone
 
@@ -144,6 +168,7 @@ def zone_crc(zone: StoredZone) -> int:
             zone.owners,
             zone.size,
             zone.overlay_rows,
+            zone.overlay_crc,
             *zone.timers,
         )
     )

@@ -16,8 +16,7 @@ from nameserver.errors import Reason, TransferError
 from nameserver.wire import codes
 from nameserver.wire.names import to_text
 from nameserver.wire.rdata import type_text
-from nameserver.wire.rrset import RRset
-from nameserver.zone.builder import split_tails
+from nameserver.wire.rrset import RRset, split_tails
 from nameserver.zone.node import unpack_node
 
 TARGET = 16384  # bytes; further back than this no pointer can reach

@@ -1,4 +1,6 @@
-"""Domain names in wire form, and the only code that follows compression pointers.
+"""Domain names in wire form: reading them, compression pointers included, and comparing and showing them.
+
+Pointers are followed here, and in `nameserver.wire.rdata` where the names of one transfer message share their ends.
 
 A name is `bytes`: length-prefixed labels and a final zero, at most 255 octets, never compressed, in the sender's case.
 *Folding* is `bytes.lower()`: length octets are below 64 and so never letters.

@@ -5,11 +5,10 @@ from struct import Struct
 
 from nameserver.wire import codes
 from nameserver.wire.edns import pack_opt
-from nameserver.wire.rrset import Record, RRset
+from nameserver.wire.rrset import TAIL, Record, RRset
 
 _HEADER = Struct("!HHHHHH")
 _TYPE_CLASS = Struct("!HH")
-_TAIL = Struct("!HHIH")
 _QNAME_POINTER = b"\xc0\x0c"
 DEFAULT_UDP_SIZE = 1232
 
@@ -45,4 +44,4 @@ def _pack_soa(soa: Record | RRset, qname: bytes) -> bytes:
     if isinstance(soa, RRset):
         soa = next(soa.records())
     owner = _QNAME_POINTER if soa.owner == qname and len(qname) > 1 else soa.owner
-    return owner + _TAIL.pack(soa.type, soa.rdclass, soa.ttl, len(soa.rdata)) + soa.rdata
+    return owner + TAIL.pack(soa.type, soa.rdclass, soa.ttl, len(soa.rdata)) + soa.rdata

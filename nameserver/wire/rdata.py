@@ -26,7 +26,7 @@ from nameserver.wire import codes
 
 MAX_NAME = 255
 MAX_RDATA = 65535
-STRETCH = 64  # bytes of labels after which a name's rest is remembered too, for pointers that lead into its middle
+STRETCH = 32  # bytes of labels after which a name's rest is remembered too, for pointers that lead into its middle
 MAX_HOPS = 128  # a name has at most 127 labels; an encoder that adds at least one per pointer needs no more hops
 
 # Types whose rdata names may be compressed on output (RFC 1035 §3.3, RFC 3597 §4): (bytes before the names, names).
@@ -101,8 +101,8 @@ def read_known_name(message: bytes, offset: int, known: dict[int, bytes]) -> tup
 
     `known` maps offsets of this message to the names that start there, and is added to. It makes the usual case (a
     label and a pointer to a name seen before) two look-ups, and the total work for one message linear in its size
-    however its pointers are chained and wherever they lead. Pointers must lead strictly backwards. Raises `WireError`, or `IndexError` when
-    the message ends within the name (callers turn that into one `WireError` per message).
+    however its pointers are chained and wherever they lead. Pointers must lead strictly backwards. Raises `WireError`,
+    or `IndexError` when the message ends within the name (callers turn that into one `WireError` per message).
     """
     first = message[offset]
     if first >= 0xC0:
@@ -123,7 +123,7 @@ def read_known_name(message: bytes, offset: int, known: dict[int, bytes]) -> tup
 def _resolve(message: bytes, offset: int, known: dict[int, bytes]) -> tuple[bytes, int]:
     """The general case of `read_known_name`: follow pointers, remembering the name at every one of their targets.
 
-    Remembered are also the names at the label that begins each new `STRETCH` of the message. So pointers into the middle
+    Remembered are also the names at the first label behind each `STRETCH` of the message. So pointers into the middle
     of long names, each to another label, do not have the rest of the name read again and again.
     """
     position = start = run = offset  # `run`: where the labels began that a pointer must lead back behind

@@ -10,10 +10,9 @@ Names in rdata are compressed for the types of RFC 1035 only (RFC 3597 §4).
 What fits is decided by whole RRsets (RFC 2181 §9): an RRset that crosses the limit is taken back, table entries
 included. In the answer and authority sections that sets TC and ends the message; in the additional section it is left
 out, unless it is glue without which the referral is useless, which stands first (`Reply.glue_required`, RFC 9471 §3.1).
-Room for our OPT, and for a TSIG that the caller will append, is set aside before anything else.
+Room for our OPT is set aside before anything else.
 """
 
-from collections.abc import Sequence
 from struct import Struct
 
 from nameserver.wire import codes
@@ -30,16 +29,16 @@ MAX_POINTER = 0x4000  # a pointer has 14 bits
 QNAME_POINTER = b"\xc0\x0c"
 
 
-def render(request: Request, reply: Reply, limit: int, max_udp_size: int, reserve: int = 0) -> bytes:
-    """The reply as one message of at most `limit - reserve` octets.
+def render(request: Request, reply: Reply, limit: int, max_udp_size: int) -> bytes:
+    """The reply as one message of at most `limit` octets, from which those of a TSIG to be added are taken already.
 
-    Only header, question and OPT are written whatever the limit. `max_udp_size` is what our OPT announces, `reserve`
-    the octets kept for a TSIG record (see `tsig.signature_size`). An extended RCODE needs EDNS in the request.
+    Only header, question and OPT are written whatever the limit: the caller has to look at the size. `max_udp_size` is
+    what our OPT announces. An extended RCODE needs EDNS in the request.
     """
     rcode = reply.rcode
     edns = request.edns
     opt = b"" if edns is None else pack_opt(max_udp_size, rcode >> 4, 0, edns.flags & DO, reply.options)
-    writer = _Writer(request, limit - reserve - len(opt))
+    writer = _Writer(request, limit - len(opt))
     flags = codes.QR | request.opcode << 11 | request.flags & ECHOED | rcode & 15
     if reply.authoritative:
         flags |= codes.AA
@@ -67,14 +66,13 @@ def render_error(
     question: bytes,
     rcode: int,
     edns: Edns | None,
-    options: Sequence[tuple[int, bytes]] = (),
     max_udp_size: int = 1232,
 ) -> bytes:
     """A reply of header, question and OPT alone, for requests that `parse_request` did not accept.
 
     `flags` are the request's, `question` its question section or b"". The OPT is there when `edns` is (RFC 6891 §7).
     """
-    opt = b"" if edns is None else pack_opt(max_udp_size, rcode >> 4, 0, edns.flags & DO, options)
+    opt = b"" if edns is None else pack_opt(max_udp_size, rcode >> 4, 0, edns.flags & DO)
     flags = codes.QR | opcode << 11 | flags & ECHOED | rcode & 15
     return HEADER.pack(id, flags, 1 if question else 0, 0, 0, 1 if opt else 0) + question + opt
 

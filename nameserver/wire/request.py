@@ -5,10 +5,19 @@ What it will look at is decided by the header alone, before anything is read or 
     opcode          question   answer      authority             additional
     QUERY           1          0           0 (IXFR: 0 or 1 SOA)  0 … 2: OPT and TSIG, TSIG last
     NOTIFY          1          0 or 1 SOA  0                     the same
-    anything else   looked at only to be echoed with NOTIMP; the rest is not read
+    anything else   0 or 1     0                0                     the same
+                    whatever does not fit this row is not read: the answer is NOTIMP all the same
 
 Everything beyond that is FORMERR without being read. So no packet, whatever its size, costs more than one question,
 one SOA, at most 100 EDNS options and one TSIG record. The question's name must be uncompressed, as nothing precedes it.
+
+This is stricter than some servers are, on purpose: no client that we know of sends such things, and what is not taken
+in need not be understood. FORMERR answers a record that has no business in its section, in any section, and octets
+behind the end of the message. Class ANY is read like any class and then REFUSED by the pipeline: we serve IN (and, in a
+corner, CHAOS), and no record has the class ANY.
+
+A reply has an OPT where the request had one, errors included (RFC 6891 §6.1.1, §7). So the OPT is looked for as far as
+the rules above let us read: also behind an empty question section, and also where the opcode is not ours.
 """
 
 from dataclasses import dataclass
@@ -19,13 +28,13 @@ from nameserver.errors import WireError
 from nameserver.wire import codes
 from nameserver.wire.edns import Edns, parse_opt
 from nameserver.wire.names import read_name, read_plain_name, skip_name
+from nameserver.wire.rrset import TAIL
 from nameserver.wire.tsig import TsigRecord, read_tsig
 
 HEADER = Struct("!HHHHHH")  # id, flags, and the four counts
 HEADER_SIZE = 12
 
 _TYPE_CLASS = Struct("!HH")
-_FIXED = Struct("!HHIH")  # type, class, ttl, rdlength
 
 
 class Unanswerable(WireError):
@@ -59,7 +68,6 @@ class Request:
     edns: Edns | None = None
     tsig: TsigRecord | None = None  # read, not verified
     soa_serial: int | None = None  # NOTIFY: the hint in the answer section; IXFR: what the client holds
-    size: int = 0  # octets of the whole message
 
 
 def parse_request(data: bytes) -> Request:
@@ -76,9 +84,10 @@ def parse_request(data: bytes) -> Request:
         raise Unanswerable("a reply arrived where requests are expected")
     opcode = flags >> 11 & 15
     if opcode != codes.QUERY and opcode != codes.NOTIFY:
-        return _parse_other(data, id, flags, questions)
+        return _parse_other(data)
     if questions != 1:
-        _refuse(f"{questions} questions instead of one", id, flags)
+        edns = _parse_other(data).edns
+        raise BadRequest(f"{questions} questions instead of one", codes.FORMERR, id, flags, b"", edns)
     offset = HEADER_SIZE
     # Looking at the front only keeps a packet full of one-octet labels cheap without a check per label.
     front = data if size <= 512 else data[:512]
@@ -96,7 +105,7 @@ def parse_request(data: bytes) -> Request:
     qtype = data[offset - 4] << 8 | data[offset - 3]
     qclass = data[offset - 2] << 8 | data[offset - 1]
     question = data[12:offset]
-    request = Request(id, flags, opcode, qname, qname.lower(), qtype, qclass, question, None, None, None, size)
+    request = Request(id, flags, opcode, qname, qname.lower(), qtype, qclass, question)
     if offset != size or answers or authorities or additionals:
         try:
             _parse_rest(data, offset, request, answers, authorities, additionals)
@@ -109,19 +118,30 @@ def _refuse(problem: str, id: int, flags: int) -> NoReturn:
     raise BadRequest(problem, codes.FORMERR, id, flags, b"", None)
 
 
-def _parse_other(data: bytes, id: int, flags: int, questions: int) -> Request:
-    """A request whose opcode is only ever answered with NOTIMP: the header, and the question where it can be read."""
-    opcode = flags >> 11 & 15
-    request = Request(id, flags, opcode, b"", b"", 0, 0, b"", None, None, None, len(data))
+def _parse_other(data: bytes) -> Request:
+    """A request that cannot be served whatever it says: of it, as much as can be read. Raises nothing.
+
+    What there is of question, OPT and TSIG shapes the NOTIMP or FORMERR that answers it.
+    """
+    id, flags, questions, answers, authorities, additionals = HEADER.unpack_from(data)
+    request = Request(id, flags, flags >> 11 & 15, b"", b"", 0, 0, b"")
+    offset = HEADER_SIZE
     if questions == 1:
         try:
             qname, offset = read_plain_name(data, HEADER_SIZE)
         except WireError:
             return request
-        if offset + 4 <= len(data):
-            request.qname, request.qname_folded = qname, qname.lower()
-            request.qtype, request.qclass = _TYPE_CLASS.unpack_from(data, offset)
-            request.question = data[HEADER_SIZE : offset + 4]
+        offset += 4
+        if offset > len(data):
+            return request
+        request.qname, request.qname_folded = qname, qname.lower()
+        request.qtype, request.qclass = _TYPE_CLASS.unpack_from(data, offset - 4)
+        request.question = data[HEADER_SIZE:offset]
+    if questions <= 1 and not answers and not authorities:
+        try:
+            _parse_rest(data, offset, request, 0, 0, additionals)
+        except WireError:
+            request.tsig = None  # a signature that does not end its message signs nothing
     return request
 
 
@@ -149,7 +169,7 @@ def _read_additional(data: bytes, offset: int, request: Request, is_last: bool) 
     start = name_end + 10
     if start > len(data):
         raise WireError("a record is cut short")
-    rdtype, rdclass, ttl, size = _FIXED.unpack_from(data, name_end)
+    rdtype, rdclass, ttl, size = TAIL.unpack_from(data, name_end)
     end: int = start + size
     if end > len(data):
         raise WireError("a record runs past the end of the message")
@@ -174,7 +194,7 @@ def _read_soa_hint(data: bytes, offset: int, request: Request) -> int:
     start = offset + 10
     if start > len(data):
         raise WireError("a record is cut short")
-    rdtype, rdclass, _, size = _FIXED.unpack_from(data, offset)
+    rdtype, rdclass, _, size = TAIL.unpack_from(data, offset)
     end: int = start + size
     if end > len(data):
         raise WireError("a record runs past the end of the message")

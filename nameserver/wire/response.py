@@ -12,13 +12,13 @@ from nameserver.errors import WireError
 from nameserver.wire import codes
 from nameserver.wire.edns import Edns, parse_opt
 from nameserver.wire.names import read_name, read_plain_name, skip_name
+from nameserver.wire.rrset import TAIL
 
 MAX_RECORDS = 256
 MAX_SOAS = 4
 
 _HEADER = Struct("!HHHHHH")
 _TYPE_CLASS = Struct("!HH")
-_FIXED = Struct("!HHIH")  # type, class, ttl, rdlength
 
 
 class SoaResponse(NamedTuple):
@@ -100,7 +100,7 @@ def _read_record(message: bytes, offset: int, found: _Found, soa_owner: bytes | 
     start = fixed + 10
     if start > len(message):
         raise WireError("a record is cut short")
-    rdtype, rdclass, ttl, size = _FIXED.unpack_from(message, fixed)
+    rdtype, rdclass, ttl, size = TAIL.unpack_from(message, fixed)
     end: int = start + size
     if end > len(message):
         raise WireError("a record runs past the end of the message")

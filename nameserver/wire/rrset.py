@@ -62,3 +62,14 @@ class RRset(NamedTuple):
     def with_ttl(self, ttl: int) -> Self:
         """The same records under another TTL."""
         return self.of(self.owner, self.type, ttl, self.rdatas(), int.from_bytes(self.tails[2:4], "big"))
+
+
+def split_tails(tails: bytes | bytearray) -> list[bytes]:
+    """Tails one after another → a list of them."""
+    offset, end = 0, len(tails)
+    parts = []
+    while offset < end:
+        after = offset + 10 + (tails[offset + 8] << 8 | tails[offset + 9])
+        parts.append(bytes(tails[offset:after]))
+        offset = after
+    return parts

@@ -28,11 +28,11 @@ from nameserver.errors import Reason, TransferError, WireError
 from nameserver.wire import codes
 from nameserver.wire.failures import rcode_failure
 from nameserver.wire.names import read_name, read_plain_name, skip_name, to_text
+from nameserver.wire.rrset import TAIL
 
 FUDGE = 300  # seconds (RFC 8945 §10)
 MAX_UNSIGNED = 99  # messages between two signed ones (RFC 8945 §5.3.1)
 
-_FIXED = Struct("!HHIH")  # type, class, ttl, rdlength
 _COUNTS = Struct("!HHHH")
 _TIMERS = Struct("!HIH")  # time signed (48 bits), fudge
 _VARIABLES_HEAD = b"\x00\xff\x00\x00\x00\x00"  # class ANY, TTL 0
@@ -133,7 +133,7 @@ def read_tsig(message: bytes, offset: int) -> tuple[TsigRecord, int]:
     key_name, offset = read_name(message, offset)
     if offset + 10 > len(message):
         raise WireError("a TSIG record is cut short")
-    rdtype, rdclass, ttl, size = _FIXED.unpack_from(message, offset)
+    rdtype, rdclass, ttl, size = TAIL.unpack_from(message, offset)
     offset += 10
     end = offset + size
     if rdtype != codes.TSIG or (rdclass, ttl) != _ANY_AND_ZERO:
@@ -255,7 +255,7 @@ def _append(
 
 
 def signature_size(key: TsigKey) -> int:
-    """Octets that `sign` adds to a message: what `render` is to keep as `reserve`."""
+    """Octets that `sign` adds to a message: what has to be left free for it, 358 at the most."""
     algorithm = ALGORITHMS[key.algorithm]
     return len(key.name) + 10 + len(algorithm.wire) + 16 + algorithm.digest_size
 
@@ -317,21 +317,20 @@ def error_reply(message: bytes, record: TsigRecord, failure: TsigFailure, now: i
     """The unsigned NOTAUTH reply `message` with the TSIG that says what was wrong (RFC 8945 §5.2, §5.3.2).
 
     BADKEY and BADSIG: the MAC is empty. BADTIME: signed, with the request's time and fudge so that the client can
-    verify it, and our time in the other data. BADTRUNC: signed. What exceeds `limit` octets (a key name of 255 octets
-    over 512-octet UDP) loses first its question, then its TSIG.
+    verify it, and our time in the other data. BADTRUNC: signed. What exceeds `limit` octets (a stranger's key and
+    algorithm names of 255 octets over 512-octet UDP) goes without its question, or failing that without its TSIG.
     """
     key = failure.key
     if key is None or failure.error in (codes.BADKEY, codes.BADSIG):
         signed = _unsigned_error(message, record, failure.error, now)
         if len(signed) > limit:
-            message = _header_only(message)
-            signed = _unsigned_error(message, record, failure.error, now)
+            signed = _unsigned_error(without_question(message), record, failure.error, now)
         return signed if len(signed) <= limit else message
     time_signed, fudge, other = now, FUDGE, b""
     if failure.error == codes.BADTIME:
         time_signed, fudge, other = record.time_signed, record.fudge, now.to_bytes(6, "big")
     if len(message) + signature_size(key) + len(other) > limit:
-        message = _header_only(message)
+        message = without_question(message)
     return sign(message, key, time_signed, record.mac, fudge=fudge, error=failure.error, other=other)[0]
 
 
@@ -339,8 +338,15 @@ def _unsigned_error(message: bytes, record: TsigRecord, error: int, now: int) ->
     return _append(message, record.key_name, record.algorithm, now, FUDGE, b"", error, b"")
 
 
-def _header_only(message: bytes) -> bytes:
-    return message[:4] + bytes(8)
+def without_question(message: bytes) -> bytes:
+    """A reply that holds at most one question and no name but the root behind it, without the question and with TC set.
+
+    The last resort for a reply that has no room for its signature: names of 255 octets in the question and of the key
+    take it all. RFC 8945 §5.3 keeps the question even then, which cannot be done; TC has the client come back by TCP.
+    """
+    questions = message[4:6]
+    after = 12 if questions == b"\0\0" else skip_name(message, 12) + 4
+    return b"%b%c%b\0\0%b%b" % (message[:2], message[2] | codes.TC >> 8, message[3:4], message[6:12], message[after:])
 
 
 class StreamVerifier:

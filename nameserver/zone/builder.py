@@ -18,26 +18,16 @@ Policies (all counted): the same record twice is taken once; RRs of one RRset wi
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from struct import Struct
 
 from nameserver.errors import Reason, ZoneError
 from nameserver.wire import codes, names
 from nameserver.wire.rdata import fold_rdata, type_text
-from nameserver.wire.rrset import Record
+from nameserver.wire.rrset import Record, split_tails
 from nameserver.wire.walk import Walked, to_walked
 from nameserver.zone import checks
-from nameserver.zone.node import HAS_CASE, HAS_CNAME, HAS_DNAME, HAS_DS, HAS_NS, owner_of, unpack_node
+from nameserver.zone.node import HAS_CASE, HAS_CNAME, HAS_DNAME, RRSIG, owner_of, pack_groups, pack_single, unpack_node
 from nameserver.zone.soa import Soa, parse_soa
 
-_BLOCK = Struct("!IH")  # size of the tails, number of records: see nameserver.zone.node
-_FLAGS = {
-    codes.NS.to_bytes(2, "big"): HAS_NS,
-    codes.CNAME.to_bytes(2, "big"): HAS_CNAME,
-    codes.DNAME.to_bytes(2, "big"): HAS_DNAME,
-    codes.DS.to_bytes(2, "big"): HAS_DS,
-}
-_FLAG_BYTES = [bytes((flags,)) for flags in range(256)]
-_RRSIG = codes.RRSIG.to_bytes(2, "big")
 _LONG_KEY = 80  # bytes of a key whose labels are not gone through at every owner: an address in ip6.arpa has 64
 _PARENTS_KEPT = 10_000
 _NO_COUNT = 65535  # a node counts an RRset's records in two bytes
@@ -101,47 +91,30 @@ class BuiltZone:
         return self.tally.warnings()
 
 
-def split_tails(tails: bytes | bytearray) -> list[bytes]:
-    """Tails one after another → a list of them."""
-    offset, end = 0, len(tails)
-    parts = []
-    while offset < end:
-        after = offset + 10 + (tails[offset + 8] << 8 | tails[offset + 9])
-        parts.append(bytes(tails[offset:after]))
-        offset = after
-    return parts
+def pack_tails(tails: list[bytes], owner: bytes, keep_owner: bool, tally: Tally, limit: int) -> tuple[bytes, int]:
+    """Sort one owner's tails into RRsets: (the node, number of its records).
 
-
-def pack_tails(tails: list[bytes], owner: bytes, tally: Tally, limit: int) -> tuple[int, bytes, int]:
-    """Sort one owner's tails into RRsets: (node flags, blocks of the node, number of records).
-
-    RRsets are told apart, and sorted, by type and for RRSIG the type covered. Duplicates and mixed TTLs are put right
-    and counted in `tally`. Raises `ZoneError` (limit-rrset) for an RRset of more than `limit` records.
+    RRsets are told apart, and sorted, by type and for RRSIG the type covered. `keep_owner` tells that the owner's case
+    is not that of key + apex, so that the node has to hold it. Duplicates and mixed TTLs are put right and counted in
+    `tally`. Raises `ZoneError` (limit-rrset) for an RRset of more than `limit` records.
     """
     groups: dict[bytes, list[bytes]] = {}
     for tail in tails:
-        code = tail[:2]
-        if code == _RRSIG:
+        code = tail[:2]  # node.group_of, without a call for each record
+        if code == RRSIG:
             code += tail[10:12]
         if code in groups:
             groups[code].append(tail)
         else:
             groups[code] = [tail]
-    flags = records = 0
-    parts = []
-    for code in sorted(groups):
-        group = groups[code]
-        if len(group) > 1:
-            group = _tidy(group, owner, tally)
-            if len(group) > limit:
-                what = f"{names.to_text(owner)} {_type_of(code)} has {len(group)} records"
-                raise ZoneError(Reason.LIMIT_RRSET, f"{what}, more than the limit of {limit}")
-        block = b"".join(group)
-        parts.append(_BLOCK.pack(len(block), len(group)))
-        parts.append(block)
-        flags |= _FLAGS.get(code, 0)
-        records += len(group)
-    return flags, b"".join(parts), records
+    if len(groups) < len(tails):
+        for code in sorted(groups):
+            if len(groups[code]) > 1:
+                group = groups[code] = _tidy(groups[code], owner, tally)
+                if len(group) > limit:
+                    what = f"{names.to_text(owner)} {_type_of(code)} has {len(group)} records"
+                    raise ZoneError(Reason.LIMIT_RRSET, f"{what}, more than the limit of {limit}")
+    return pack_groups(groups, owner if keep_owner else None)
 
 
 def _type_of(code: bytes) -> str:
@@ -276,23 +249,18 @@ class ZoneBuilder:
         if key in nodes:
             self._scatter(key, run)
             return
+        keep_owner = owner != key + self.apex_as_received
         if len(run) == 1:
-            tail = run[0]
-            flags = _FLAGS.get(tail[:2], 0)
-            blocks = _BLOCK.pack(len(tail), 1) + tail
+            node = pack_single(run[0], owner if keep_owner else None)
             self._packed += 1
         else:
-            flags, blocks, records = pack_tails(run, owner, self.tally, self.rrset_limit)
+            node, records = pack_tails(run, owner, keep_owner, self.tally, self.rrset_limit)
             self._packed += records
             self._next_check = self.rrset_limit
-        if owner == key + self.apex_as_received:
-            node = _FLAG_BYTES[flags] + blocks
-        else:
-            node = bytes((flags | HAS_CASE, len(owner))) + owner + blocks
-        if flags & HAS_DNAME:
+            if node[0] & (HAS_CNAME | HAS_DNAME) or len(run) > self.limits.max_types_per_name:
+                checks.check_node(key, node, self.apex_as_received, self.limits)
+        if node[0] & HAS_DNAME:
             self._dname_keys.add(key)
-        if len(run) > 1 and (flags & (HAS_CNAME | HAS_DNAME) or len(run) > self.limits.max_types_per_name):
-            checks.check_node(key, node, self.apex_as_received, self.limits)
         nodes[key] = node
         self.size += len(key) + len(node)
 
@@ -331,10 +299,9 @@ class ZoneBuilder:
         owner = owner_of(node, key, apex)
         tails = [tail for rrset in unpack_node(node, owner) for tail in split_tails(rrset.tails)]
         before = len(tails)
-        flags, blocks, records = pack_tails(tails + split_tails(more), owner, self.tally, self.rrset_limit)
-        merged = bytes((flags | HAS_CASE, len(owner))) + owner if node[0] & HAS_CASE else _FLAG_BYTES[flags]
-        merged += blocks
-        if flags & HAS_DNAME:
+        tails += split_tails(more)
+        merged, records = pack_tails(tails, owner, bool(node[0] & HAS_CASE), self.tally, self.rrset_limit)
+        if merged[0] & HAS_DNAME:
             self._dname_keys.add(key)
         checks.check_node(key, merged, apex, self.limits)
         self._nodes[key] = merged
@@ -350,7 +317,7 @@ class ZoneBuilder:
         if self.size + self._scattered_size > limits.max_bytes:
             raise ZoneError(Reason.LIMIT_BYTES, f"the zone takes more bytes than the limit of {limits.max_bytes}")
         if len(run) > self._next_check:
-            pack_tails(run, self._owner, Tally(), self.rrset_limit)
+            pack_tails(run, self._owner, False, Tally(), self.rrset_limit)
             self._next_check = 2 * len(run)  # so that one owner with very many records is not checked at every message
 
 

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from nameserver.errors import Reason, ZoneError
 from nameserver.wire import codes, names
 from nameserver.wire.rdata import fold_rdata, type_text
-from nameserver.wire.rrset import Record, RRset
+from nameserver.wire.rrset import Record, RRset, split_tails
 from nameserver.wire.walk import to_record, to_walked
 from nameserver.zone import checks
-from nameserver.zone.builder import Tally, pack_tails, split_tails, wrong_class
-from nameserver.zone.node import HAS_CASE, owner_of, unpack_node
+from nameserver.zone.builder import Tally, pack_tails, wrong_class
+from nameserver.zone.node import count_records, owner_of, unpack_node
 from nameserver.zone.soa import Soa, parse_soa
 
 ReadNode = Callable[[bytes], bytes | None]
@@ -100,10 +100,7 @@ class _OpenNode:
         tails = [tail for group in self.groups.values() for tail in group.values()]
         if not tails:
             return None, 0
-        flags, blocks, records = pack_tails(tails, self.owner, tally, limit)
-        if self.owner == key + apex:
-            return bytes((flags,)) + blocks, records
-        return bytes((flags | HAS_CASE, len(self.owner))) + self.owner + blocks, records
+        return pack_tails(tails, self.owner, self.owner != key + apex, tally, limit)
 
 
 def apply_changes(
@@ -131,7 +128,7 @@ def apply_changes(
         if packed is not None:
             checks.check_node(key, packed, apex_as_received, limits)
         replaced[key] = packed
-        records_delta += records - _count(node.before)
+        records_delta += records - (count_records(node.before) if node.before else 0)
         size_delta += _size(key, packed) - _size(key, node.before)
 
     def read_new(key: bytes) -> bytes | None:
@@ -184,10 +181,6 @@ def _mismatch(changeset: Changeset, record: Record, verb: str, fault: str) -> Zo
     step = f"the step from serial {changeset.old_serial} to {changeset.new_serial}"
     what = f"{names.to_text(record.owner)} {type_text(record.type)} ({len(record.rdata)} bytes of rdata)"
     return ZoneError(Reason.IXFR_MISMATCH, f"{step} {verb} {what}, {fault}")
-
-
-def _count(node: bytes | None) -> int:
-    return sum(rrset.rdata_count for rrset in unpack_node(node, b"")) if node else 0
 
 
 def _size(key: bytes, node: bytes | None) -> int:

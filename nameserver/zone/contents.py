@@ -23,7 +23,7 @@ from collections.abc import Iterable, Mapping
 
 from nameserver.errors import Reason, ZoneError
 from nameserver.wire.rrset import RRset
-from nameserver.zone.soa import Soa, parse_soa, soa_rrset
+from nameserver.zone.soa import parse_soa, soa_rrset
 
 APEX = b""
 
@@ -45,7 +45,6 @@ class Zone:
         "nodes",
         "serial",
         "soa",
-        "soa_fields",
     )
 
     def __init__(self, apex: bytes, nodes: dict[bytes, bytes], descendants: dict[bytes, int], generation: int) -> None:
@@ -93,7 +92,6 @@ class Zone:
             raise ZoneError(Reason.NO_SOA, "the zone has no records at its apex")
         rrset = soa_rrset(apex_node, self.apex_as_received)
         fields = parse_soa(next(rrset.rdatas()))
-        self.soa_fields: Soa = fields
         self.serial: int = fields.serial
         self.soa: RRset = rrset
         self.negative_soa: RRset = rrset.with_ttl(min(rrset.ttl, fields.minimum))

@@ -3,8 +3,9 @@
 from struct import Struct
 from typing import NamedTuple
 
-from nameserver.errors import Reason, ZoneError
+from nameserver.errors import Reason, WireError, ZoneError
 from nameserver.wire import codes
+from nameserver.wire.names import read_plain_name
 from nameserver.wire.rrset import RRset
 from nameserver.zone.node import find_rrset
 
@@ -28,14 +29,17 @@ def parse_soa(rdata: bytes) -> Soa:
 
     Raises ZoneError (no-soa) when it is cut short, has bytes left over, or holds a compressed name.
     """
-    rname_at = _name_end(rdata, 0)
-    numbers_at = _name_end(rdata, rname_at)
+    try:
+        mname, rname_at = read_plain_name(rdata, 0)
+        rname, numbers_at = read_plain_name(rdata, rname_at)
+    except WireError as error:
+        raise ZoneError(Reason.NO_SOA, f"SOA rdata of {len(rdata)} octets: {error}") from None
     if len(rdata) - numbers_at != _NUMBERS.size:
         raise ZoneError(
             Reason.NO_SOA,
             f"SOA rdata has {len(rdata) - numbers_at} octets after its two names, it must have {_NUMBERS.size}",
         )
-    return Soa(rdata[:rname_at], rdata[rname_at:numbers_at], *_NUMBERS.unpack_from(rdata, numbers_at))
+    return Soa(mname, rname, *_NUMBERS.unpack_from(rdata, numbers_at))
 
 
 def soa_rrset(apex_node: bytes, owner: bytes) -> RRset:
@@ -44,20 +48,3 @@ def soa_rrset(apex_node: bytes, owner: bytes) -> RRset:
     if rrset is None or rrset.rdata_count != 1:
         raise ZoneError(Reason.NO_SOA, f"the apex holds {rrset.rdata_count if rrset else 'no'} SOA records, not one")
     return rrset
-
-
-def soa_of(apex_node: bytes) -> Soa:
-    """The fields of the SOA that an apex's node holds. Raises ZoneError (no-soa) unless that is exactly one."""
-    return parse_soa(next(soa_rrset(apex_node, b"").rdatas()))
-
-
-def _name_end(rdata: bytes, offset: int) -> int:
-    """Where the name that starts at `offset` ends."""
-    while offset < len(rdata):
-        length = rdata[offset]
-        if length == 0:
-            return offset + 1
-        if length > 63:
-            raise ZoneError(Reason.NO_SOA, f"SOA rdata holds a label of length octet {length}, the most is 63")
-        offset += length + 1
-    raise ZoneError(Reason.NO_SOA, f"SOA rdata of {len(rdata)} octets ends inside a name")

@@ -31,6 +31,7 @@ def label(number: int) -> bytes:
 SOA = record(POINTER, codes.SOA, soa(6).rdata)
 HEAD = [SOA, record(POINTER, codes.NS, NS.rdata)]
 FIRST = 12 + len(APEX) + 4 + sum(map(len, HEAD))  # where the records behind these begin
+WINDOWS = b"\0" + b"".join(bytes((window, 1, 1)) for window in range(256))  # NSEC: a name, a type bitmap
 LONG = b"\x01a" * 119 + POINTER  # with `APEX` 251 octets
 
 
@@ -67,8 +68,8 @@ def _chain() -> Iterator[bytes]:
         offset += 14
 
 
-def messages() -> dict[str, bytes]:
-    """By what they hold much of; all but the last answer an AXFR."""
+def streams() -> dict[str, list[bytes]]:
+    """Messages by what they hold much of; all but the last answer an AXFR."""
     numbers = range(10_000)
     deep = (record(b"\x02" + struct.pack("!H", number) + pointer(FIRST), UNKNOWN) for number in numbers)
     below_dname = (record(b"\x02" + struct.pack("!H", number) + pointer(FIRST + 15), UNKNOWN) for number in numbers)
@@ -81,7 +82,7 @@ def messages() -> dict[str, bytes]:
             record(POINTER, codes.SVCB, b"\0\1\0" + b"".join(struct.pack("!HH", key, 0) for key in range(15900)))
         ],
         "type windows": (
-            record(label(number) + POINTER, codes.NSEC, b"\0" + b"".join(bytes((window, 1, 1)) for window in range(256)))
+record(label(number) + POINTER, codes.NSEC, WINDOWS)
             for number in numbers
         ),
         "empty rdata": (record(label(number) + POINTER, UNKNOWN) for number in numbers),
@@ -98,8 +99,9 @@ def messages() -> dict[str, bytes]:
         "pointers into long names": _into_long_names(),
         "chained pointers": _chain(),
     }  # fmt: skip
-    out = {name: message([*HEAD, *_fill(records), SOA]) for name, records in kinds.items()}
+    out = {name: [message([*HEAD, *_fill(records), SOA])] for name, records in kinds.items()}
     five, six, seven = (record(POINTER, codes.SOA, soa(serial).rdata) for serial in (5, 6, 7))
-    types = [record(b"\x03www" + POINTER, 1000 + number) for number in range(1800)]
-    out["types added and deleted"] = message([seven, five, six, *types, six, *types, seven, seven], codes.IXFR)
+    types = [record(b"\x03new" + POINTER, 1000 + number) for number in range(4000)]
+    added, deleted = [seven, five, six, *types], [six, *types, seven, seven]
+    out["types added and deleted"] = [message(added, codes.IXFR), message(deleted, codes.IXFR)]
     return out

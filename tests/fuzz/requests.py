@@ -14,12 +14,12 @@ A case's first octet says how it came (0 UDP, 1 TCP; + 2 from an address that ha
 from ipaddress import ip_address
 from random import Random
 
-from support.pipelines import NOW
-
-from fuzz.mutate import LARGEST, Mutator
+from fuzz.mutate import LARGEST, TYPES, Mutator
 from fuzz.outcome import CORPUS, Failed, Tried, timed
 from fuzz.request_seeds import FRIEND, STRANGER, make_pipeline
 from fuzz.wellformed import Malformed, Message, read_message
+from support.pipelines import NOW
+
 from nameserver.errors import WireError
 from nameserver.query.exchange import Outcome
 from nameserver.wire import codes
@@ -60,8 +60,39 @@ class Target:
 
     def step(self) -> Tried:
         how = self._random.choice((0, 0, 0, 2, 1, 3))
-        message = self._mutator.mutate(self._random.choice(self._seeds))
+        message = self._random.choice(self._seeds)
+        if self._random.random() < 0.4:
+            message = self._ask_otherwise(message)
+            if self._random.random() < 0.3:
+                message = self._mutator.mutate(message)
+        else:
+            message = self._mutator.mutate(message)
         return self.replay(bytes((how,)) + (message if how & 1 else message[:LARGEST_DATAGRAM]))
+
+    def _ask_otherwise(self, message: bytes) -> bytes:
+        """Another well-formed request: any type, class and opcode, other letters; what is around it stays."""
+        data, random, end = bytearray(message), self._random, 12
+        while end < len(data) and 0 < data[end] < 64:
+            end += data[end] + 1
+        if end + 5 > len(data):
+            return message
+        for _ in range(random.choice((1, 1, 2, 3))):
+            how = random.randrange(6)
+            if how == 0:
+                data[end + 1 : end + 3] = random.randrange(65536).to_bytes(2, "big")
+            elif how == 1:
+                data[end + 1 : end + 3] = random.choice(TYPES).to_bytes(2, "big")
+            elif how == 2:
+                data[end + 3 : end + 5] = random.choice((0, 1, 1, 3, 254, 255)).to_bytes(2, "big")
+            elif how == 3:
+                data[2] = data[2] & 0x87 | random.randrange(16) << 3
+            elif how == 4:
+                data[2] ^= random.choice((1, 1, 2, 4))
+                data[3] ^= 1 << random.randrange(8)
+            elif end > 13:
+                at = random.randrange(13, end)
+                data[at] = random.choice((data[at] ^ 0x20, random.randrange(256)))
+        return bytes(data)
 
     def replay(self, case: bytes) -> Tried:
         """Pass one case through the pipeline and judge what becomes of it. Raises `Failed`."""

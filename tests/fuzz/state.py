@@ -23,10 +23,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from random import Random
 
-from support.stored import APEX, NOW, TIMERS, key, nodes_of
-
 from fuzz.mutate import Mutator
 from fuzz.outcome import Failed, Tried, timed
+from support.stored import APEX, NOW, TIMERS, key, nodes_of
+
 from nameserver.errors import StoreDamaged
 from nameserver.store import chunks
 from nameserver.store.database import Store, StoredZone

@@ -8,23 +8,23 @@ What must hold for every stream of messages:
     such a zone is one that may be served: see `_check_sound`; sent out again, it arrives as the same zone
     a stream that was signed before it was mutated gives the unmutated stream's result, or none
     a message after the last one is refused
-    no message takes more than 5 ms of CPU, or 0.5 us for each of its octets where that is more, nor does applying what
-    came: some three times what ordinary records take, so work that grows faster than its input shows
+    no message takes more than 5 ms of CPU, or 0.5 us for each of its octets where that is more (on a slower or busier
+    machine four times what ordinary records take), nor does applying what came: work that outgrows its input shows
 """
 
-import statistics
 import time
 from collections import defaultdict
 from random import Random
 
-from support.transfer_messages import APEX, NOW, QUERY_ID
-
-from fuzz.mutate import LARGEST, Mutator
+from fuzz.costly import streams
+from fuzz.mutate import LARGEST, SIZES, Mutator
 from fuzz.outcome import CORPUS, Failed, Tried, timed
 from fuzz.transfer_seeds import IXFR, KEY, REQUEST_MAC, RESIGNED, SIGNED, frame, held, signed, unframe
-from fuzz.wellformed import Entry, Malformed, read_message
+from fuzz.wellformed import Entry, Malformed, answer_records, read_message
+from support.transfer_messages import APEX, NOW, QUERY_ID
+
 from nameserver.errors import Reason, TransferError, ZoneError
-from nameserver.transfer.inbound import FullTransfer, IncrementalTransfer, InboundTransfer, Result, TransferKind
+from nameserver.transfer.inbound import FullTransfer, InboundTransfer, IncrementalTransfer, Result, TransferKind
 from nameserver.transfer.limits import TransferLimits
 from nameserver.transfer.outbound import axfr_messages
 from nameserver.wire import codes
@@ -36,6 +36,7 @@ from nameserver.zone.node import HAS_CASE, find_rrset, owner_of, pack_node, unpa
 
 SECONDS = 0.005  # CPU for one message, and for applying the differences of a stream
 SECONDS_PER_OCTET = 0.5e-6
+TIMES_ORDINARY = 4.0
 LIMITS = TransferLimits()
 HELD = held()
 SENT_AGAIN = 0.2  # share of the zones taken that are sent out and read once more
@@ -66,17 +67,44 @@ class Target:
         first, messages = unframe(self._random.choice(self._seeds))
         if not first & SIGNED and self._random.random() < 0.2:
             first |= RESIGNED
-        if self._random.random() < 0.75:
-            at = self._random.randrange(len(messages))
+        at, chance = self._random.randrange(len(messages)), self._random.random()
+        if chance < 0.25 and not first & SIGNED:
+            messages[at] = self._rearrange(messages[at])
+        elif chance < 0.75:
             messages[at] = self._mutator.mutate(messages[at])
         else:
             self._disarrange(messages)
         return self.replay(frame(first, messages))
 
+    def _rearrange(self, message: bytes) -> bytes:
+        """Whole records lost, moved, doubled, or repeated until the message is full; the count fits."""
+        start, records = answer_records(message)
+        random = self._random
+        for _ in range(random.choice((1, 1, 2, 3))):
+            if not records:
+                return message
+            at = random.randrange(len(records))
+            piece = records[at : at + random.choice((1, 1, 1, 2, 3))]
+            how = random.randrange(5)
+            if how < 2:
+                del records[at : at + len(piece)]
+            if how == 1:
+                at = random.randrange(len(records) + 1)
+                records[at:at] = piece
+            elif how == 2:
+                records[at:at] = piece
+            elif how == 3:
+                records[at:at] = [self._mutator.mutate(each) for each in piece]
+            elif how == 4:
+                size = sum(map(len, piece))
+                records[at:at] = piece * ((random.choice(SIZES) - sum(map(len, records)) - start) // size)
+        body = b"".join(records)[: LARGEST - start]
+        return message[:6] + min(LARGEST, len(records)).to_bytes(2, "big") + bytes(4) + message[12:start] + body
+
     def _disarrange(self, messages: list[bytes]) -> None:
-        """Messages lost, doubled, exchanged, or from another transfer."""
+        """Messages lost, doubled, exchanged, from another transfer, or without their signatures."""
         at = self._random.randrange(len(messages))
-        how = self._random.randrange(6)
+        how = self._random.randrange(7)
         if how == 0:
             del messages[at]
         elif how == 1:
@@ -88,6 +116,11 @@ class Target:
             messages[at] = self._random.choice(self._messages)
         elif how == 4:
             messages.insert(at, self._random.choice(self._messages))
+        elif how == 5:
+            for index in range(at, len(messages)) if self._random.random() < 0.5 else (at, len(messages) - 1):
+                messages[index] = _unsigned(messages[index])
+            if self._random.random() < 0.7:
+                messages[at] = self._mutator.mutate(messages[at])
         else:
             del messages[at + 1 :]
             messages[at] = self._mutator.mutate(messages[at])
@@ -189,15 +222,33 @@ class _Run:
 
 
 def _slowest_part(runs: list[_Run], sizes: list[int]) -> float:
-    """CPU seconds of a stream's most expensive message, or of applying it; the median of several runs."""
+    """CPU seconds of a stream's most expensive message, or of applying it; the least of several runs.
+
+    Not the median: ordinary large messages are near enough to the limit for a busy machine to carry them over it.
+    """
     slowest = 0.0
     for part in range(len(runs[0].seconds)):
-        seconds = statistics.median(each.seconds[part] for each in runs)
+        seconds = min(each.seconds[part] for each in runs)
         size = sizes[part] if part < len(sizes) else sum(sizes)
         allowed = max(SECONDS, size * SECONDS_PER_OCTET)
+        if seconds > allowed:  # slow, or is it the machine?
+            allowed = max(allowed, size * TIMES_ORDINARY * _ordinary_seconds_per_octet())
         _claim(seconds <= allowed, f"took {seconds * 1000:.2f} ms of CPU for {size} octets")
         slowest = max(slowest, seconds)
     return slowest
+
+
+def _ordinary_seconds_per_octet() -> float:
+    """What a large message of ordinary records takes, on this machine and now; the least of several tries."""
+    messages = streams()["ordinary"]
+    least = min(timed(lambda: _Run(0, messages).take(), 0.0)[1] for _ in range(3))
+    return least / sum(map(len, messages))
+
+
+def _unsigned(message: bytes) -> bytes:
+    """The message without its TSIG record; as it is where it has none."""
+    start = message.rfind(KEY.name + b"\x00\xfa\x00\xff")
+    return message if start < 0 else message[:10] + b"\0\0" + message[12:start]
 
 
 def _essence(result: Result | None) -> object:

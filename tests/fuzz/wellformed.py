@@ -76,6 +76,20 @@ def read_message(message: bytes, tolerant: bool = False) -> Message:
     return Message(id, flags, question, *sections, last)
 
 
+def answer_records(message: bytes) -> tuple[int, list[bytes]]:
+    """Where the answer section of a good message begins, and its records as they stand."""
+    offset = 12
+    if message[5]:
+        _, offset = _name(message, 12)
+        offset += 4
+    start, records = offset, []
+    for _ in range(message[6] << 8 | message[7]):
+        _, after = _entry(message, offset)
+        records.append(message[offset:after])
+        offset = after
+    return start, records
+
+
 def _entry(message: bytes, offset: int) -> tuple[Entry, int]:
     owner, at = _name(message, offset)
     head = message[at : at + 10]

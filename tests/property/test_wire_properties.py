@@ -122,7 +122,6 @@ def messages(draw: st.DrawFn) -> bytes:
 def test_any_bytes_into_parse_request_give_a_request_or_a_wire_error(data):
     with suppress(WireError):
         request = parse_request(data)
-        assert request.size == len(data)
         assert data[12 : 12 + len(request.question)] == request.question
 
 
@@ -249,7 +248,7 @@ def test_a_rendered_reply_is_what_dnspython_reads_case_included(qname, answer, a
     assert not message.flags & dns.flags.TC
 
 
-@given(shared_names, sections, sections, sections, st.integers(64, 700), st.booleans())
+@given(shared_names, sections, sections, sections, st.integers(64, 700), st.integers(0, 5))
 @settings(deadline=None, max_examples=200)
 def test_a_reply_cut_to_a_limit_keeps_it_and_holds_whole_rrsets_only(qname, answer, authority, additional, limit, glue):
     request = parse_request(build_query(9, qname, codes.A, edns=True))
@@ -260,7 +259,7 @@ def test_a_reply_cut_to_a_limit_keeps_it_and_holds_whole_rrsets_only(qname, answ
     wholes = [_written(answer[:n]) for n in range(len(answer) + 1)]
     assert _seen(message, 1) in wholes
     missing = _seen(message, 1) != wholes[-1] or _seen(message, 2) != _written(authority)
-    missing = missing or (glue and _seen(message, 3) != _written(additional))
+    missing = missing or any(_written([r])[0] not in _seen(message, 3) for r in additional[:glue])
     assert bool(message.flags & dns.flags.TC) is missing
 
 

@@ -5,6 +5,7 @@ from support.refreshing import DAY, DrivenZone, serving_changes, transferred
 
 from nameserver.refresh.machine import Expire, State
 from nameserver.refresh.outcome import UpToDate
+from nameserver.refresh.timers import TimerLimits
 
 
 def test_section_4_after_a_transfer_a_shorter_option_replaces_the_soa_expire() -> None:
@@ -22,6 +23,29 @@ def test_section_4_the_soa_expire_stays_the_maximum_after_a_check(option: int) -
     zone.to_next_check()
     zone.finish(UpToDate(5, option))
     assert zone.life == DAY
+
+
+def test_section_3_1_an_origin_s_option_is_the_soa_expire_and_clamped_like_it() -> None:
+    """A zone of SOA 1 1 1 1 from a primary that sends EXPIRE 1: `min-expire-time` holds with and without the option."""
+    times = {"refresh": 1, "retry": 1, "expire": 1}
+    zone = DrivenZone.serving(**times, option=1)
+    assert zone.life == DrivenZone.serving(**times).life == 60
+    for _ in range(20):
+        zone.to_next_check()
+        assert serving_changes(zone.finish(UpToDate(5, 1))) == []
+        assert zone.life == 60
+    assert not any(isinstance(action, Expire) for action in zone.actions)
+
+
+@pytest.mark.parametrize("option", [0, 99])
+def test_section_4_another_secondary_s_option_is_not_lengthened_by_our_limits(option: int) -> None:
+    limits = TimerLimits(min_expire=500)
+    assert DrivenZone.serving(refresh=30, retry=10, expire=100, option=99, limits=limits).life == 99
+    zone = DrivenZone.serving(refresh=30, retry=10, expire=100, limits=limits)
+    assert zone.life == 500
+    zone.to_next_check()
+    zone.finish(UpToDate(5, option))
+    assert zone.life == 470
 
 
 def test_section_4_after_a_check_the_longer_of_option_and_time_left_counts() -> None:

@@ -78,3 +78,16 @@ def test_rfc9471_section_3_1_a_referral_without_room_for_its_glue_is_truncated()
     whole = ask(pipeline, "www.sub.example.", edns=1232)
     assert not is_truncated(whole)
     assert len(whole.additional) == 8
+
+
+def test_rfc9471_section_3_2_a_referral_is_whole_without_the_glue_of_siblings():
+    servers = "\n".join(
+        f"sub 60 IN NS {'n' * 50}{n}.other\n{'n' * 50}{n}.other 60 IN AAAA 2001:db8::{n}" for n in range(6)
+    )
+    inside = "sub 60 IN NS ns.sub\nns.sub 60 IN A 192.0.2.53"
+    pipeline = pipeline_of(served(f"{HEAD}\nother NS ns.test.\n{inside}\n{servers}", "example."))
+    reply = ask(pipeline, "www.sub.example.")
+    assert not is_truncated(reply)
+    assert lines(reply.additional)[0] == "ns.sub.example. 60 IN A 192.0.2.53"
+    assert len(reply.additional) < 7
+    assert len(ask(pipeline, "www.sub.example.", edns=1232).additional) == 7

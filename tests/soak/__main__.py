@@ -6,7 +6,8 @@
       ▲ ▲ └──────────────── status ──▶ Inspector ──▶ floor   querier (a process): 2,000 questions a second
       │ └── whole zones (AXFR) ─────── Auditor
 
-    make soak [SECONDS=600] [SEED=…]         exit status 1: an answer was wrong, a zone lost, a serial went backwards
+    make soak [SECONDS=600] [SEED=…]         exit status 1: an answer was wrong, a zone lost, a serial went backwards,
+                                             a process left behind, or the main process ended by itself
 
 What counts as which: `querier.Watcher.check`; when a serial went backwards: `floor`. Unanswered questions are no fault,
 for a killed process answers nobody, but how many and for how long is printed.
@@ -15,7 +16,6 @@ for a killed process answers nobody, but how many and for how long is printed.
 import argparse
 import json
 import random
-import re
 import shutil
 import subprocess
 import sys
@@ -29,9 +29,10 @@ from soak.board import Board, Slot
 from soak.floor import Floor
 from soak.history import STATIC_ZONES, ZONE, static_text, text_at, whole_zone
 from soak.keeper import Keeper
+from soak.report import Run
 from support.ask import Record, TransferRefused, zone_records
 from support.daemon import Nameserver, new_key
-from support.peers import KnotPrimary, Target
+from support.peers import KnotPrimary, Primary, Target
 from support.process import program, short_directory
 from support.wait import wait_for
 
@@ -61,7 +62,7 @@ class SoakPrimary(KnotPrimary):
 class Publisher(threading.Thread):
     """One new version after another, `CHANGES` a second; where the primary takes longer, as fast as it goes."""
 
-    def __init__(self, primary: KnotPrimary, board: Board) -> None:
+    def __init__(self, primary: Primary, board: Board) -> None:
         super().__init__(daemon=True)
         self._primary = primary
         self._board = board
@@ -101,7 +102,8 @@ class Inspector(threading.Thread):
     def run(self) -> None:
         while not self.over:
             status = self._ours.status()
-            if status:
+            child = self._ours.child
+            if status and child is not None and status["server"]["pid"] == child.pid:
                 self._look(status["zones"])
             died = self._keeper.died_at
             if died is not None and time.monotonic() - died > READY_PATIENCE:
@@ -190,7 +192,7 @@ class Soak:
             finally:
                 shutil.rmtree(self._directory, ignore_errors=True)
 
-    def _soak(self, ours: Nameserver, primary: KnotPrimary) -> bool:
+    def _soak(self, ours: Nameserver, primary: Primary) -> bool:
         floor = Floor(self._board)
         keeper = Keeper(ours, self._board, floor, random.Random(self._seed))
         publisher = Publisher(primary, self._board)
@@ -205,7 +207,7 @@ class Soak:
             self._watch(keeper, publisher, inspector, querier)
             publisher.over = True
             publisher.join(10)
-            caught_up = self._catch_up(ours, primary, keeper)
+            self._catch_up(ours, primary, keeper)
         finally:
             for thread in threads:
                 thread.over = True
@@ -217,9 +219,11 @@ class Soak:
                 querier.kill()
         for thread in (*threads, reader):
             thread.join(10)
-        if caught_up:
-            ours.stop()  # raises where it does not end well
-        return self._report(ours, keeper, inspector, auditor, caught_up)
+        try:
+            ours.stop()
+        except AssertionError as problem:
+            self._complain(f"at the end: {problem}")
+        return self._report(ours, keeper, inspector, auditor)
 
     def _start_querier(self, port: int) -> "subprocess.Popen[str]":
         arguments = [str(port), str(self._directory / "board"), str(QUERIES), str(self._seed)]
@@ -231,8 +235,11 @@ class Soak:
             if line.startswith("{"):
                 self._figures = json.loads(line)
             else:
-                self._complaints.append(line.rstrip())
-                say(f"  {line.rstrip()}")
+                self._complain(line.rstrip())
+
+    def _complain(self, text: str) -> None:
+        self._complaints.append(text)
+        say(f"  {text}")
 
     def _watch(
         self, keeper: Keeper, publisher: Publisher, inspector: Inspector, querier: "subprocess.Popen[str]"
@@ -251,7 +258,7 @@ class Soak:
             time.sleep(0.02)
         self._elapsed = time.monotonic() - start
         # What is dead now is started once more, and stays.
-        wait_for(lambda: (keeper.step(killing=False), keeper.died_at is None)[1], READY_PATIENCE, "the last start")
+        wait_for(lambda: keeper.settled(), READY_PATIENCE, "the last start")
 
     def _progress(self, elapsed: float, keeper: Keeper, inspector: Inspector) -> None:
         board = self._board
@@ -261,7 +268,7 @@ class Soak:
             f"wrong {board[Slot.WRONG]}, lost {board[Slot.LOST]}, backwards {board[Slot.BACKWARDS]}"
         )
 
-    def _catch_up(self, ours: Nameserver, primary: KnotPrimary, keeper: Keeper) -> bool:
+    def _catch_up(self, ours: Nameserver, primary: Primary, keeper: Keeper) -> None:
         """Left alone, it comes to hold what the primary holds; every zone, whole."""
         newest = self._board[Slot.PUBLISHED]
 
@@ -274,64 +281,39 @@ class Soak:
             wait_for(done, 60, "the last version to be served")
             for zone in primary.zones:
                 if ours.axfr(zone) != zone_records(primary.port, zone, primary.transfer_key):
-                    self._complaints.append(f"at the end {zone} is not what the primary has")
+                    self._complain(f"at the end {zone} is not what the primary has")
         except (AssertionError, TransferRefused, OSError, EOFError) as problem:
-            self._complaints.append(f"at the end: {problem}")
-            return False
-        return True
+            self._complain(f"at the end: {problem}")
 
-    def _report(
-        self, ours: Nameserver, keeper: Keeper, inspector: Inspector, auditor: Auditor, caught_up: bool
-    ) -> bool:
-        board, figures, seconds = self._board, self._figures, self._elapsed
-        changes = board[Slot.PUBLISHED] - 1
-        asked = board[Slot.SENT]
-        log = ours.log
-        transfers = {kind: len(re.findall(rf"got={kind} .*outcome=ok", log)) for kind in ("ixfr", "axfr")}
-        kills = ", ".join(f"{number} of {victim}" for victim, number in sorted(keeper.kills.items()))
-        ready = sorted(keeper.to_ready) or [0.0]
-        silent, one = figures.get("all", {}), figures.get("one", {})
-        tcp = sum(number for kind, number in figures.get("kinds", {}).items() if kind.startswith("tcp"))
-        kinds = len(figures.get("kinds", {}))
-        wrong = board[Slot.WRONG] + sum(fault.startswith("WRONG") for fault in auditor.faults)
-        lost = board[Slot.LOST] + sum(fault.startswith("LOST") for fault in auditor.faults) + len(inspector.lost)
-        backwards = board[Slot.BACKWARDS] + sum(fault.startswith("BACKWARDS") for fault in auditor.faults)
-        say(f"\nsoak of {seconds:.0f} s, SEED={self._seed}")
-        say(
-            f"changes       {changes} ({changes / seconds:.1f}/s); taken by {transfers['ixfr']} IXFR, {transfers['axfr']} AXFR"
+    def _report(self, ours: Nameserver, keeper: Keeper, inspector: Inspector, auditor: Auditor) -> bool:
+        run = Run(
+            seconds=self._elapsed,
+            seed=self._seed,
+            board=self._board,
+            figures=self._figures,
+            log=ours.log,
+            kills=keeper.kills,
+            starts=keeper.starts,
+            to_ready=keeper.to_ready,
+            left_behind=keeper.left_behind,
+            unprovoked=keeper.unprovoked,
+            transfers_checked=auditor.checked,
+            transfers_unanswered=auditor.unanswered,
+            faults=auditor.faults,
+            lost=sorted(inspector.lost),
         )
-        say(f"kill -9       {keeper.kills.total()}: {kills}; main process started again {keeper.starts} times")
-        say(f"restart       until all served by all: median {ready[len(ready) // 2]:.2f} s, longest {ready[-1]:.2f} s")
-        say(
-            f"questions     {asked} ({asked / seconds:.0f}/s), {board[Slot.ANSWERED]} answered and checked, {tcp} of them over TCP"
-        )
-        say(
-            f"              latency median {figures.get('median', 0) * 1e3:.2f} ms, 99 % {figures.get('p99', 0) * 1e3:.1f} ms; {kinds} kinds"
-        )
-        say(
-            f"unanswered    {board[Slot.UNANSWERED]} ({board[Slot.UNANSWERED] / max(1, asked):.2%}); TCP connections refused {figures.get('tcp_refused', 0)}, cut {figures.get('tcp_cut', 0)}"
-        )
-        say(
-            f"silence       nobody answered: {silent.get('spells', 0)} times, {silent.get('seconds', 0):.1f} s in all, longest {silent.get('longest', 0):.2f} s; one worker's clients: longest {one.get('longest', 0):.2f} s"
-        )
-        say(f"whole zones   {auditor.checked} transfers out checked, {auditor.unanswered} not answered")
-        say(
-            f"wrong answers {wrong}, zones lost {lost}, serials backwards {backwards}, processes left behind {keeper.left_behind}"
-        )
-        complaints = [*self._complaints, *auditor.faults[:20], *sorted(inspector.lost)[:20]]
-        for complaint in complaints:
-            say(f"  {complaint}")
-        if min(changes / seconds / CHANGES, asked / seconds / QUERIES) < ENOUGH:
-            say(
-                "this machine was too busy: fewer changes or questions than wanted, so this run shows less than it should"
-            )
-        good = not (wrong or lost or backwards or keeper.left_behind or complaints) and caught_up and bool(figures)
+        say("\n" + "\n".join(run.lines()))
+        if min(run.changes / CHANGES, self._board[Slot.SENT] / QUERIES) < ENOUGH * self._elapsed:
+            say("this machine was too busy: fewer changes or questions than wanted; this run shows less than it should")
+        good = run.good and not self._complaints
         say("good" if good else "BAD")
         return good
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="make soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--seed", default="")
     arguments = parser.parse_args()

@@ -41,6 +41,8 @@ class Keeper:
         self.kills: Counter[str] = Counter()
         self.starts = 0
         self.left_behind = 0
+        self.unprovoked = 0  # ends of a main process that nobody had killed
+        self._killed: Child | None = None
         self.died_at: float | None = None  # of the main process before this one, until this one is ready
         self.to_ready: list[float] = []
 
@@ -70,6 +72,7 @@ class Keeper:
             "everything": self._dice.sample([child.pid, *workers], 1 + len(workers)),
         }[victim]
         if child.pid in chosen:
+            self._killed = child
             self._board[Slot.SETTLED] = 0
         for pid in chosen:
             with contextlib.suppress(ProcessLookupError):
@@ -81,6 +84,7 @@ class Keeper:
     def _start_again(self, child: Child) -> None:
         now = time.monotonic()
         self._predecessors.append(Predecessor(child, now, self._floor.next_start()))
+        self.unprovoked += child is not self._killed
         self.died_at = self.died_at or now
         self._ours.start(wait_ready=False)
         self.starts += 1
@@ -96,6 +100,11 @@ class Keeper:
             self._predecessors.remove(each)
         if not self._predecessors:
             self._board[Slot.SETTLED] = 1
+
+    def settled(self) -> bool:
+        """Starts what is dead, kills no more; whether all is served again."""
+        self.step(killing=False)
+        return self.died_at is None
 
     def ready(self) -> None:
         """Every zone is served by each worker."""

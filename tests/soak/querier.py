@@ -3,9 +3,11 @@
     python -m soak.querier PORT BOARD RATE SEED     complaints as lines, at the end one line of JSON with its figures
 
 Most questions go over UDP from a few sockets that stay: the kernel gives all that comes from one port to the same
-listening socket, so each is a client of one worker, whoever lives in that place. The rules of `Watcher.check` rely on it.
+listening socket, so each is a client of one worker, whoever lives in that place. What `Watcher.check` holds against an
+answer relies on it.
 """
 
+import contextlib
 import json
 import random
 import selectors
@@ -142,8 +144,9 @@ class Asking:
         """The message; two thirds have EDNS with 1232 octets."""
         body = self._bodies.get(question)
         if body is None:
-            name = dns.name.from_text(question.name).to_wire()
-            body = name + struct.pack("!HH", dns.rdatatype.from_text(question.rdtype), 1)
+            body = (dns.name.from_text(question.name).to_wire() or b"") + struct.pack(
+                "!HH", dns.rdatatype.from_text(question.rdtype), 1
+            )
             if "-v" not in question.name:
                 self._bodies[question] = body
         edns = number % 3 > 0
@@ -171,10 +174,8 @@ class UdpClient:
         floor = max(self._watcher.board[Slot.FLOOR], self._lowest)
         self._waiting[self._number] = Asked(question, now, floor)
         self._watcher.count(Slot.SENT)
-        try:
+        with contextlib.suppress(OSError):  # nobody listens, an earlier question was told: this one stays unanswered
             self.socket.send(asking.write(self._number, question))
-        except OSError:
-            pass  # nobody listens at the moment, as an earlier one was told; it stays unanswered
 
     def read(self) -> None:
         while True:

@@ -12,7 +12,7 @@ import dns.message
 import dns.rdatatype
 from support.served_zones import wire, zone_from_text
 
-from nameserver.query.counters import COUNTERS, new_counters
+from nameserver.query.counters import COUNTERS
 from nameserver.query.exchange import Outcome, QuerySettings
 from nameserver.query.pipeline import Pipeline
 from nameserver.query.zoneset import ServedZone, ZoneSet, ZoneState
@@ -34,7 +34,7 @@ def pipeline_of(*zones: ServedZone, keys: Iterable[TsigKey] = (), settings: Quer
     zone_set = ZoneSet()
     for zone in zones:
         zone_set.add(zone)
-    return Pipeline(zone_set, {key.name: key for key in keys}, settings or QuerySettings(), new_counters())
+    return Pipeline(zone_set, {key.name: key for key in keys}, settings or QuerySettings(), [0] * len(COUNTERS))
 
 
 def handle(

@@ -82,8 +82,8 @@ class Reins:
 
 
 @asynccontextmanager
-async def worker_on(store: Path, **server: Any) -> AsyncIterator[Reins]:
-    """A worker that listens, over the database at `store`; it is stopped in order afterwards."""
+async def worker_on(store: Path, *, listen: bool = True, **server: Any) -> AsyncIterator[Reins]:
+    """A worker that listens (or waits to be told), over the database at `store`; it is stopped in order afterwards."""
     port = free_port()
     config = ServerConfig((Endpoint(LOOPBACK, port),), store.parent, store.parent / "control", **server)
     sockets = open_sockets(config.listen)
@@ -104,7 +104,9 @@ async def worker_on(store: Path, **server: Any) -> AsyncIterator[Reins]:
         reins = Reins(channel, port, worker, config)
         listening = asyncio.create_task(reins.listen())
         try:
-            await until(lambda: bool(reins.heard("ready")) or running.done())
+            if listen:
+                channel.send("listen")
+                await until(lambda: bool(reins.heard("ready")) or running.done())
             yield reins
         finally:
             channel.send("stop")

@@ -8,10 +8,11 @@ import dns.flags
 import dns.message
 import dns.opcode
 import dns.rcode
+import dns.rdatatype
 import dns.rrset
 import dns.tsig
 import pytest
-from support.pipelines import ask, counted, handle, pipeline_of, question, rcode, served
+from support.pipelines import ask, counted, extended_errors, handle, pipeline_of, question, rcode, served
 from support.served_zones import HEAD, wire
 
 from nameserver.query.acl import Acl, AclRow
@@ -202,6 +203,51 @@ def test_a_notify_of_an_unknown_edns_version_is_badvers_and_not_passed_on(pipeli
     assert outcome.notify is None
 
 
+OPT = b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00"
+
+
+@pytest.mark.parametrize("opcode", [1, 2, 3, 5, 6, 15])
+def test_what_is_not_implemented_is_answered_with_opt_where_it_came_with_one(pipeline, opcode):
+    """RFC 6891 §6.1.1; with an unknown version it is BADVERS, §6.1.3."""
+    for data in (question("example.test.", "SOA", edns=1232), bytes(11) + b"\x01" + OPT):
+        data = data[:2] + bytes((opcode << 3,)) + data[3:]
+        reply = dns.message.from_wire(handle(pipeline, data).reply)
+        assert (rcode(reply), reply.edns, reply.payload, reply.opcode()) == ("NOTIMP", 0, 1232, opcode)
+        newer = handle(pipeline, data[:-5] + b"\x01" + data[-4:]).reply
+        assert rcode(dns.message.from_wire(newer)) == "BADVERS"
+
+
+@pytest.mark.parametrize("opcode", [0, 4])
+def test_a_request_without_a_question_is_a_format_error_with_opt(pipeline, opcode):
+    data = bytes((0, 7, opcode << 3)) + bytes(8) + b"\x01" + OPT
+    reply = dns.message.from_wire(handle(pipeline, data).reply)
+    assert (rcode(reply), reply.edns, reply.question) == ("FORMERR", 0, [])
+
+
+def of_opcode(opcode: dns.opcode.Opcode, rdtype: str, **more) -> dns.message.Message:
+    message = signed("example.test.", rdtype, **more)
+    message.set_opcode(opcode)
+    return message
+
+
+def test_a_signed_request_of_another_opcode_gets_a_signed_notimp(pipeline):
+    message = of_opcode(dns.opcode.STATUS, "SOA")
+    assert rcode(verified(send(pipeline, message), message)) == "NOTIMP"
+
+
+def test_a_wrong_signature_under_another_opcode_is_told_and_reported_as_no_transfer(pipeline):
+    outcome = send(pipeline, of_opcode(dns.opcode.STATUS, "AXFR", key=key_for_dnspython(secret=b"x" * 32)))
+    assert tsig_error(outcome)[:2] == ("NOTAUTH", dns.rcode.BADSIG)
+    assert outcome.refused is None
+
+
+def test_a_signed_update_with_records_gets_an_unsigned_notimp(pipeline):
+    message = of_opcode(dns.opcode.UPDATE, "SOA")
+    message.authority.append(dns.rrset.from_text("new.example.test.", 60, "IN", "A", "192.0.2.9"))
+    reply = dns.message.from_wire(send(pipeline, message).reply)
+    assert (rcode(reply), reply.had_tsig) == ("NOTIMP", False)
+
+
 # stages 7 to 10
 
 
@@ -214,12 +260,32 @@ def test_classes_other_than_in_and_chaos_are_refused(pipeline, rdclass):
 
 @pytest.mark.parametrize(
     ("rdtype", "expected"),
-    [(41, "FORMERR"), (250, "FORMERR"), (249, "NOTIMP"), (253, "NOTIMP"), (254, "NOTIMP"), (128, "NOTIMP")],
+    [(41, "FORMERR"), (128, "FORMERR"), (250, "FORMERR"), (249, "NOTIMP"), (253, "NOTIMP"), (254, "NOTIMP")],
 )
-def test_types_that_are_no_data_are_not_looked_up(pipeline, rdtype, expected):
-    data = bytearray(question("www.example.test."))
-    data[-4:-2] = rdtype.to_bytes(2, "big")
-    assert handle(pipeline, bytes(data)).reply[3] & 15 == dns.rcode.from_text(expected)
+@pytest.mark.parametrize("name", ["www.example.test.", "elsewhere."])
+def test_types_that_are_no_data_are_not_looked_up(pipeline, rdtype, expected, name):
+    assert answered(pipeline, name, rdtype).rcode() == dns.rcode.from_text(expected)
+
+
+def answered(pipeline, name: str, rdtype: int) -> dns.message.Message:
+    """The reply to a question for a type that may have no name."""
+    return dns.message.from_wire(
+        handle(pipeline, question(name, dns.rdatatype.RdataType.make(rdtype), edns=1232)).reply
+    )
+
+
+@pytest.mark.parametrize("rdtype", [*range(129, 249), 0, 65280])
+def test_types_that_are_unknown_are_questions_like_any_other(pipeline, rdtype):
+    """RFC 3597, RFC 6895 §3.1: of the types 128 to 255 only those that have a meaning are anything special."""
+    here = answered(pipeline, "www.example.test.", rdtype)
+    assert (rcode(here), len(here.authority)) == ("NOERROR", 1)
+    assert rcode(answered(pipeline, "nope.example.test.", rdtype)) == "NXDOMAIN"
+    assert rcode(answered(pipeline, "elsewhere.", rdtype)) == "REFUSED"
+
+
+def test_who_asks_for_nxname_is_told_why_not(pipeline):
+    """RFC 9824 §3.5."""
+    assert extended_errors(answered(pipeline, "www.example.test.", 128)) == [30]
 
 
 @pytest.mark.parametrize("opcode", range(16))
@@ -255,6 +321,58 @@ def test_unknown_options_are_ignored(pipeline):
     reply = ask(pipeline, "www.example.test.", edns=1232, options=[option])
     assert rcode(reply) == "NOERROR"
     assert reply.options == ()
+
+
+# sizes
+
+LABELS = ["q" * 63] * 3
+LONGEST = wire(".".join([*LABELS, "q" * 61]) + ".")
+LONGEST_IN_ZONE = ".".join([*LABELS, "q" * 48]) + ".example.test."
+LARGE_KEY = TsigKey(LONGEST, "hmac-sha512", SECRET * 2)
+MUCH_TO_TELL = QuerySettings(nsid=b"n" * 128, max_udp_size=512)
+NSID = dns.edns.GenericOption(dns.edns.OptionType.NSID, b"")
+
+
+def signed_with_large_key(name: str, **more) -> dns.message.Message:
+    return signed(
+        name, key=key_for_dnspython(dns.name.from_wire(LONGEST, 0)[0], LARGE_KEY.secret, "hmac-sha512"), **more
+    )
+
+
+@pytest.mark.parametrize("name", [LONGEST_IN_ZONE, LONGEST_IN_ZONE.replace("test", "else"), "www.example.test."])
+@pytest.mark.parametrize("edns", [{}, {"use_edns": 0, "options": [NSID]}, {"use_edns": 0, "payload": 4096}])
+@pytest.mark.parametrize("skew", [0, 3600])
+def test_no_signed_reply_exceeds_the_limit_however_long_its_names(name, edns, skew):
+    pipeline = pipeline_of(served(TEXT, "example.test."), keys=[LARGE_KEY], settings=MUCH_TO_TELL)
+    message = signed_with_large_key(name, **edns)
+    outcome = send(pipeline, message, skew=skew)
+    assert len(outcome.reply) <= 512
+    if skew:
+        reply = dns.message.from_wire(outcome.reply, keyring=False)
+        assert (rcode(reply), reply.tsig_error) == ("NOTAUTH", dns.rcode.BADTIME)
+    else:
+        reply = verified(outcome, message)
+    assert reply.edns == (0 if edns else -1)
+    whole = dns.message.from_wire(send(pipeline, message, skew=skew, transport="tcp").reply, keyring=False)
+    assert whole.question == message.question
+    missing = (reply.sections, reply.options) != (whole.sections, whole.options)
+    assert bool(reply.flags & dns.flags.TC) is missing
+
+
+def test_options_go_before_the_question_does():
+    """RFC 8914 §3: what is dropped of them sets TC, so that the client may have them by TCP."""
+    long_name = ".".join([*LABELS, "q" * 55]) + "."
+    key = TsigKey(wire("k."), "hmac-sha512", SECRET * 2)
+    pipeline = pipeline_of(keys=[key], settings=MUCH_TO_TELL)
+    message = signed(long_name, key=key_for_dnspython("k.", key.secret, "hmac-sha512"), use_edns=0, options=[NSID])
+    outcome = send(pipeline, message)
+    assert len(outcome.reply) <= 512
+    reply = verified(outcome, message)
+    assert (rcode(reply), reply.question, reply.edns, reply.options) == ("REFUSED", message.question, 0, ())
+    assert reply.flags & dns.flags.TC
+    by_tcp = verified(send(pipeline, message, transport="tcp"), message)
+    assert nsid_of(by_tcp) == [b"n" * 128]
+    assert extended_errors(by_tcp) == [20]
 
 
 # counters and the rest

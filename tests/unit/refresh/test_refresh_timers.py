@@ -74,5 +74,19 @@ def test_the_life_of_a_transfer_is_the_soa_expire_without_the_option() -> None:
     assert life_after_transfer(soa(), TIMERS, None) == TIMERS.expire
 
 
+@pytest.mark.parametrize(("option", "life"), [(99, 99), (100, 500), (101, 500), (2**32 - 1, 500)])
+def test_an_option_not_below_the_soa_s_own_expire_gives_the_clamped_expire(option: int, life: int) -> None:
+    timers = Timers(30, 10, 500)
+    assert life_after_transfer(soa(expire=100), timers, option) == life
+    assert life_after_check(soa(expire=100), timers, option, left=0) == life
+
+
+def test_an_option_never_gives_more_than_the_clamped_expire() -> None:
+    timers = Timers(30, 10, 500)
+    for option in (501, 999, 1000):
+        assert life_after_transfer(soa(expire=1000), timers, option) == 500
+        assert life_after_check(soa(expire=1000), timers, option, left=700) == 500
+
+
 def test_the_life_after_a_check_is_the_soa_expire_without_the_option() -> None:
     assert life_after_check(soa(), TIMERS, None, left=17) == TIMERS.expire

@@ -1,7 +1,6 @@
 """Worker slots: real worker processes, killed, hung, never ready, and what is expected of them."""
 
 import asyncio
-import logging
 import os
 import signal
 import socket

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import dns.message
 import pytest
-from support.own_server import until
+from support.own_server import LOOPBACK_ONLY, until
 from support.pipelines import counted, pipeline_of, question, served
 from support.process import free_port
 from support.served_zones import HEAD
@@ -18,9 +18,8 @@ from nameserver.server import sockets
 from nameserver.server.sockets import IP_PKTINFO, open_sockets
 from nameserver.server.udp import BATCH, MAX_REQUEST, UdpListener, parse_address, reply_source
 from nameserver.wire import codes
-from nameserver.wire.query import build_query
 from nameserver.wire.names import from_text
-from support.own_server import LOOPBACK_ONLY
+from nameserver.wire.query import build_query
 
 HAS_IPV6 = sockets._have_ipv6()
 

@@ -115,6 +115,38 @@ async def test_a_zone_is_answered_once_it_is_loaded(store: Store) -> None:
         assert await serial_of(reins) == 1
 
 
+async def test_a_new_worker_answers_nobody_before_it_has_loaded_what_is_held(store: Store) -> None:
+    """What waits in the socket since its predecessor died must not be told REFUSED or SERVFAIL."""
+    commit(store, 1, hosts=2000)
+    async with worker_on(store.path, listen=False) as reins:
+        gate = Gate(reins)
+        waiting = asyncio.create_task(serial_of(reins))
+        reins.configure(CONFIG)
+        reins.load(ZONE)
+        reins.channel.send("listen")
+        await gate.entered.wait()
+        assert not waiting.done()
+        assert not reins.heard("ready")
+        gate.open()
+        assert await waiting == 1
+        assert reins.heard("ready")
+
+
+async def test_a_worker_whose_zones_take_long_to_load_answers_from_those_it_has(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nameserver.server.worker.LISTEN_PATIENCE", 0.0)
+    commit(store, 1, hosts=2000)
+    async with worker_on(store.path, listen=False) as reins:
+        gate = Gate(reins)
+        reins.configure(CONFIG)
+        reins.load(ZONE)
+        reins.channel.send("listen")
+        await gate.entered.wait()
+        assert (await reins.ask(ZONE, "SOA")).rcode() == dns.rcode.SERVFAIL
+        gate.open()
+
+
 async def test_a_change_is_applied_and_confirmed(store: Store) -> None:
     async with loaded(store) as reins:
         base = store.zones()[NAME].generation

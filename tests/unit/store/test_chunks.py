@@ -13,12 +13,12 @@ from nameserver.store.chunks import (
     Change,
     ChunkIndex,
     Item,
+    change_crc,
     check_change,
     check_chunk,
     chunk_crc,
     cut,
     merge,
-    overlay_crc,
     pack_chunk,
     unpack_chunk,
 )
@@ -119,15 +119,22 @@ def test_merging_takes_no_more_of_the_base_than_the_next_slice_needs() -> None:
 
 
 def test_a_row_in_the_wrong_place_fails_its_checksum() -> None:
-    """The checksums cover zone and key: intact content that turns up elsewhere is damage too."""
+    """The checksums cover zone, key and generation: intact content that turns up elsewhere is damage too."""
     chunk = pack_chunk(ITEMS)
-    crc = chunk_crc(7, b"", chunk)
-    assert check_chunk(7, (b"", crc, chunk)) == (b"", chunk)
-    for zone_id, row in ((8, (b"", crc, chunk)), (7, (b"x", crc, chunk)), (7, (b"", crc, "text")), (7, None)):
+    crc = chunk_crc(7, 3, b"", chunk)
+    assert check_chunk(7, 3, (b"", crc, chunk)) == (b"", chunk)
+    good = (b"", crc, chunk)
+    for place, row in (
+        ((8, 3), good),
+        ((7, 4), good),
+        ((7, 3), (b"x", *good[1:])),
+        ((7, 3), (b"", crc, "text")),
+        ((7, 3), None),
+    ):
         with pytest.raises(StoreDamaged):
-            check_chunk(zone_id, row)
-    crc = overlay_crc(7, b"k", b"")
-    assert check_change(7, (b"k", crc, b"")) == (b"k", b"")
+            check_chunk(*place, row)
+    crc = change_crc(7, b"k", b"")
+    assert check_change(7, (b"k", crc, b"")) == (b"k", crc, b"")
     for zone_id, change in ((8, (b"k", crc, b"")), (7, (b"x", crc, b"")), (7, (b"k", crc, None)), (7, (1, crc, b""))):
         with pytest.raises(StoreDamaged):
             check_change(zone_id, change)

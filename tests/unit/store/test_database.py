@@ -219,7 +219,7 @@ def test_compaction_changes_neither_content_nor_generation(store: Store) -> None
     expected = content(store.path)
     store.compact(NAME)
     after = store.zones()[NAME]
-    assert after == replace(before, base_generation=before.generation, overlay_rows=0)
+    assert after == replace(before, base_generation=before.generation, overlay_rows=0, overlay_crc=0)
     assert content(store.path) == expected
     assert all(store.node(NAME, each) == (expected or {}).get(each) for each in nodes)
     store.compact(NAME)

@@ -11,7 +11,7 @@ from support.stored import APEX, NAME, TIMERS
 from nameserver.errors import StoreDamaged, StoreError
 from nameserver.store.schema import ZONE_COLUMNS, StoredZone, explain, is_damage, zone_of_row, zone_row
 
-ZONE = StoredZone(1, NAME, "example", "secondary", APEX, 2**32 - 1, 5, 3, b"soa", 10, 4, 99, 1, "192.0.2.1", *TIMERS)
+ZONE = StoredZone(1, NAME, "example", "secondary", APEX, 2**32 - 1, 5, 3, b"soa", 10, 4, 99, 1, 7, "192.0.2.1", *TIMERS)
 
 
 def error_with(code: int) -> sqlite3.Error:
@@ -30,7 +30,7 @@ def test_a_row_gives_back_its_zone(zone: StoredZone) -> None:
     assert zone.timers == (zone.last_success, zone.last_change, zone.expires_at, zone.refresh_at)
 
 
-@pytest.mark.parametrize("index", range(19))
+@pytest.mark.parametrize("index", range(20))
 def test_a_change_to_any_column_is_noticed(index: int) -> None:
     row = list(zone_row(ZONE))
     value = row[index]

@@ -41,7 +41,7 @@ def test_a_query_is_read():
     data = header(codes.RD) + QUESTION
     assert parse_request(data) == Request(
         id=4660, flags=codes.RD, opcode=0, qname=ZONE, qname_folded=ZONE.lower(), qtype=6, qclass=1, question=QUESTION,
-        edns=None, tsig=None, soa_serial=None, size=len(data),
+        edns=None, tsig=None, soa_serial=None,
     )  # fmt: skip
 
 
@@ -206,6 +206,47 @@ def test_other_opcodes_without_a_readable_question_are_taken_without_one(body):
 
 def test_other_opcodes_with_two_questions_are_taken_without_one():
     assert parse_request(header(codes.STATUS << 11, questions=2) + QUESTION * 2).question == b""
+
+
+@pytest.mark.parametrize("opcode", [1, 2, 3, 5, 6, 15])
+@pytest.mark.parametrize("asked", [b"", QUESTION])
+def test_other_opcodes_give_their_opt_and_signature(opcode, asked):
+    """RFC 6891 §6.1.1, RFC 8945 §5.3: the reply has both where the request had them."""
+    data = header(opcode << 11, questions=len(asked) and 1, additionals=1) + asked + OPT
+    edns = parse_request(data).edns
+    assert edns is not None
+    assert edns.udp_size == 1232
+    signed = parse_request(sign(data, KEY, 1000)[0])
+    assert (signed.edns, signed.question) == (edns, asked)
+    assert signed.tsig is not None
+
+
+@pytest.mark.parametrize(
+    ("counts", "behind"),
+    [
+        ({"answers": 1, "additionals": 1}, record(6, SOA_RDATA) + OPT),
+        ({"authorities": 1, "additionals": 1}, record(6, SOA_RDATA) + OPT),
+        ({"questions": 2, "additionals": 1}, QUESTION + OPT),
+        ({"additionals": 3}, OPT * 3),
+        ({"additionals": 1}, b"\x01" + OPT),
+        ({"additionals": 1}, b""),
+    ],
+)
+def test_what_other_opcodes_have_beyond_the_table_is_not_read_and_no_error(counts, behind):
+    request = parse_request(header(codes.STATUS << 11, **counts) + QUESTION + behind)
+    assert (request.edns, request.tsig) == (None, None)
+
+
+def test_an_opt_before_something_unreadable_counts_and_a_signature_before_something_does_not():
+    request = parse_request(sign(header(codes.STATUS << 11, additionals=1) + QUESTION + OPT, KEY, 1000)[0] + b"x")
+    assert request.edns is not None
+    assert request.tsig is None
+
+
+@pytest.mark.parametrize("opcode", [codes.QUERY, codes.NOTIFY])
+def test_an_opt_without_a_question_is_given_with_the_format_error(opcode):
+    assert refused(header(opcode << 11, questions=0, additionals=1) + OPT).edns is not None
+    assert refused(header(opcode << 11, questions=0) + OPT).edns is None
 
 
 def test_every_type_class_and_opcode_is_taken():

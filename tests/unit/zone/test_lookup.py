@@ -105,8 +105,11 @@ def test_types_that_stand_beside_a_cname_are_answered_and_not_followed(zone, rdt
     assert answer.target is None
 
 
-def test_rrsig_without_signatures_follows_the_cname(zone):
-    assert look(zone, "alias.example.", codes.RRSIG).kind is Kind.CNAME
+@pytest.mark.parametrize("name", ["alias.example.", "x.calias.example."])
+@pytest.mark.parametrize("rdtype", [codes.RRSIG, codes.NSEC, 24, 25, 30])
+def test_types_that_may_stand_beside_a_cname_are_nodata_where_they_do_not(zone, name, rdtype):
+    """RFC 2181 §10.1, RFC 4034 §3, §4: they would be data of the alias itself, not of what it points to."""
+    assert_negative(zone, look(zone, name, rdtype), Kind.NODATA)
 
 
 def test_rrsig_gives_the_signatures_of_all_types(zone):
@@ -180,14 +183,21 @@ def test_a_referral_has_in_domain_glue_first_then_other_addresses_of_the_zone(zo
         (wire("ns2.other.Example."), codes.A),
         (wire("ns1.Example."), codes.A),
     ]
-    assert answer.glue_required
+    assert answer.glue_required == 2
 
 
 def test_a_referral_to_servers_elsewhere_has_no_glue(zone):
     answer = look(zone, "bare.example.", codes.A)
     assert answer.kind is Kind.REFERRAL
     assert answer.additional == ()
-    assert not answer.glue_required
+    assert answer.glue_required == 0
+
+
+def test_addresses_of_servers_beside_the_cut_may_be_missing():
+    zone = zone_from_text(f"{HEAD}\nsub NS ns.other\nother NS ns.other\nns.other A 192.0.2.54", ORIGIN)
+    answer = look(zone, "www.sub.example.", codes.A)
+    assert names(answer.additional) == [(wire("ns.other.Example."), codes.A)]
+    assert answer.glue_required == 0
 
 
 def test_ds_at_the_cut_is_answered_here(zone):

@@ -8,7 +8,6 @@ from nameserver.zone.node import (
     HAS_CASE,
     HAS_CNAME,
     HAS_DNAME,
-    HAS_DS,
     HAS_NS,
     count_records,
     find_rrset,
@@ -61,6 +60,6 @@ def test_an_owner_is_kept_only_where_its_case_differs():
 
 
 def test_the_flags_say_which_types_steer_a_look_up():
-    for rdtype, flag in ((codes.NS, HAS_NS), (codes.CNAME, HAS_CNAME), (codes.DNAME, HAS_DNAME), (codes.DS, HAS_DS)):
+    for rdtype, flag in ((codes.NS, HAS_NS), (codes.CNAME, HAS_CNAME), (codes.DNAME, HAS_DNAME)):
         assert pack_node([RRset.of(OWNER, rdtype, 1, [b"\0"]), A])[0] == flag
     assert pack_node([A])[0] == 0
