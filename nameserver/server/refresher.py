@@ -42,6 +42,7 @@ from nameserver.zone.soa import Soa
 
 CERTAIN_IXFR_REFUSALS = frozenset({Reason.FORMERR, Reason.NOTIMP})
 COMPARED_AT_MOST = 100_000  # records of a version with our own serial: its reading holds the store up
+LEAST_DIFFERENCE = 1024 * 1024  # bytes that an incremental transfer may take however small the zone is
 MAX_HABITS = 1000
 NOT_ASKED_AGAIN_FOR = 3600.0  # seconds for which a primary is not asked for IXFR, or with EDNS, when it knows neither
 
@@ -192,7 +193,7 @@ class Refresher:
         stored = self._publisher.stored.get(work.zone.name)
         kind = TransferKind.IXFR if step.kind is StepKind.IXFR else TransferKind.AXFR
         held_soa = RRset.of(work.zone.name, codes.SOA, 0, [stored.soa_rdata]) if stored else None
-        attempt = _Attempt(work, peer, kind, stored.serial if stored else None)
+        attempt = _Attempt(work, peer, kind, stored.serial if stored else None, stored.size if stored else 0)
         try:
             async with self.slots.transfer(peer.remote.name):
                 attempt.began = time.monotonic()
@@ -374,6 +375,7 @@ class _Attempt:
     peer: pull.Peer
     kind: TransferKind
     serial_held: int | None
+    size_held: int  # bytes
     began: float = 0.0
     inbound: InboundTransfer | None = None
     serial: int | None = None  # of what came
@@ -382,7 +384,15 @@ class _Attempt:
     def make_inbound(self, ident: int, verifier: StreamVerifier | None) -> InboundTransfer:
         """The protocol machine of this attempt."""
         zone = self.work.zone
-        self.inbound = InboundTransfer(zone.name, self.kind, ident, self.serial_held, zone.limits, verifier)
+        self.inbound = InboundTransfer(
+            zone.name,
+            self.kind,
+            ident,
+            self.serial_held,
+            zone.limits,
+            verifier,
+            max_difference=max(LEAST_DIFFERENCE, 2 * self.size_held),
+        )
         return self.inbound
 
     def event(self, error: TransferError | None) -> TransferEvent:

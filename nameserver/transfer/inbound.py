@@ -161,6 +161,7 @@ class InboundTransfer:
 
     zone: folded wire name. kind: what was asked. query_id: the request's. our_serial: the serial the IXFR request
     named (required for IXFR). verifier: for a signed request. make_builder: makes an empty builder for the zone.
+    max_difference: most bytes that differences may take (twice the zone is a good bound), None: the zone's limit.
     """
 
     def __init__(
@@ -172,6 +173,8 @@ class InboundTransfer:
         limits: TransferLimits,
         verifier: Verifier | None = None,
         make_builder: Callable[[bytes, TransferLimits], ZoneBuilder] = ZoneBuilder,
+        *,
+        max_difference: int | None = None,
     ) -> None:
         if kind is TransferKind.IXFR and our_serial is None:
             raise ValueError("an IXFR needs the serial that we hold")
@@ -183,6 +186,7 @@ class InboundTransfer:
         self._our_serial = our_serial
         self._limits = limits
         self._verifier = verifier
+        self._max_difference = limits.max_bytes if max_difference is None else max_difference
         self._builder = make_builder(zone, limits)
         self._first_soa = b""  # rdata, folded
         self._offered = 0  # its serial
@@ -280,9 +284,9 @@ class InboundTransfer:
 
     def _check_size(self) -> None:
         if self.state in (State.DELETING, State.ADDING):
-            # Changes are held as they come, so they may not outgrow the zone; a full transfer is cheaper anyway.
-            if self.stats.bytes > self._limits.max_bytes or self.stats.records > self._limits.max_records:
-                raise TransferError(Reason.IXFR_TOO_BIG, "the differences are larger than a zone may be")
+            # Changes are held as they come, as objects, so they may not outgrow the zone; a full transfer is cheaper.
+            if self.stats.bytes > self._max_difference or self.stats.records > self._limits.max_records:
+                raise TransferError(Reason.IXFR_TOO_BIG, f"the differences take more than {self._max_difference} bytes")
         elif self.stats.bytes > self._limits.max_bytes:
             limit = self._limits.max_bytes
             raise TransferError(Reason.LIMIT_BYTES, f"more bytes than the limit of {limit} for one transfer")

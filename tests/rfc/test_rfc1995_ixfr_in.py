@@ -5,10 +5,10 @@ What is refused here is followed by one AXFR from the same primary; that is the 
 """
 
 import pytest
-from support.transfer_messages import APEX, MAIL, NOW, NS, WWW, build, inbound, lines, message, rr, soa
+from support.transfer_messages import APEX, MAIL, NOW, NS, QUERY_ID, WWW, build, inbound, lines, message, rr, soa
 
 from nameserver.errors import Reason, TransferError, ZoneError
-from nameserver.transfer.inbound import FullTransfer, Got, IncrementalTransfer, TransferKind, UpToDate
+from nameserver.transfer.inbound import FullTransfer, Got, InboundTransfer, IncrementalTransfer, TransferKind, UpToDate
 from nameserver.transfer.limits import TransferLimits
 from nameserver.wire import codes
 from nameserver.zone.changes import Applied, apply_changes
@@ -248,3 +248,12 @@ def test_differences_larger_than_a_zone_may_be_are_given_up(limits):
 def test_ixfr_needs_the_serial_we_hold():
     with pytest.raises(ValueError, match="serial"):
         inbound(IXFR, None)
+
+
+def test_differences_may_be_bounded_by_the_size_of_what_they_change():
+    transfer = InboundTransfer(APEX, IXFR, QUERY_ID, 5, TransferLimits(), max_difference=2000)
+    transfer.feed(message(soa(6), soa(5), kind=IXFR), NOW)
+    with pytest.raises(TransferError) as caught:
+        for _ in range(100):
+            transfer.feed(message(NEW, kind=IXFR), NOW)
+    assert caught.value.reason is Reason.IXFR_TOO_BIG

@@ -128,3 +128,22 @@ def test_the_root_can_be_a_zone():
         builder.add(record)
     built = builder.finish()
     assert set(built.nodes) == {b"", WWW.owner[:-1]}
+
+
+DEEP = b"\1d" * 50 + APEX  # far below the apex: its labels are gone through once, not for every owner
+
+
+def test_owners_far_below_the_apex_are_taken_in_and_others_that_look_so_left_out():
+    inside = [WWW._replace(owner=b"\3www" + DEEP), WWW._replace(owner=b"\4mail" + DEEP)]
+    elsewhere = WWW._replace(owner=b"\3www" + b"\1d" * 50 + b"\7example\3org\0")
+    within_a_label = WWW._replace(owner=b"\1d" * 50 + bytes((len(APEX),)) + b"x" + APEX)
+    built = build(soa(1), NS, *inside, elsewhere, within_a_label)
+    assert set(built.nodes) == {b"", *(record.owner[: -len(APEX)] for record in inside)}
+    assert built.out_of_zone == 2
+
+
+def test_not_more_than_so_many_parents_are_remembered(monkeypatch):
+    monkeypatch.setattr(builder_module, "_PARENTS_KEPT", 3)
+    owners = [b"\1w" + bytes((1, 97 + n)) + DEEP for n in range(8)]
+    built = build(soa(1), NS, *(WWW._replace(owner=owner) for owner in owners))
+    assert len(built.nodes) == 9
