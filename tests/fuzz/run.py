@@ -17,9 +17,11 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
-from fuzz.outcome import Report, case_name, run
+from fuzz import costly
+from fuzz.outcome import WATCH_THE_TIME, Failed, Report, case_name, run
 from fuzz.requests import Target as Requests
 from fuzz.state import Target as States
+from fuzz.transfers import IXFR, frame
 from fuzz.transfers import Target as Transfers
 
 OUT = Path("build/fuzz")
@@ -75,13 +77,27 @@ def fuzz(name: str, seed: str, total: int, pool: ProcessPoolExecutor) -> Report:
     return report
 
 
+def costly_streams(seed: str) -> int:
+    """Messages that are as expensive as we know how to make them, each once; how many took too long."""
+    target, failures = Transfers(seed), 0
+    for name, stream in costly.streams().items():
+        try:
+            tried = target.replay(frame(IXFR if name == "types added and deleted" else 0, stream))
+            say(f"  costly: {name}: {tried.seconds * 1000:.1f} ms, {tried.verdict}")
+        except Failed as failure:
+            failures += 1
+            say(f"  FAILED: {name}: {failure.what:.300}")
+    return failures
+
+
 def main() -> int:
     """1 where an input did what no input may do."""
     seed = os.environ.get("SEED") or secrets.token_hex(4)
     jobs = int(os.environ.get("JOBS") or os.cpu_count() or 1)
+    os.environ[WATCH_THE_TIME] = "1"  # for the processes to come
     OUT.mkdir(parents=True, exist_ok=True)
     say(f"seed {seed}, {jobs} processes")
-    failures = 0
+    failures = costly_streams(seed)
     with ProcessPoolExecutor(jobs) as pool:
         for name, (_, _, usual) in PLANS.items():
             total = int(os.environ.get(f"COUNT_{name.upper()}") or usual)

@@ -86,7 +86,7 @@ def test_a_key_takes_effect_with_the_reload_on_every_worker(both: tuple[Feeder, 
     ours.watch_key = new
 
 
-def test_settings_that_need_a_restart_are_named_and_leave_the_rest_of_the_reload_alone(
+def test_settings_that_need_a_restart_are_named_and_leave_the_reload_alone(
     both: tuple[Feeder, Own],
 ) -> None:
     _, ours = both

@@ -18,7 +18,8 @@ pytestmark = pytest.mark.timeout(120)
 ZONE = "example.com"
 
 # What each primary really answers, and so what an operator reads. BIND, Knot and NSD name the TSIG error (RFC 8945
-# §5.2); PowerDNS answers every bad signature with NOTAUTH and no TSIG record at all. Without a key, two of them say REFUSED and two NOTAUTH.
+# §5.2); PowerDNS answers every bad signature with NOTAUTH and no TSIG record at all. Without a key, two of them say
+# REFUSED and two NOTAUTH.
 WRONG_SECRET = {"bind": "tsig-badsig", "knot": "tsig-badsig", "nsd": "tsig-badsig", "pdns": "notauth-zone"}
 UNKNOWN_KEY = {"bind": "tsig-badkey", "knot": "tsig-badkey", "nsd": "tsig-badkey", "pdns": "notauth-zone"}
 NO_KEY = {"bind": "refused", "knot": "notauth-zone", "nsd": "refused", "pdns": "notauth-zone"}

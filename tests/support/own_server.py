@@ -132,8 +132,7 @@ class OwnServer:
         self._closers = []
         for connection in list(self.tcp.connections):
             connection.abort()
-        while self.tcp.connections:
-            await asyncio.sleep(0)
+        await until(lambda: not self.tcp.connections)
         await asyncio.sleep(0)  # tasks of transfers that were cancelled
 
     def close(self) -> None:
@@ -156,8 +155,8 @@ async def own_server(
         server.close()
 
 
-async def until(predicate, timeout: float = 5.0) -> None:
+async def until(predicate, timeout: float = 5.0) -> None:  # noqa: ASYNC109 - it is for impatience, not for callers
     """Let the loop turn until something has happened in it."""
     async with asyncio.timeout(timeout):
-        while not predicate():
+        while not predicate():  # noqa: ASYNC110 - there is nobody to set an event
             await asyncio.sleep(0.002)

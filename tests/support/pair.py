@@ -1,4 +1,4 @@
-"""Two of our own daemons, as processes: one of `type = "primary"` feeding one secondary, with configurations at will."""
+"""Two of our own daemons, as processes: one of `type = "primary"` feeds the other; configured as a test likes."""
 
 import json
 import socket

@@ -1,6 +1,7 @@
 """The choice of event loop."""
 
 import asyncio
+import subprocess
 import sys
 
 import pytest
@@ -32,3 +33,18 @@ def test_a_coroutine_runs_to_its_end_on_the_loop_chosen(choice: str) -> None:
 
     run(main, choice)
     assert seen == [choice]
+
+
+def test_a_loop_that_cannot_be_closed_does_not_keep_the_process() -> None:
+    """Here a thread that never ends takes the part of the handle that is never closed."""
+    program = (
+        "import asyncio, threading\n"
+        "from nameserver.server import loop\n"
+        "loop.CLOSE_PATIENCE = 0.2\n"
+        "async def main():\n"
+        "    asyncio.get_running_loop().run_in_executor(None, threading.Event().wait)\n"
+        "    print('done', flush=True)\n"
+        "loop.run(main, 'auto')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")

@@ -8,6 +8,7 @@ from nameserver.transfer.limits import TransferLimits
 from nameserver.wire import codes
 from nameserver.wire.rrset import RRset
 from nameserver.wire.walk import to_walked
+from nameserver.zone import builder as builder_module
 from nameserver.zone.builder import ZoneBuilder
 from nameserver.zone.checks import FormatLimits
 from nameserver.zone.node import HAS_CASE, HAS_CNAME, HAS_DNAME, HAS_NS, pack_node, unpack_node
