@@ -97,7 +97,8 @@ class Target:
                 records[at:at] = [self._mutator.mutate(each) for each in piece]
             elif how == 4:
                 size = sum(map(len, piece))
-                records[at:at] = piece * ((random.choice(SIZES) - sum(map(len, records)) - start) // size)
+                if size:
+                    records[at:at] = piece * ((random.choice(SIZES) - sum(map(len, records)) - start) // size)
         body = b"".join(records)[: LARGEST - start]
         return message[:6] + min(LARGEST, len(records)).to_bytes(2, "big") + bytes(4) + message[12:start] + body
 
