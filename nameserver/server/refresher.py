@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from nameserver.config.model import Endpoint, Remote, ServerConfig, ZoneConfig
 from nameserver.errors import Reason, StoreDamaged, StoreError, TransferError, ZoneError
@@ -315,47 +316,33 @@ class Refresher:
         reported = work.reported.setdefault(event.primary, set())
         habit = (event.primary, event.detail)
         log_event(event, repeated=event.reason in reported, known=habit in self._habits)
-        if event.reason is None and event.detail and len(self._habits) < MAX_HABITS:
-            self._habits.add(habit)
-        if event.reason is None:
-            reported.clear()
-        else:
+        if event.reason is not None:
             reported.add(event.reason)
+        else:
+            reported.clear()
+            if event.detail and len(self._habits) < MAX_HABITS:
+                self._habits.add(habit)
         self._tally.add(event)
 
     def _primary_answered(self, work: ZoneRun, peer: pull.Peer, serial: int) -> None:
-        now = time.time()
-        name = peer.remote.name
-        status = work.primaries.get(name)
-        if status is None:
-            return  # a reload took it away from the zone during this run
-        work.primaries[name] = replace(
-            status,
-            address=str(peer.endpoint),
-            serial=serial,
-            last_attempt=now,
-            last_success=now,
-            last_reason=None,
-            last_detail="",
-            skew=peer.skew if peer.skew is not None else status.skew,
-        )
-        self._tally.primary_seen(name, up=True, skew=peer.skew)
+        self._note(work, peer, serial=serial, last_success=time.time(), last_reason=None, last_detail="")
+        self._tally.primary_seen(peer.remote.name, up=True, skew=peer.skew)
 
     def _primary_failed(self, work: ZoneRun, peer: pull.Peer, error: TransferError) -> None:
-        name = peer.remote.name
-        status = work.primaries.get(name)
-        if status is None:
-            return  # a reload took it away from the zone during this run
-        work.primaries[name] = replace(
-            status,
-            address=str(peer.endpoint),
-            last_attempt=time.time(),
-            last_reason=error.reason,
-            last_detail=error.detail,
-            skew=peer.skew if peer.skew is not None else status.skew,
-        )
+        self._note(work, peer, last_reason=error.reason, last_detail=error.detail)
         silent = error.reason in (Reason.CONNECT_REFUSED, Reason.CONNECT_TIMEOUT, Reason.UNREACHABLE)
-        self._tally.primary_seen(name, up=not silent, skew=peer.skew)
+        self._tally.primary_seen(peer.remote.name, up=not silent, skew=peer.skew)
+
+    @staticmethod
+    def _note(work: ZoneRun, peer: pull.Peer, **found: Any) -> None:  # noqa: ANN401 - fields of PrimaryStatus
+        """Keep what an exchange with a primary has shown; not of one that a reload took away during this run."""
+        status = work.primaries.get(peer.remote.name)
+        if status is None:
+            return
+        skew = peer.skew if peer.skew is not None else status.skew
+        work.primaries[peer.remote.name] = replace(
+            status, address=str(peer.endpoint), last_attempt=time.time(), skew=skew, **found
+        )
 
 
 _GOT = {
