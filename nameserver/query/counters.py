@@ -6,6 +6,9 @@ over memory that another process reads: `COUNTERS[slot]` says which metric and l
     0 …                  nameserver_queries_total     transport by family by opcode by type
     RESPONSES …          nameserver_responses_total   transport by truncated by rcode
     DROPPED …            nameserver_dropped_total     reason
+    SEND_ERRORS …        nameserver_send_errors_total          error
+    INTERNAL_ERRORS …    nameserver_internal_errors_total      process (here always "worker") by where
+    TCP_CONNECTIONS …    nameserver_tcp_connections_total      event
 """
 
 from itertools import product
@@ -31,6 +34,10 @@ class CounterArray(Protocol):
 
 UDP, TCP = "udp", "tcp"
 PORT_ZERO, SHORT, RESPONSE, TOO_LARGE = "port-zero", "short", "response", "too-large"
+REFLECTOR = "reflector-port"
+QUERY, CALLBACK = "query", "callback"
+TCP_ACCEPTED, TCP_REFUSED, TCP_DISPLACED = "accepted", "refused", "displaced"
+TCP_IDLE, TCP_SLOW, TCP_MALFORMED = "idle-timeout", "message-timeout", "malformed"
 
 _TRANSPORTS = (UDP, TCP)
 _FAMILIES = {4: "ipv4", 6: "ipv6"}
@@ -43,7 +50,17 @@ _TYPES = {
 }  # fmt: skip
 _RCODES: dict[int | None, str] = dict(codes.RCODE_NAMES) | {None: "other"}
 _TRUNCATED = ("false", "true")
-_REASONS = (PORT_ZERO, SHORT, RESPONSE, TOO_LARGE)
+_REASONS = (PORT_ZERO, SHORT, RESPONSE, TOO_LARGE, REFLECTOR)
+_LIMITED = ("drop", "slip")
+# What sending a datagram fails with, by errno's name: a full queue, a firewall, no way there, no such destination.
+_OTHER_ERROR = "other"
+_SEND_ERRORS = (
+    "EAGAIN", "ENOBUFS", "ENOMEM", "EPERM", "EACCES", "ENETUNREACH", "EHOSTUNREACH", "ENETDOWN", "ECONNREFUSED",
+    "EADDRNOTAVAIL", "EINVAL", "EMSGSIZE", _OTHER_ERROR,
+)  # fmt: skip
+INTERNAL_ERROR_METRIC = "nameserver_internal_errors_total"
+_WHERE = (QUERY, CALLBACK)
+TCP_EVENTS = (TCP_ACCEPTED, TCP_REFUSED, TCP_DISPLACED, TCP_IDLE, TCP_SLOW, TCP_MALFORMED)
 
 _QUERY_NAMES = [
     CounterName("nameserver_queries_total", {"transport": t, "family": f, "opcode": o, "type": y})
@@ -54,10 +71,21 @@ _RESPONSE_NAMES = [
     for t, c, r in product(_TRANSPORTS, _TRUNCATED, _RCODES.values())
 ]
 _DROP_NAMES = [CounterName("nameserver_dropped_total", {"reason": reason}) for reason in _REASONS]
+_SEND_ERROR_NAMES = [CounterName("nameserver_send_errors_total", {"error": error}) for error in _SEND_ERRORS]
+_INTERNAL_NAMES = [CounterName(INTERNAL_ERROR_METRIC, {"process": "worker", "where": where}) for where in _WHERE]
+_LIMITED_NAMES = [CounterName("nameserver_rate_limited_total", {"action": action}) for action in _LIMITED]
+_TCP_NAMES = [CounterName("nameserver_tcp_connections_total", {"event": event}) for event in TCP_EVENTS]
 
-COUNTERS: tuple[CounterName, ...] = (*_QUERY_NAMES, *_RESPONSE_NAMES, *_DROP_NAMES)
+COUNTERS: tuple[CounterName, ...] = (
+    *_QUERY_NAMES, *_RESPONSE_NAMES, *_DROP_NAMES, *_SEND_ERROR_NAMES, *_INTERNAL_NAMES, *_TCP_NAMES,
+    *_LIMITED_NAMES,
+)  # fmt: skip
 RESPONSES = len(_QUERY_NAMES)
 DROPPED = RESPONSES + len(_RESPONSE_NAMES)
+SEND_ERRORS = DROPPED + len(_DROP_NAMES)
+INTERNAL_ERRORS = SEND_ERRORS + len(_SEND_ERROR_NAMES)
+TCP_CONNECTIONS = INTERNAL_ERRORS + len(_INTERNAL_NAMES)
+RATE_LIMITED = TCP_CONNECTIONS + len(_TCP_NAMES)
 
 # Each label's value as its share of the slot number, so that a slot is a sum.
 _TYPE_PART = {value: index for index, value in enumerate(_TYPES)}
@@ -86,6 +114,26 @@ def response_slot(rcode: int, transport: str, truncated: bool) -> int:
     return _REPLY_PART[transport, truncated] + _RCODE_PART.get(rcode, _OTHER_RCODE)
 
 
+def rate_limited_slot(action: str) -> int:
+    """Slot of an answer that came too often: "drop" or "slip"."""
+    return RATE_LIMITED + _LIMITED.index(action)
+
+
 def dropped_slot(reason: str) -> int:
     """Slot of a message that is not answered; `reason` is one of the constants above."""
     return DROPPED + _REASONS.index(reason)
+
+
+def send_error_slot(error: str) -> int:
+    """Slot of a reply that could not be sent; `error` is the errno's name ("EPERM")."""
+    return SEND_ERRORS + _SEND_ERRORS.index(error if error in _SEND_ERRORS else _OTHER_ERROR)
+
+
+def internal_error_slot(where: str) -> int:
+    """Slot of a fault of our own: `QUERY`, answering broke; `CALLBACK`, something that the event loop called did."""
+    return INTERNAL_ERRORS + _WHERE.index(where)
+
+
+def tcp_slot(event: str) -> int:
+    """Slot of what happened to a TCP connection; `event` is one of the constants above."""
+    return TCP_CONNECTIONS + TCP_EVENTS.index(event)

@@ -1,10 +1,13 @@
 """The values that pass between the stages of the pipeline, and what comes out of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
+from typing import NamedTuple
 
 from nameserver.errors import Reason
+from nameserver.query.dependence import Dependence
 from nameserver.query.zoneset import ServedZone
+from nameserver.wire.cookie import Cookie
 from nameserver.wire.edns import ede_option
 from nameserver.wire.reply import Reply
 from nameserver.wire.request import Request
@@ -19,13 +22,18 @@ class QuerySettings:
     version: str = ""  # CHAOS version.bind, version.server
     identity: str = ""  # CHAOS id.server, hostname.bind (RFC 4892)
     max_udp_size: int = 1232  # octets; the largest reply over UDP, and what our OPT announces
+    minimal_responses: bool = True  # positive answers without the zone's name servers
+    cookie_secrets: tuple[bytes, ...] = field(default=(), repr=False)  # the first makes cookies; none: no cookies
+    require_cookies: bool = False  # clients that send cookies get answers over UDP only with a good one
+    tcp_idle_timeout: float = 10.0  # seconds; what clients that ask for EDNS keepalive are told
 
 
 @dataclass(slots=True)
 class Exchange:
     """A request that was understood, with who sent it. `key` is the one its TSIG verified under, if it had one.
 
-    `transport` is "udp" or "tcp", `now` whole seconds since 1970.
+    `cookie` is what its COOKIE option came to, if it had one and we take cookies. `transport` is "udp" or "tcp", `now`
+    whole seconds since 1970.
     """
 
     request: Request
@@ -33,6 +41,7 @@ class Exchange:
     transport: str
     now: int
     key: TsigKey | None = None
+    cookie: Cookie | None = None
 
     @property
     def key_name(self) -> bytes | None:
@@ -81,17 +90,30 @@ class Refused:
     key: bytes | None = None
 
 
+class Repeatable(NamedTuple):
+    """Of a reply that may be given again: what it was counted as, and what it depends on."""
+
+    query_slot: int
+    response_slot: int
+    control: bool  # counted in the zone's `control_queries`
+    dependence: Dependence
+
+
 @dataclass(slots=True)
 class Outcome:
     """What is to be done about a message: at most one reply or transfer, and perhaps a NOTIFY or a refusal to pass on.
 
-    All None: the message is dropped without a word.
+    All None: the message is dropped without a word. `repeatable` is set where the reply depends on nothing but the
+    message's octets after the id, the transport, and zones; `alike` where another NOTIFY with the same octets after the
+    id, from the same address, comes to the same as long as the zone's rules and the settings stay.
     """
 
     reply: bytes | None = None
     notify: NotifyReceived | None = None
     transfer: TransferRequest | None = None
     refused: Refused | None = None
+    repeatable: Repeatable | None = None
+    alike: bool = False
 
 
 def refusal(rcode: int, extended: int | None = None, text: str = "") -> Reply:

@@ -9,6 +9,22 @@ from nameserver.query.zoneset import SECONDARY, ZoneSet
 from nameserver.wire import codes
 from nameserver.wire.reply import Reply
 
+_CLOSE = 2**30  # serials nearer than this are in an order that also a third one near them does not turn round
+
+
+def newest_hint(one: int | None, other: int | None) -> int | None:
+    """What two NOTIFYs of one sender come to: the newer of their serials; None where one had none, or it is not clear.
+
+    None is the hint that always has the primary asked. So a serial far away, which anyone can forge, does not stand for
+    the one that it would hide.
+    """
+    if one is None or other is None:
+        return None
+    ahead = (other - one) & 0xFFFFFFFF
+    if ahead < _CLOSE:
+        return other
+    return one if ahead > 2**32 - _CLOSE else None
+
 
 def judge_notify(exchange: Exchange, zones: ZoneSet) -> tuple[Reply, NotifyReceived | None]:
     """The reply to a NOTIFY, and what it announces if it is accepted.

@@ -1,10 +1,10 @@
 """What happens to a message that arrives on our port: the stages, in the order in which they apply.
 
     message
-      │ 1  unanswerable?    port 0, a reply, no header ───────────────────────────▶ dropped
+      │ 1  unanswerable?    port 0, a reflector, a reply, no header ──────────────▶ dropped
       │ 2  malformed?       ──────────────────────────────────────────────────────▶ FORMERR
       │ 3  signed?          wrong ────────────────────────────────────────────────▶ NOTAUTH with the TSIG error
-      │ 4  EDNS version     not 0 ────────────────────────────────────────────────▶ BADVERS
+      │ 4  EDNS             version not 0, cookie wanting, option malformed ──────▶ BADVERS, BADCOOKIE, FORMERR
       │ 5  opcode           neither QUERY nor NOTIFY ─────────────────────────────▶ NOTIMP
       │ 6  NOTIFY           ───────────────────────────────── query.notify ───────▶ reply, and perhaps word of it
       │ 7  class            CHAOS ─────────────────────────── query.chaos ────────▶ reply; all others REFUSED
@@ -25,12 +25,16 @@ from nameserver.errors import Reason, WireError
 from nameserver.query import counters as slots
 from nameserver.query.chaos import answer_chaos
 from nameserver.query.counters import CounterArray, dropped_slot, query_slot, response_slot
-from nameserver.query.exchange import Exchange, Outcome, QuerySettings, Refused, TransferRequest, refusal
+from nameserver.query.dependence import dependence
+from nameserver.query.exchange import Exchange, Outcome, QuerySettings, Refused, Repeatable, TransferRequest, refusal
 from nameserver.query.notify import judge_notify
-from nameserver.query.resolve import answer_query
+from nameserver.query.rate_limit import RateLimiter, Told, Verdict
+from nameserver.query.resolve import answer_query, what_is_told
 from nameserver.query.transfers import judge_transfer
 from nameserver.query.zoneset import ZoneSet
 from nameserver.wire import codes
+from nameserver.wire.cookie import judge
+from nameserver.wire.edns import Edns
 from nameserver.wire.render import render, render_error
 from nameserver.wire.reply import Reply
 from nameserver.wire.request import BadRequest, Request, Unanswerable, parse_request
@@ -45,6 +49,13 @@ from nameserver.wire.tsig import (
     without_question,
 )
 
+# UDP services that answer any datagram: echo, systat, daytime, netstat, qotd, chargen, time (RFC 862 to 868). No client
+# asks from their ports; somebody who forges them wants the two of us to answer each other for ever. What chargen sends
+# even looks like a request (CVE-2024-2169). Port 53 is answered: old servers ask and notify from it, and a server that
+# gets our reply does not answer it, as we do not answer replies.
+REFLECTORS = frozenset((7, 11, 13, 15, 17, 19, 37))
+UNANSWERED = REFLECTORS | {0}  # ports to which nothing is sent over UDP
+_HIGHEST_REFLECTOR = max(REFLECTORS)
 LARGEST_MESSAGE = 65535  # octets; what TCP's length field can say (RFC 1035 §4.2.2)
 PLAIN_UDP_SIZE = 512  # octets, without EDNS (RFC 1035 §4.2.1)
 HEADER_SIZE = 12
@@ -74,7 +85,7 @@ class Pipeline:
     `keys` are the TSIG keys by folded name; `counters` is laid out as `nameserver.query.counters` says.
     """
 
-    __slots__ = ("counters", "keys", "settings", "zones")
+    __slots__ = ("counters", "keys", "limiter", "settings", "zones")
 
     def __init__(
         self, zones: ZoneSet, keys: Mapping[bytes, TsigKey], settings: QuerySettings, counters: CounterArray
@@ -83,6 +94,7 @@ class Pipeline:
         self.keys = keys
         self.settings = settings
         self.counters = counters
+        self.limiter: RateLimiter | None = None
 
     def handle(self, data: bytes, address: IPv4Address | IPv6Address, port: int, transport: str, now: int) -> Outcome:
         """What to do about one message.
@@ -90,14 +102,17 @@ class Pipeline:
         `address` and `port` are the sender's (IPv4-mapped addresses unwrapped), `transport` is "udp" or "tcp", `now`
         whole seconds since 1970.
         """
-        if port == 0:
-            return self._drop(slots.PORT_ZERO)
+        if port <= _HIGHEST_REFLECTOR:
+            if port == 0:
+                return self._drop(slots.PORT_ZERO)
+            if transport == slots.UDP and port in REFLECTORS:
+                return self._drop(slots.REFLECTOR)
         try:
             request = parse_request(data)
         except Unanswerable:
             return self._drop(slots.SHORT if len(data) < HEADER_SIZE else slots.RESPONSE)
         except BadRequest as bad:
-            return self._answer_malformed(bad, address, transport)
+            return self._answer_malformed(bad, address, transport, now)
         self.counters[query_slot(transport, address.version, request.opcode, request.qtype)] += 1
         exchange = Exchange(request, address, transport, now)
         if request.tsig is not None:
@@ -106,13 +121,48 @@ class Pipeline:
                 return rejection
         return self._route(exchange)
 
+    def answer_fault(self, data: bytes, transport: str) -> Outcome:
+        """SERVFAIL to a message whose handling raised, which is a fault of ours; dropped where it cannot be read.
+
+        Never signed: the fault may lie there. May itself raise, where the fault lies in reading requests.
+        """
+        try:
+            request = parse_request(data)
+        except WireError:
+            return Outcome()
+        wire = render_error(
+            request.id,
+            request.flags,
+            request.opcode,
+            request.question,
+            codes.SERVFAIL,
+            request.edns,
+            self.settings.max_udp_size,
+        )
+        return self._counted(wire, codes.SERVFAIL, transport)
+
+    def refuse_transfer(
+        self, transfer: TransferRequest, address: IPv4Address | IPv6Address, rcode: int, text: str, now: int
+    ) -> bytes:
+        """The reply where a transfer that was allowed cannot be sent after all; signed as its request was."""
+        exchange = Exchange(transfer.request, address, slots.TCP, now, transfer.key)
+        outcome = self._send(exchange, refusal(rcode, codes.EDE_OTHER, text))
+        return outcome.reply or b""
+
     def _drop(self, reason: str) -> Outcome:
         self.counters[dropped_slot(reason)] += 1
         return Outcome()
 
-    def _answer_malformed(self, bad: BadRequest, address: IPv4Address | IPv6Address, transport: str) -> Outcome:
+    def _answer_malformed(
+        self, bad: BadRequest, address: IPv4Address | IPv6Address, transport: str, now: int
+    ) -> Outcome:
         """Stage 2. Never signed: a message that cannot be read has no signature that could be believed."""
         self.counters[query_slot(transport, address.version, bad.opcode, 0)] += 1
+        if self.limiter is not None and transport == slots.UDP:
+            verdict = self.limiter.judge(address, Told.ERROR, b"", now)
+            if verdict is not Verdict.SEND:  # nothing to try again over TCP
+                self.counters[slots.rate_limited_slot(Verdict.DROP.value)] += 1
+                return Outcome()
         wire = render_error(
             bad.id, bad.flags, bad.opcode, bad.question, bad.rcode, bad.edns, self.settings.max_udp_size
         )
@@ -138,8 +188,11 @@ class Pipeline:
     def _route(self, exchange: Exchange) -> Outcome:
         """Stages 4 to 10."""
         request = exchange.request
-        if request.edns is not None and request.edns.version:
-            return self._send(exchange, refusal(codes.BADVERS))
+        if request.edns is not None:
+            if request.edns.version:
+                return self._send(exchange, refusal(codes.BADVERS))
+            if (refused := self._check_options(exchange, request.edns)) is not None:
+                return self._send(exchange, refused)
         if request.opcode not in (codes.QUERY, codes.NOTIFY):
             # An UPDATE that holds records gets this unsigned even where it is signed, knowingly against RFC 8945 §5.3:
             # its signature would have to be looked for behind records, and of those we read nothing.
@@ -148,6 +201,7 @@ class Pipeline:
             acknowledgement, received = judge_notify(exchange, self.zones)
             outcome = self._send(exchange, acknowledgement)
             outcome.notify = received
+            outcome.alike = received is not None and exchange.key is None and exchange.cookie is None
             outcome.refused = _refused(exchange, _REASONS.get(acknowledgement.rcode), exchange.key_name)
             return outcome
         if request.qclass != codes.IN:
@@ -162,14 +216,77 @@ class Pipeline:
             return outcome
         if request.qtype in _META_TYPES:
             return self._send(exchange, refusal(*_META_TYPES[request.qtype]))
-        return self._send(exchange, answer_query(self.zones, request))
+        return self._answer(exchange)
+
+    def _answer(self, exchange: Exchange) -> Outcome:
+        """Stage 10; what everyone who sends these octets would be told may be told again without asking us."""
+        request = exchange.request
+        reply = answer_query(self.zones, request, exchange.now, minimal=self.settings.minimal_responses)
+        outcome = self._send(exchange, reply)
+        # A cookie is its client's own; limits look at who asks; where hashes were rationed it was the moment's.
+        personal = exchange.key is not None or exchange.cookie is not None or self.limiter is not None
+        if outcome.reply is not None and not personal and not self.zones.hash_budget.was_short:
+            truncated = outcome.reply[2] & codes.TC >> 8 != 0
+            outcome.repeatable = Repeatable(
+                query_slot(exchange.transport, exchange.address.version, request.opcode, request.qtype),
+                response_slot(reply.rcode, exchange.transport, truncated),
+                request.qtype == codes.SOA,
+                dependence(self.zones, request, reply),
+            )
+        return outcome
+
+    def _check_options(self, exchange: Exchange, edns: Edns) -> Reply | None:
+        """Stage 4, options: the refusal of a request for its options; else the exchange knows what they say."""
+        settings = self.settings
+        keepalive = edns.option(codes.OPT_KEEPALIVE)
+        if keepalive and exchange.transport == slots.TCP:
+            return refusal(codes.FORMERR)  # a client has no timeout to tell (RFC 7828 §3.2.1)
+        sent = edns.option(codes.OPT_COOKIE)
+        if sent is None or not settings.cookie_secrets:
+            return None
+        try:
+            exchange.cookie = cookie = judge(sent, exchange.address, exchange.now, settings.cookie_secrets)
+        except WireError as error:
+            return refusal(error.rcode)
+        over_udp = exchange.transport == slots.UDP and exchange.key is None
+        if settings.require_cookies and over_udp and not cookie.valid and exchange.request.opcode == codes.QUERY:
+            return refusal(codes.BADCOOKIE)
+        return None
+
+    def _limited(self, exchange: Exchange, reply: Reply, limiter: RateLimiter) -> Verdict:
+        """What the limits make of an answer. Who has shown who he is, by TCP, a key or a cookie, has none."""
+        request, cookie = exchange.request, exchange.cookie
+        shown = exchange.transport == slots.TCP or exchange.key is not None or (cookie is not None and cookie.valid)
+        if shown or (request.opcode != codes.QUERY and not reply.rcode):
+            return Verdict.SEND
+        told, name = what_is_told(self.zones, request, reply)
+        verdict = limiter.judge(exchange.address, told, name, exchange.now)
+        if verdict is not Verdict.SEND:
+            self.counters[slots.rate_limited_slot(verdict.value)] += 1
+        return verdict
+
+    def _add_options(self, exchange: Exchange, edns: Edns, reply: Reply) -> None:
+        """The options of ours that the client asked for, each by its own."""
+        settings = self.settings
+        if exchange.cookie is not None:
+            reply.options.append((codes.OPT_COOKIE, exchange.cookie.reply))
+        if settings.nsid and edns.option(codes.OPT_NSID) is not None:
+            reply.options.append((codes.OPT_NSID, settings.nsid))
+        if exchange.transport == slots.TCP and edns.option(codes.OPT_KEEPALIVE) is not None:
+            tenths = min(round(settings.tcp_idle_timeout * 10), 65535)  # RFC 7828 §3.1: units of 100 ms
+            reply.options.append((codes.OPT_KEEPALIVE, tenths.to_bytes(2, "big")))
 
     def _send(self, exchange: Exchange, reply: Reply) -> Outcome:
         """Render within the client's limits, sign if the request was signed, count."""
-        request, nsid, key = exchange.request, self.settings.nsid, exchange.key
+        request, key = exchange.request, exchange.key
         edns = request.edns
-        if nsid and edns is not None and edns.option(codes.OPT_NSID) is not None:
-            reply.options.append((codes.OPT_NSID, nsid))
+        verdict = Verdict.SEND if self.limiter is None else self._limited(exchange, reply, self.limiter)
+        if verdict is Verdict.DROP:
+            return Outcome()
+        if verdict is Verdict.SLIP:
+            reply = Reply(rcode=reply.rcode, authoritative=reply.authoritative, truncated=True)
+        if edns is not None and edns.options:
+            self._add_options(exchange, edns, reply)
         limit = self._limit(request, exchange.transport)
         if key is None:
             wire = self._render(request, reply, limit)

@@ -7,23 +7,37 @@ are followed from zone to zone for as long as the next name is ours:
                   ▲ └───▶ CNAME, DNAME ── add to the answer; target ours, new, and not too far on? ── no ──▶ reply
                   └──────────────────────────────────────────────────────────────────── yes ┘
 
+Clients that set DO get the signatures and proofs that a signed zone has for each step (`nameserver.zone.dnssec`): of
+the links of a chain those that show a wildcard was rightly used, of its end all that a question for it alone would get.
+
 The chain's last name decides on RCODE and authority section (RFC 6604 §2.1, RFC 2308 §2), its first on AA: a reply
 that begins with a CNAME of ours is authoritative even where it ends in a referral (RFC 1035 §4.1.1).
 """
 
+from collections.abc import Sequence
+
 from nameserver.query.exchange import refusal
+from nameserver.query.rate_limit import Told
 from nameserver.query.zoneset import ServedZone, ZoneSet, ZoneState
 from nameserver.wire import codes
 from nameserver.wire.reply import Reply
 from nameserver.wire.request import Request
 from nameserver.wire.rrset import RRset
+from nameserver.zone.additional import additional, names_hosts, with_name_servers
+from nameserver.zone.contents import Zone
+from nameserver.zone.dnssec import add_dnssec
 from nameserver.zone.lookup import Answer, Kind, lookup
 
-MAX_LINKS = 16  # CNAMEs and DNAMEs followed for one question
+# CNAMEs and DNAMEs followed for one question, as BIND has it; the client goes on from where we stop.
+MAX_LINKS = 11
 
 
-def answer_query(zones: ZoneSet, request: Request) -> Reply:
-    """The reply to an ordinary question of class IN: never an error, whatever is asked."""
+def answer_query(zones: ZoneSet, request: Request, now: int, *, minimal: bool = True) -> Reply:
+    """The reply to an ordinary question of class IN: never an error, whatever is asked. `now` is in whole seconds.
+
+    Unless it is to be `minimal`, the zone's name servers go with what it answers (RFC 1034 §6.2.1 has them so).
+    """
+    zones.hash_budget.begin(now)
     qname, qtype = request.qname_folded, request.qtype
     served = zones.find_for(qname, qtype)
     if served is None:
@@ -35,20 +49,40 @@ def answer_query(zones: ZoneSet, request: Request) -> Reply:
     zone = served.zone
     if zone is None or served.state is not ZoneState.SERVING:
         return not_serving(served)
-    answer = lookup(zone, qname[: len(qname) - len(zone.apex)], qtype, request.qname)
+    key = qname[: len(qname) - len(zone.apex)]
+    edns = request.edns
+    dnssec = edns is not None and edns.dnssec_ok
+    answer = _look_up(zones, zone, key, qtype, request.qname, dnssec, minimal)
     if answer.kind is Kind.HIT:
-        return Reply(authoritative=True, answer=list(answer.answer))
+        return Reply(
+            authoritative=True,
+            answer=list(answer.answer),
+            authority=list(answer.authority),
+            additional=list(answer.additional),
+        )
     records = list(answer.answer)
+    authority = list(answer.authority)
     if records:
-        answer = _follow(zones, answer, qname, qtype, records)
+        answer = _follow(zones, answer, qname, qtype, dnssec, minimal, records, authority)
     return Reply(
         rcode=_rcode(answer),
         authoritative=bool(records) or answer.kind is not Kind.REFERRAL,
         answer=records,
-        authority=list(answer.authority),
+        authority=authority,
         additional=list(answer.additional),
         glue_required=answer.glue_required,
     )
+
+
+def _look_up(zones: ZoneSet, zone: Zone, key: bytes, qtype: int, qname: bytes, dnssec: bool, minimal: bool) -> Answer:
+    """One zone's answer, with all that goes with it."""
+    answer = lookup(zone, key, qtype, qname)
+    if answer.kind is Kind.HIT:
+        if names_hosts(qtype):
+            answer = answer._replace(additional=tuple(additional(zone, answer.answer[0])))
+        if not minimal:
+            answer = with_name_servers(zone, answer)
+    return add_dnssec(zone, key, answer, zones.hash_budget) if dnssec else answer
 
 
 def not_serving(served: ServedZone) -> Reply:
@@ -58,11 +92,20 @@ def not_serving(served: ServedZone) -> Reply:
     return refusal(codes.SERVFAIL, codes.EDE_NOT_READY, "zone not loaded yet")
 
 
-def _follow(zones: ZoneSet, step: Answer, name: bytes, qtype: int, records: list[RRset]) -> Answer:
-    """Follow a chain of which `step` is the first link, adding to `records`; gives the last step.
+def _follow(
+    zones: ZoneSet,
+    step: Answer,
+    name: bytes,
+    qtype: int,
+    dnssec: bool,
+    minimal: bool,
+    records: list[RRset],
+    authority: list[RRset],
+) -> Answer:
+    """Follow a chain of which `step` is the first link, adding to `records` and `authority`; gives the last step.
 
-    A chain may end on a link: when it leaves our zones, comes back to a name it had, or gets too long. The client
-    then has every link found, and goes on from the last one by itself.
+    A chain may end on a link: when it leaves our zones, comes back to a name it had, gets too long, or comes to what
+    cannot be told in the same message. The client then has every link found, and goes on from the last one by itself.
     """
     seen = {name}
     for _ in range(MAX_LINKS):
@@ -76,10 +119,27 @@ def _follow(zones: ZoneSet, step: Answer, name: bytes, qtype: int, records: list
         if served is None or served.zone is None or served.state is not ZoneState.SERVING:
             break
         zone = served.zone
-        step = lookup(zone, name[: len(name) - len(zone.apex)], qtype, step.target)
-        # One DNAME may apply twice on the way; its record is sent once.
+        key = name[: len(name) - len(zone.apex)]
+        following = _look_up(zones, zone, key, qtype, step.target, dnssec, minimal)
+        if _contradict(authority, following.authority):
+            break
+        step = following
+        # One DNAME may apply twice on the way, and one record prove two things; it is sent once.
         records.extend(rrset for rrset in step.answer if rrset not in records)
+        authority.extend(rrset for rrset in step.authority if rrset not in authority)
     return step
+
+
+def _contradict(told: Sequence[RRset], more: Sequence[RRset]) -> bool:
+    """Whether proofs of two zones would become one RRset that neither has signed.
+
+    Parent and child both have an NSEC record at the cut between them, and a chain from one to the other may need both.
+    """
+    return bool(told) and any(
+        one.type == codes.NSEC == other.type and one.owner.lower() == other.owner.lower() and one.tails != other.tails
+        for one in told
+        for other in more
+    )
 
 
 def _rcode(last: Answer) -> int:
@@ -88,3 +148,17 @@ def _rcode(last: Answer) -> int:
     if last.kind is Kind.DNAME and last.target is None:
         return codes.YXDOMAIN  # the name a DNAME led to is too long (RFC 6672 §2.2)
     return codes.NOERROR
+
+
+def what_is_told(zones: ZoneSet, request: Request, reply: Reply) -> tuple[Told, bytes]:
+    """What a reply says, as far as response rate limits go, and the name that it is counted under."""
+    served = zones.find_for(request.qname_folded, request.qtype)
+    if served is None or served.zone is None or reply.rcode not in (codes.NOERROR, codes.NXDOMAIN):
+        return Told.ERROR, b""
+    if reply.rcode == codes.NXDOMAIN:
+        return Told.NXDOMAIN, served.name
+    if not reply.answer:
+        return Told.NODATA if reply.authoritative else Told.REFERRAL, served.name
+    name = request.qname_folded
+    made_up = name[: len(name) - len(served.name)] not in served.zone.nodes  # by a wildcard or a DNAME
+    return Told.POSITIVE, served.name if made_up else name

@@ -21,12 +21,13 @@ def judge_transfer(exchange: Exchange, zones: ZoneSet) -> Reply | TransferReques
     """
     request = exchange.request
     if request.qtype == codes.AXFR and exchange.transport == UDP:
-        return refusal(codes.FORMERR, codes.EDE_NOT_SUPPORTED, "AXFR needs TCP")  # RFC 5936 §4.2
-    if request.qtype == codes.IXFR and request.soa_serial is None:
-        return refusal(codes.FORMERR, codes.EDE_OTHER, "IXFR needs the client's SOA in its authority section")
+        # Not defined (RFC 5936 §4.2): a well-formed question for something that nobody does, as Knot and NSD see it.
+        return refusal(codes.NOTIMP, codes.EDE_NOT_SUPPORTED, "AXFR needs TCP")
     served = zones.exact(request.qname_folded)
     if served is None:
         return refusal(codes.NOTAUTH, codes.EDE_NOT_AUTHORITATIVE)
+    if request.qtype == codes.IXFR and request.soa_serial is None:
+        return refusal(codes.FORMERR, codes.EDE_OTHER, "IXFR needs the client's SOA in its authority section")
     served.control_queries += 1
     if not served.allow_transfer.allows(exchange.address, exchange.key_name):
         return refusal(codes.REFUSED, codes.EDE_PROHIBITED)

@@ -1,14 +1,16 @@
 """Which of our zones answers for a name."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 from enum import Enum
 
 from nameserver.query.acl import Acl
 from nameserver.wire import codes
 from nameserver.zone.contents import Zone
+from nameserver.zone.denial import HashBudget
 
 SECONDARY = "secondary"
+MOST_TOUCHED = 10_000  # owners per zone of which it is known when they changed
 
 
 class ZoneState(Enum):
@@ -17,6 +19,14 @@ class ZoneState(Enum):
     SERVING = "serving"
     NOT_LOADED = "not-loaded"  # nothing held yet: SERVFAIL, "not ready"
     EXPIRED = "expired"  # too long without a primary (RFC 1034 §4.3.5): SERVFAIL, "invalid data"
+
+
+class Depends(Enum):
+    """What may change an answer."""
+
+    NODE = "node"  # the records of the name asked for, and delegations and DNAMEs above it
+    ZONE = "zone"  # anything in the zone
+    ALL = "all"  # anything in any zone
 
 
 @dataclass(slots=True, eq=False)
@@ -37,37 +47,64 @@ class ServedZone:
     type: str = SECONDARY
     queries: int = 0
     control_queries: int = 0
+    changed: int = 0
+    replaced: int = 0
+    touched: dict[bytes, int] = field(default_factory=dict)
 
 
 class ZoneSet:
-    """All zones we are configured for, by folded wire name."""
+    """All zones we are configured for, by folded wire name; and what they share: the budget for costly hashes.
 
-    __slots__ = ("_zones",)
+    `epoch` numbers the changes of all of them, `rearranged` is the number of the last one of which zones there are;
+    whoever changes a zone says so by `changed`. `by_name` is for look-ups only.
+    """
+
+    __slots__ = ("by_name", "epoch", "hash_budget", "rearranged")
 
     def __init__(self) -> None:
-        self._zones: dict[bytes, ServedZone] = {}
+        self.by_name: dict[bytes, ServedZone] = {}
+        self.hash_budget = HashBudget()
+        self.epoch = 1
+        self.rearranged = 1
 
     def __iter__(self) -> Iterator[ServedZone]:
-        return iter(self._zones.values())
+        return iter(self.by_name.values())
 
     def __len__(self) -> int:
-        return len(self._zones)
+        return len(self.by_name)
 
     def add(self, zone: ServedZone) -> None:
         """Add a zone, in place of one of the same name."""
-        self._zones[zone.name] = zone
+        self.by_name[zone.name] = zone
+        self.epoch += 1
+        self.rearranged = self.epoch
 
     def remove(self, name: bytes) -> None:
         """Take a zone away by its folded name. Raises KeyError where there is none."""
-        del self._zones[name]
+        del self.by_name[name]
+        self.epoch += 1
+        self.rearranged = self.epoch
+
+    def changed(self, zone: ServedZone, owners: Collection[bytes] | None = None) -> None:
+        """Say that a zone has changed: at these owners (keys) only, or altogether, its state included.
+
+        Owners only where none of them is or was a delegation or a DNAME: those change what lies below them.
+        """
+        self.epoch += 1
+        zone.changed = self.epoch
+        if owners is None or len(zone.touched) + len(owners) > MOST_TOUCHED:
+            zone.replaced = self.epoch
+            zone.touched.clear()
+        else:
+            zone.touched.update(dict.fromkeys(owners, self.epoch))
 
     def exact(self, name: bytes) -> ServedZone | None:
         """The zone of exactly this folded name."""
-        return self._zones.get(name)
+        return self.by_name.get(name)
 
     def find(self, name: bytes) -> ServedZone | None:
         """The zone nearest above a folded name, or of that name (RFC 1034 §4.3.2 step 2)."""
-        zones = self._zones
+        zones = self.by_name
         served = zones.get(name)
         offset = 0
         while served is None:
@@ -84,6 +121,6 @@ class ZoneSet:
         DS lives on the parent's side of a cut, so at the apex of one of our zones it is asked of the zone above, if
         that is ours too (RFC 4035 §3.1.4.1); else the apex itself must say that it has none.
         """
-        if qtype == codes.DS and name in self._zones and len(name) > 1:
-            return self.find(name[name[0] + 1 :]) or self._zones[name]
+        if qtype == codes.DS and name in self.by_name and len(name) > 1:
+            return self.find(name[name[0] + 1 :]) or self.by_name[name]
         return self.find(name)

@@ -10,6 +10,7 @@ _REASONS = {
     codes.NOTIMP: Reason.NOTIMP,
     codes.REFUSED: Reason.REFUSED,
     codes.NOTAUTH: Reason.NOTAUTH_ZONE,
+    codes.BADVERS: Reason.NOTIMP,  # of EDNS (RFC 6891 §6.1.3)
 }
 
 

@@ -1,13 +1,12 @@
-"""The tight reader of transfer messages: one pass over a record section, record by record.
+"""The reader of transfer messages: one pass over a record section, record by record.
 
-A million records come through this loop, so it is written for speed: locals instead of attributes, a memory of the
-names seen in the message (owners are mostly a pointer, or one label and a pointer), one slice per record for the
-types that zones are made of. It yields *tails* (see `nameserver.wire.rrset`), the form in which nodes keep records;
-what is not a fixed-size type goes through `nameserver.wire.rdata`.
+It yields *tails* (see `nameserver.wire.rrset`), the form in which nodes keep records; rdata goes through
+`nameserver.wire.rdata`. The many records of a whole zone mostly do not come through here one by one: the zone builder
+takes those with ordinary owners straight from the message (`nameserver.zone.builder.ZoneBuilder.extend`).
 """
 
-from collections.abc import Iterator
 from struct import error as StructError  # noqa: N812 - an exception, named like one
+from typing import Self
 
 from nameserver.errors import WireError
 from nameserver.wire import codes
@@ -17,47 +16,60 @@ from nameserver.wire.rrset import TAIL, Record
 # One record as it is walked over: (owner in the sender's case, type, class, tail).
 Walked = tuple[bytes, int, int, bytes]
 
-_FIXED = {codes.A: 4, codes.AAAA: 16}
 _TOP_BIT = 0x80000000
 
 
-def walk(message: bytes, offset: int, count: int) -> Iterator[Walked]:
-    """Yield `count` records of the section that starts at `offset`, names uncompressed, rdata checked.
+class Section:
+    """An iterator over the records of one section: names uncompressed, rdata checked.
 
-    A TTL with its top bit set is taken as zero (RFC 2181 §8). Raises `WireError` at the first record that is
-    malformed, after yielding those before it.
+    `offset` and `left` say where the next record starts and how many there are yet; whoever reads records by other
+    means moves them on. `known` holds the names read so far by their place in the message; `keys` is for the zone
+    builder. A TTL with its top bit set is taken as zero (RFC 2181 §8). Raises `WireError` at a malformed record.
     """
-    known: dict[int, bytes] = {}
-    look_up, unpack, fixed_size, size = known.get, TAIL.unpack_from, _FIXED.get, len(message)
-    index = 0
-    try:
-        for index in range(count):  # noqa: B007 - names the record in errors
-            first = message[offset]
-            if first >= 0xC0 and (owner := look_up((first & 0x3F) << 8 | message[offset + 1])) is not None:
-                start = offset + 2
-            else:
-                owner, start = read_known_name(message, offset, known)
-            rdtype, rdclass, ttl, length = unpack(message, start)
-            offset = start + 10 + length
-            if offset > size:
+
+    __slots__ = ("_count", "keys", "known", "left", "message", "offset")
+
+    def __init__(self, message: bytes, offset: int, count: int) -> None:
+        self.message = message
+        self.offset = offset
+        self.left = self._count = count
+        self.known: dict[int, bytes] = {}
+        self.keys: dict[int, bytes] = {}
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Walked:
+        if not self.left:
+            raise StopIteration
+        message = self.message
+        try:
+            owner, start = read_known_name(message, self.offset, self.known)
+            rdtype, rdclass, ttl, length = TAIL.unpack_from(message, start)
+            end = start + 10 + length
+            if end > len(message):
                 raise WireError("the rdata runs past the end of the message")
-            if fixed_size(rdtype) == length:
-                tail = message[start:offset]
-            elif rdclass != codes.IN:
-                tail = message[start:offset]  # layouts are those of class IN; whoever reads this refuses the class
-            else:
-                tail = _read_tail(message, start, offset, rdtype, known)
-            if ttl >= _TOP_BIT:
-                tail = tail[:4] + b"\0\0\0\0" + tail[8:]
-            yield owner, rdtype, rdclass, tail
-    except (IndexError, StructError):
-        raise WireError(f"record {index + 1} of {count} runs past the end of the message") from None
-    except WireError as error:
-        raise WireError(f"record {index + 1} of {count}: {error}") from None
+            # Layouts are those of class IN; whoever reads this refuses any other.
+            tail = message[start:end] if rdclass != codes.IN else read_tail(message, start, end, rdtype, self.known)
+        except (IndexError, StructError):
+            raise WireError(f"{self._position()} runs past the end of the message") from None
+        except WireError as error:
+            raise WireError(f"{self._position()}: {error}") from None
+        if ttl & _TOP_BIT:
+            tail = tail[:4] + b"\0\0\0\0" + tail[8:]
+        self.offset = end
+        self.left -= 1
+        return owner, rdtype, rdclass, tail
+
+    def _position(self) -> str:
+        return f"record {self._count - self.left + 1} of {self._count}"
 
 
-def _read_tail(message: bytes, start: int, end: int, rdtype: int, known: dict[int, bytes]) -> bytes:
-    """The tail between `start` and `end` with its rdata checked and uncompressed. Raises `WireError`."""
+def read_tail(message: bytes, start: int, end: int, rdtype: int, known: dict[int, bytes]) -> bytes:
+    """The tail of class IN between `start` and `end`, its rdata checked and its names uncompressed. Raises `WireError`.
+
+    `known` is the memory of `nameserver.wire.rdata.read_known_name`.
+    """
     try:
         check = VERBATIM.get(rdtype)
         if check is not None:

@@ -16,18 +16,32 @@ Policies (all counted): the same record twice is taken once; RRs of one RRset wi
 (RFC 2181 §5.2); a TTL with its top bit set is zero (RFC 2181 §8); an owner outside the zone is left out.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from nameserver.errors import Reason, ZoneError
+from nameserver.errors import Reason, WireError, ZoneError
 from nameserver.wire import codes, names
-from nameserver.wire.rdata import fold_rdata, type_text
+from nameserver.wire.rdata import fold_rdata, read_known_name, type_text
 from nameserver.wire.rrset import Record, split_tails
-from nameserver.wire.walk import Walked, to_walked
+from nameserver.wire.walk import Section, Walked, read_tail, to_walked
 from nameserver.zone import checks
-from nameserver.zone.node import HAS_CASE, HAS_CNAME, HAS_DNAME, RRSIG, owner_of, pack_groups, pack_single, unpack_node
+from nameserver.zone.denial import FREE_ITERATIONS, nsec3_iterations
+from nameserver.zone.node import (
+    HAS_CASE,
+    HAS_CNAME,
+    HAS_DNAME,
+    RRSIG,
+    owner_of,
+    pack_groups,
+    pack_pair,
+    pack_single,
+    unpack_node,
+)
 from nameserver.zone.soa import Soa, parse_soa
 
+_IN = codes.IN.to_bytes(2, "big")
+_SOA_IN = codes.SOA.to_bytes(2, "big") + _IN
+# Size of the tail by type and class, where every size else is wrong.
+_PLAIN_SIZES = {codes.A.to_bytes(2, "big") + _IN: 14, codes.AAAA.to_bytes(2, "big") + _IN: 26}
 _LONG_KEY = 80  # bytes of a key whose labels are not gone through at every owner: an address in ip6.arpa has 64
 _PARENTS_KEPT = 10_000
 _NO_COUNT = 65535  # a node counts an RRset's records in two bytes
@@ -35,14 +49,21 @@ _NO_COUNT = 65535  # a node counts an RRset's records in two bytes
 
 @dataclass(slots=True)
 class Tally:
-    """What was put right on the way in: counts, and the first case of each as text."""
+    """What was put right on the way in, or is odd: counts, and the first case of each as text."""
 
     duplicates: int = 0
     out_of_zone: int = 0
     mixed_ttl: int = 0
     repeated: int = 0  # records that an incremental transfer added although they were there
+    iterations: int = 0  # of the zone's NSEC3, where these are too many
     first_out_of_zone: str = ""
     first_mixed_ttl: str = ""
+
+    def look_at_apex(self, node: bytes | None, before: bytes | None = None) -> None:
+        """Note what the apex's node shows that was not so `before`."""
+        iterations = nsec3_iterations(node) if node else 0
+        if iterations > FREE_ITERATIONS and (before is None or nsec3_iterations(before) != iterations):
+            self.iterations = iterations
 
     def warnings(self) -> list[str]:
         """One sentence for each kind that occurred."""
@@ -55,6 +76,11 @@ class Tally:
             lines.append(f"{self.repeated} records of the apex were added once more as they were")
         if self.mixed_ttl:
             lines.append(f"{self.mixed_ttl} RRsets had several TTLs and got their lowest, first {self.first_mixed_ttl}")
+        if self.iterations:
+            lines.append(
+                f"its NSEC3 have {self.iterations} additional iterations: validators take zones with more than "
+                f"{FREE_ITERATIONS} for unsigned; the signer should use 0 (RFC 9276)"
+            )
         return lines
 
 
@@ -189,26 +215,105 @@ class ZoneBuilder:
         self._run.append(tail)
         self._check_limits()
 
-    def extend(self, records: Iterable[Walked]) -> Walked | None:
+    def extend(self, section: Section) -> Walked | None:
         """Take records up to the next SOA, which is returned and not taken; None when there was none.
 
-        This is the loop that a million records pass through. Raises `ZoneError` (wrong-class, limit-…).
+        Raises `WireError`, and `ZoneError` (wrong-class, limit-…).
         """
-        current, run = self._owner, self._run
-        for walked in records:
+        while True:
+            self._take_plain(section)
+            walked = next(section, None)
+            if walked is None:
+                self._check_limits()
+                return None
             owner, rdtype, rdclass, tail = walked
-            if rdclass != 1:  # IN
+            if rdclass != codes.IN:
                 raise wrong_class(walked)
-            if rdtype == 6:  # SOA
+            if rdtype == codes.SOA:
                 self._check_limits()
                 return walked
-            if owner is not current and owner != current:
+            if owner != self._owner:
                 self._flush()
-                self._owner = current = owner
-                run = self._run
-            run.append(tail)
-        self._check_limits()
-        return None
+                self._owner = owner
+            self._run.append(tail)
+
+    def _take_plain(self, section: Section) -> None:
+        """Take the records that need no thought, up to the first that does: the loop that a million records pass.
+
+        Plain is an owner in lower case that is a pointer, or a label and a pointer, to a name known to be in the zone,
+        with an ordinary record of class IN. Its key is then the label and the key of the name pointed at: it is never
+        made into an absolute name. Whatever looks odd in any way is left where it is, for `section` to read and judge.
+        """
+        message, keys, known, size = section.message, section.keys, section.known, len(section.message)
+        offset, left = section.offset, section.left
+        current = self._plain_key(self._owner) if self._run else None
+        if current is None:
+            self._flush()
+        run, pack, plain_size = self._run, self._pack, _PLAIN_SIZES.get
+        try:
+            while left:
+                start = offset
+                first = message[offset]
+                if first < 0xC0:
+                    start = offset + first + 1
+                pointer = (message[start] & 0x3F) << 8 | message[start + 1]
+                key = keys.get(pointer)
+                if key is None and (key := self._learn(section, start, pointer)) is None:
+                    break
+                if first < 0xC0:
+                    if not 0 < first < 0x40:
+                        break
+                    label = message[offset:start]
+                    key = label.lower() + key
+                    if message[start] < 0xC0 or not key.startswith(label) or len(key) > _LONG_KEY:
+                        break
+                    keys[offset] = key
+                start += 2
+                end = start + 10 + (message[start + 8] << 8 | message[start + 9])
+                kind = message[start : start + 4]
+                if end > size or message[start + 4] & 0x80:
+                    break
+                if end - start == plain_size(kind):
+                    tail = message[start:end]
+                elif kind[2:] != _IN or kind == _SOA_IN:
+                    break
+                else:
+                    tail = read_tail(message, start, end, kind[0] << 8 | kind[1], known)
+                if key == current:
+                    run.append(tail)
+                else:
+                    if current is not None:
+                        pack(current, run, None)
+                    current, run = key, [tail]
+                offset = end
+                left -= 1
+        except (IndexError, WireError):
+            pass  # `section` finds the same, and says where
+        section.offset, section.left = offset, left
+        self._run = run
+        if run and current is not None:
+            self._owner = current + self.apex_as_received
+
+    def _learn(self, section: Section, start: int, pointer: int) -> bytes | None:
+        """The key of the name that a pointer at `start` leads to, if that is a plain one."""
+        if section.message[start] < 0xC0 or not 12 <= pointer < section.offset:
+            return None
+        name, _ = read_known_name(section.message, pointer, section.known)
+        key = self._plain_key(name)
+        if key is not None:
+            section.keys[pointer] = key
+        return key
+
+    def _plain_key(self, name: bytes) -> bytes | None:
+        """The key of a name in the zone that is spelled as key and apex would spell it; None for any other."""
+        cut = len(name) - len(self.apex_as_received)
+        key = name[:cut]
+        if not 0 <= cut <= _LONG_KEY or not name.endswith(self.apex_as_received) or key != key.lower():
+            return None
+        position = 0
+        while position < cut:
+            position += key[position] + 1
+        return key if position == cut else None
 
     def finish(self) -> BuiltZone:
         """Pack what is left, check the whole, and hand it over.
@@ -224,13 +329,14 @@ class ZoneBuilder:
         nodes, apex = self._nodes, self.apex_as_received
         soa_rdata = checks.check_apex(nodes.get(b""), apex)
         checks.check_below_dnames(nodes, self._dname_keys, apex)
+        self.tally.look_at_apex(nodes.get(b""))
         return BuiltZone(nodes, apex, parse_soa(soa_rdata), soa_rdata, self._packed, self.size, self.tally)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def _flush(self) -> None:
         """Pack the run of the current owner."""
-        run, owner, apex, nodes = self._run, self._owner, self.apex, self._nodes
+        run, owner, apex = self._run, self._owner, self.apex
         if not run:
             return
         self._run = []
@@ -246,19 +352,28 @@ class ZoneBuilder:
             self._leave_out(len(run))
             return
         key = folded[:cut]
+        self._pack(key, run, owner if owner != key + self.apex_as_received else None)
+
+    def _pack(self, key: bytes, run: list[bytes], spelled: bytes | None) -> None:
+        """Make a node of one owner's tails. `spelled`: the owner, where that is not key and apex."""
+        nodes = self._nodes
         if key in nodes:
             self._scatter(key, run)
             return
-        keep_owner = owner != key + self.apex_as_received
-        if len(run) == 1:
-            node = pack_single(run[0], owner if keep_owner else None)
+        count = len(run)
+        if count == 1:
+            node = pack_single(run[0], spelled)
             self._packed += 1
+        elif count == 2 and spelled is None and run[0][:2] < run[1][:2]:
+            node = pack_pair(run[0], run[1])
+            self._packed += 2
         else:
-            node, records = pack_tails(run, owner, keep_owner, self.tally, self.rrset_limit)
+            owner = key + self.apex_as_received if spelled is None else spelled
+            node, records = pack_tails(run, owner, spelled is not None, self.tally, self.rrset_limit)
             self._packed += records
             self._next_check = self.rrset_limit
-            if node[0] & (HAS_CNAME | HAS_DNAME) or len(run) > self.limits.max_types_per_name:
-                checks.check_node(key, node, self.apex_as_received, self.limits)
+        if count > 1 and (node[0] & (HAS_CNAME | HAS_DNAME) or count > self.limits.max_types_per_name):
+            checks.check_node(key, node, self.apex_as_received, self.limits)
         if node[0] & HAS_DNAME:
             self._dname_keys.add(key)
         nodes[key] = node

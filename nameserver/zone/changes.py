@@ -136,6 +136,8 @@ def apply_changes(
 
     soa_rdata = checks.check_apex(read_new(b""), apex_as_received)
     checks.check_touched_below_dnames(replaced, read_new, apex_as_received)
+    if b"" in replaced:
+        tally.look_at_apex(replaced[b""], read_node(b""))
     if records_held + records_delta > limits.max_records:
         raise ZoneError(Reason.LIMIT_RECORDS, f"more records than the limit of {limits.max_records}")
     if size_held + size_delta > limits.max_bytes:

@@ -14,6 +14,9 @@ that have none are not listed, so that a flat zone of a million names costs one 
 
 Both dicts hold nothing but bytes and integers, which keeps a zone of any size out of the garbage collector's sight.
 
+A zone whose apex holds a signature is a signed one and has a third part, `denial`: what proves that something does not
+exist (nameserver.zone.denial). It is built and changed along with the nodes.
+
 A new version of a zone arrives in one of two ways: as a whole, through `ZoneLoader`, in slices small enough not to
 hold up queries, and then swapped in by one assignment; or as replaced nodes, through `Zone.apply`, within one call,
 so that no query sees half of it. `apply` checks everything that can be wrong before it touches anything.
@@ -23,6 +26,8 @@ from collections.abc import Iterable, Mapping
 
 from nameserver.errors import Reason, ZoneError
 from nameserver.wire.rrset import RRset
+from nameserver.zone.denial import Denial
+from nameserver.zone.node import HAS_DNAME, HAS_NS, is_signed
 from nameserver.zone.soa import parse_soa, soa_rrset
 
 APEX = b""
@@ -34,11 +39,13 @@ class Zone:
     `apex` is its name folded, `apex_as_received` the same in the primary's case; both absolute wire names.
     `generation` is the store's counter for this zone: it grows with every published version, serials need not.
     `soa` is the apex SOA as an RRset, `negative_soa` the same under the TTL of negative answers (RFC 2308 §5).
+    `denial` is None for an unsigned zone.
     """
 
     __slots__ = (
         "apex",
         "apex_as_received",
+        "denial",
         "descendants",
         "generation",
         "negative_soa",
@@ -47,13 +54,23 @@ class Zone:
         "soa",
     )
 
-    def __init__(self, apex: bytes, nodes: dict[bytes, bytes], descendants: dict[bytes, int], generation: int) -> None:
+    def __init__(
+        self,
+        apex: bytes,
+        nodes: dict[bytes, bytes],
+        descendants: dict[bytes, int],
+        generation: int,
+        denial: Denial | None = None,
+    ) -> None:
         self.apex = apex.lower()
         self.apex_as_received = apex
         self.nodes = nodes
         self.descendants = descendants
+        self.denial = denial
         self.generation = generation
         self._adopt_soa(nodes.get(APEX))
+        if denial is not None:
+            denial.settle(self.negative_soa)
 
     @classmethod
     def from_nodes(cls, apex: bytes, nodes: Mapping[bytes, bytes], generation: int) -> "Zone":
@@ -69,15 +86,23 @@ class Zone:
         """Whether a name exists: it holds records, or something below it does (RFC 4592 §2.2)."""
         return key in self.nodes or key in self.descendants
 
-    def apply(self, changes: Mapping[bytes, bytes | None], generation: int) -> None:
+    def apply(self, changes: Mapping[bytes, bytes | None], generation: int) -> bool:
         """Replace nodes; None takes one away. The apex may be replaced but not taken away.
+
+        Whether answers may change at other owners that hold records, too: one of these is or was a delegation or has or
+        had a DNAME, so that it is what lies below, or the zone became a signed one or ceased to be one.
 
         Raises ZoneError (no-soa), with nothing changed, when the apex would be left without exactly one SOA.
         """
         if APEX in changes:
             self._adopt_soa(changes[APEX])
+        if self.denial is not None:
+            for key, node in changes.items():
+                self.denial.replace(key, self.nodes.get(key), node)
         nodes, descendants = self.nodes, self.descendants
+        redirecting = 0
         for key, node in changes.items():
+            redirecting |= (HAS_NS | HAS_DNAME if key else HAS_DNAME) & (_flags(nodes.get(key)) | _flags(node))
             if node is not None:
                 if key not in nodes and key not in descendants:
                     link(key, nodes, descendants)
@@ -85,6 +110,23 @@ class Zone:
             elif nodes.pop(key, None) is not None and key not in descendants:
                 unlink(key, nodes, descendants)
         self.generation = generation
+        was_signed = self.denial is not None
+        self._settle_denial()
+        return redirecting != 0 or was_signed is not (self.denial is not None)
+
+    def becomes_signed(self, changes: Mapping[bytes, bytes | None]) -> bool:
+        """Whether `apply` would make the indexes of a signed zone anew: work in proportion to the zone."""
+        apex_node = changes.get(APEX)
+        return self.denial is None and apex_node is not None and is_signed(apex_node)
+
+    def _settle_denial(self) -> None:
+        """After a change: what proves now that something does not exist, if anything does."""
+        if not is_signed(self.nodes[APEX]):
+            self.denial = None
+            return
+        if self.denial is None:
+            self.denial = index_denial(self.apex, self.nodes)
+        self.denial.settle(self.negative_soa)
 
     def _adopt_soa(self, apex_node: bytes | None) -> None:
         """Take serial and SOA from an apex node; raises before it changes anything."""
@@ -97,10 +139,18 @@ class Zone:
         self.negative_soa: RRset = rrset.with_ttl(min(rrset.ttl, fields.minimum))
 
 
-class ZoneLoader:
-    """Builds a zone aside, slice by slice, while the version before it goes on serving."""
+def _flags(node: bytes | None) -> int:
+    return node[0] if node is not None else 0
 
-    __slots__ = ("_apex", "_descendants", "_generation", "_nodes")
+
+class ZoneLoader:
+    """Builds a zone aside, slice by slice, while the version before it goes on serving.
+
+    The apex should come with the first slice, as it does from the store: a signed zone's indexes are then built along
+    with it, and otherwise all at once when the apex comes.
+    """
+
+    __slots__ = ("_apex", "_denial", "_descendants", "_generation", "_nodes")
 
     def __init__(self, apex: bytes, generation: int) -> None:
         """`apex` is the zone's name in the primary's case."""
@@ -108,18 +158,39 @@ class ZoneLoader:
         self._generation = generation
         self._nodes: dict[bytes, bytes] = {}
         self._descendants: dict[bytes, int] = {}
+        self._denial: Denial | None = None
 
     def add(self, items: Iterable[tuple[bytes, bytes]]) -> None:
         """Take in (key, node) pairs, in any order; a key given twice counts with its last node."""
-        nodes, descendants = self._nodes, self._descendants
+        nodes, descendants, denial = self._nodes, self._descendants, self._denial
+        if denial is not None:
+            for key, node in items:
+                denial.replace(key, nodes.get(key), node)
+                if key not in nodes and key not in descendants:
+                    link(key, nodes, descendants)
+                nodes[key] = node
+            return
         for key, node in items:
             if key not in nodes and key not in descendants:
                 link(key, nodes, descendants)
             nodes[key] = node
+        if APEX in nodes and is_signed(nodes[APEX]):
+            self._denial = index_denial(self._apex.lower(), nodes)
 
     def finish(self) -> Zone:
         """The zone. Raises ZoneError (no-soa) when the apex does not hold exactly one well-formed SOA."""
-        return Zone(self._apex, self._nodes, self._descendants, self._generation)
+        denial = self._denial
+        if denial is not None and not is_signed(self._nodes[APEX]):
+            denial = None  # its apex came twice
+        return Zone(self._apex, self._nodes, self._descendants, self._generation, denial)
+
+
+def index_denial(apex: bytes, nodes: Mapping[bytes, bytes]) -> Denial:
+    """The indexes of a signed zone with these nodes, not settled yet; `apex` is its folded name."""
+    denial = Denial(apex, nodes)
+    for key, node in nodes.items():
+        denial.replace(key, None, node)
+    return denial
 
 
 def link(key: bytes, nodes: Mapping[bytes, bytes], descendants: dict[bytes, int]) -> None:

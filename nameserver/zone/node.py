@@ -23,12 +23,16 @@ HAS_CNAME = 0x04
 HAS_DNAME = 0x08
 
 _BLOCK = Struct("!IH")  # size of the tails, number of records
+_BLOCK_TYPE = Struct("!IHH")  # the same and the type, which is how its first tail begins
 _FLAGS = {
     codes.NS.to_bytes(2, "big"): HAS_NS,
     codes.CNAME.to_bytes(2, "big"): HAS_CNAME,
     codes.DNAME.to_bytes(2, "big"): HAS_DNAME,
 }
 RRSIG = codes.RRSIG.to_bytes(2, "big")
+HASHED_KEY = 33  # octets of the key of an NSEC3 record's owner: one label of 32 (RFC 5155 §3)
+# What stands before the tail in a node of one record without flags, by the tail's size.
+_SINGLE = {size: b"\0" + _BLOCK.pack(size, 1) for size in range(10, 256)}
 _FLAG_BYTES = [bytes((flags,)) for flags in range(16)]
 
 
@@ -69,8 +73,18 @@ def pack_groups(groups: Mapping[bytes, list[bytes]], owner_as_received: bytes | 
 def pack_single(tail: bytes, owner_as_received: bytes | None) -> bytes:
     """A node of one record, as most are: what loading a large zone spends its time on."""
     flags = _FLAGS.get(tail[:2], 0)
-    head = _FLAG_BYTES[flags] if owner_as_received is None else _head(flags, owner_as_received)
-    return head + _BLOCK.pack(len(tail), 1) + tail
+    if owner_as_received is not None:
+        return _head(flags, owner_as_received) + _BLOCK.pack(len(tail), 1) + tail
+    head = _SINGLE.get(len(tail)) if flags == 0 else None
+    return (head or _FLAG_BYTES[flags] + _BLOCK.pack(len(tail), 1)) + tail
+
+
+def pack_pair(lower: bytes, higher: bytes) -> bytes:
+    """A node of two records of different types, in ascending order of these; its owner is spelled as its key."""
+    flags = _FLAGS.get(lower[:2], 0) | _FLAGS.get(higher[:2], 0)
+    if lower[:2] == RRSIG or higher[:2] == RRSIG or flags or len(lower) > 255 or len(higher) > 255:
+        return pack_groups({group_of(lower): [lower], group_of(higher): [higher]}, None)[0]
+    return _SINGLE[len(lower)] + lower + _SINGLE[len(higher)][1:] + higher
 
 
 def _head(flags: int, owner_as_received: bytes) -> bytes:
@@ -100,23 +114,74 @@ def unpack_node(node: bytes, owner: bytes) -> Iterator[RRset]:
 
 def find_rrset(node: bytes, rdtype: int, owner: bytes) -> RRset | None:
     """The node's RRset of a type (not for RRSIG: see `find_rrsigs`)."""
-    offset, end = _first_block(node), len(node)
-    high, low = rdtype >> 8, rdtype & 0xFF
+    offset, end = 2 + node[1] if node[0] & HAS_CASE else 1, len(node)
     while offset < end:
-        size, count = _BLOCK.unpack_from(node, offset)
+        size, count, found = _BLOCK_TYPE.unpack_from(node, offset)
         offset += 6
-        if node[offset + 1] == low and node[offset] == high:
-            return RRset(owner, rdtype, count, node[offset : offset + size])
+        if found >= rdtype:
+            return RRset(owner, rdtype, count, node[offset : offset + size]) if found == rdtype else None
         offset += size
     return None
 
 
 def find_rrsigs(node: bytes, covered: int, owner: bytes) -> RRset | None:
     """The node's RRSIG records that cover a type."""
-    for rrset in unpack_node(node, owner):
-        if rrset_order(rrset) == (codes.RRSIG, covered):
-            return rrset
+    offset, end = _first_block(node), len(node)
+    while offset < end:
+        size, count, rdtype = _BLOCK_TYPE.unpack_from(node, offset)
+        offset += 6
+        if rdtype >= codes.RRSIG:
+            if rdtype > codes.RRSIG:
+                return None
+            if node[offset + 11] == covered & 0xFF and node[offset + 10] == covered >> 8:
+                return RRset(owner, codes.RRSIG, count, node[offset : offset + size])
+        offset += size
     return None
+
+
+def is_signed(apex_node: bytes) -> bool:
+    """Whether a zone is signed, in whole or in part: its apex, of which this is the node, holds a signature."""
+    offset, end = _first_block(apex_node), len(apex_node)
+    while offset < end:
+        size, _, rdtype = _BLOCK_TYPE.unpack_from(apex_node, offset)
+        if rdtype >= codes.RRSIG:
+            return bool(rdtype == codes.RRSIG)
+        offset += 6 + size
+    return False
+
+
+def find_denial(node: bytes) -> tuple[bool, bytes]:
+    """(whether the node holds an NSEC, the tails of its NSEC3 records)."""
+    offset, end, nsec = _first_block(node), len(node), False
+    while offset < end:
+        size, _, rdtype = _BLOCK_TYPE.unpack_from(node, offset)
+        offset += 6
+        if rdtype >= codes.NSEC:
+            if rdtype == codes.NSEC:
+                nsec = True
+            elif rdtype >= codes.NSEC3:
+                return nsec, node[offset : offset + size] if rdtype == codes.NSEC3 else b""
+        offset += size
+    return nsec, b""
+
+
+def is_hashed_name(key: bytes, node: bytes) -> bool:
+    """Whether a node is an owner of NSEC3 records and nothing else.
+
+    Such a name belongs to the proofs: for whoever asks for it, it does not exist (RFC 5155 §7.2.8). Its label is a
+    SHA-1 in base 32, directly below the apex.
+    """
+    if len(key) != HASHED_KEY or key[0] != HASHED_KEY - 1:
+        return False
+    offset, end, hashed = _first_block(node), len(node), False
+    while offset < end:
+        size, _, rdtype = _BLOCK_TYPE.unpack_from(node, offset)
+        if rdtype == codes.NSEC3:
+            hashed = True
+        elif rdtype != codes.RRSIG:
+            return False
+        offset += 6 + size
+    return hashed
 
 
 def count_records(node: bytes) -> int:

@@ -27,6 +27,7 @@ from nameserver.wire.rrset import Record
 from nameserver.zone.builder import BuiltZone, ZoneBuilder
 from nameserver.zone.checks import FormatLimits, NodeError
 from nameserver.zone.node import owner_of, unpack_node
+from nameserver.zone.sorted_places import canonical_place
 
 MAX_PROBLEMS = 100  # a file that is no zone file at all has one per line
 MAX_GENERATED = 65_536  # records of one $GENERATE
@@ -165,20 +166,9 @@ def rdata_text(rdtype: int, rdata: bytes) -> str:
     return f"\\# {len(rdata)} {rdata.hex()}".rstrip()
 
 
-def canonical_order(key: bytes) -> list[bytes]:
-    """Sort key of a zone-relative key: its labels, last first (RFC 4034 §6.1)."""
-    labels = []
-    offset = 0
-    while offset < len(key):
-        after = offset + 1 + key[offset]
-        labels.append(key[offset + 1 : after])
-        offset = after
-    return labels[::-1]
-
-
 def zone_file_lines(nodes: Mapping[bytes, bytes], apex_as_received: bytes) -> Iterator[str]:
     """Each record as a line without its line end: owners in canonical order, the SOA first, all names absolute."""
-    for key in sorted(nodes, key=canonical_order):
+    for key in sorted(nodes, key=canonical_place):
         owner = owner_of(nodes[key], key, apex_as_received)
         text = names.to_text_absolute(owner)
         for rrset in sorted(unpack_node(nodes[key], owner), key=lambda rrset: rrset.type != codes.SOA):
