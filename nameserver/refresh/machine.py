@@ -28,6 +28,14 @@ Whether a check is under way is a fact of its own: only a healthy zone shows it 
 keeps the name of its trouble while it is looked into, so an alarm on a state does not flicker with every retry.
 There is never more than one check under way; what asks for one meanwhile is remembered and makes one more after it.
 
+NOTIFY must neither be slow for an honest primary nor be a way to keep us, and the primary, busy:
+
+    after a quiet time             a check at once
+    the last one brought nothing   at most two checks a second: whoever sends them, they cost little
+    the last one brought a version after a rest as long as it took: each of these was paid for with a version
+                                   and half a second later looked at again unasked, and again while that brings
+                                   something: BIND, for one, holds NOTIFYs of a zone back for five seconds after one
+
 `NEXT_STATE` decides the state; `_wait` decides the timer from the state; actions follow from what changed.
 """
 
@@ -37,12 +45,14 @@ from enum import Enum, StrEnum
 
 from nameserver.errors import Reason
 from nameserver.refresh import timers
-from nameserver.refresh.outcome import CLASS_OF, Failed, FailureClass, LowerSerial, Outcome, Transferred, UpToDate
+from nameserver.refresh.outcome import CLASS_OF, COSTLY, Failed, LowerSerial, Outcome, Transferred, UpToDate
 from nameserver.refresh.timers import TimerLimits, Timers
 from nameserver.zone.serial import Order, compare, newer
 from nameserver.zone.soa import Soa
 
-NOTIFY_SPACING = 0.5  # seconds between checks started by NOTIFY: at most two a second
+NOTIFY_SPACING = 0.5  # seconds from a check started by NOTIFY that brought nothing to the next: at most two a second
+SHORTEST_REST = 0.05  # seconds from one that brought a version to the next, at least
+LOOKS = 2  # that bring nothing, at a zone that was seen to change faster than NOTIFY tells, until it is left to NOTIFY
 MAX_NOTIFY_SOURCES = 16  # remembered by name; further ones still cause the check
 MAX_FIRST_LOAD_WAIT = timers.HOUR  # between attempts to get a zone we never had
 
@@ -99,6 +109,7 @@ class Trigger(StrEnum):
     REFRESH = "refresh"
     RETRY = "retry"
     NOTIFY = "notify"
+    FOLLOW = "follow"  # the primary just changed the zone, and may do so again without a word
     MANUAL = "manual"
     RETRANSFER = "retransfer"
 
@@ -168,19 +179,35 @@ class _Held:
 class RefreshMachine:
     """One zone's refresh state. Feed it `restore` or `start` once, then events; see the top of the file."""
 
-    def __init__(self, zone: str, limits: TimerLimits, random: Callable[[], float], now: float) -> None:
-        """`zone` is for messages only; `random` gives numbers from 0 up to 1."""
+    def __init__(
+        self,
+        zone: str,
+        limits: TimerLimits,
+        random: Callable[[], float],
+        now: float,
+        turn: Callable[[float], float] = lambda now: now,
+    ) -> None:
+        """`zone` is for messages only; `random` gives numbers from 0 up to 1.
+
+        `turn` is asked, with the time, for when a check that a timer starts may begin: `Pace.turn`.
+        """
         self.zone = zone
         self.state = State.NEVER_TRANSFERRED
         self._limits = limits
         self._random = random
+        self._take_turn = turn
+        self._turn: float | None = None  # taken for the check that is due, if it needs one
         self._held: _Held | None = None
         self._check: Check | None = None  # the one under way
+        self._began = now  # it, or the last one
         self._due: float | None = None  # the next one; None while one is under way
         self._ordered: Trigger | None = None  # by an operator, not begun yet
+        self._back = False  # a primary answers again since the check under way began
         self._notified: dict[str, int | None] = {}  # NOTIFY not acted on yet: source → serial hint
         self._unsettled: tuple[str, ...] = ()  # asked first by the last check, which failed
         self._notify_from = now  # no check is started by NOTIFY before
+        self._looks = 0  # of those unasked, how many more may bring nothing
+        self._look_at: float | None = None  # the next of them
         self._failures = 0
         self._content_failures = 0  # in a row
         self._failure: Failed | None = None
@@ -208,7 +235,8 @@ class RefreshMachine:
     ) -> list[Action]:
         """Begin with a stored version that has `expires_in` seconds to live, and check it at once.
 
-        Zero or less: it expired while we were down. Raises ValueError when the machine holds a version already.
+        Zero or less: it expired while we were down; like a zone we never had, it is not made to wait for a turn. Raises
+        ValueError when the machine holds a version already.
         """
         if self._held is not None or self._check is not None:
             raise ValueError(f"zone {self.zone} is already started")
@@ -217,6 +245,8 @@ class RefreshMachine:
         self._held = _Held(serial, soa, effective, now + min(expires_in, effective.expire))
         self._last_success, self._last_change = last_success, last_change
         self._move(Event.TRANSFERRED if expires_in > 0 else Event.EXPIRY)
+        if self.state is State.EXPIRED:
+            self._turn = now
         self._sooner(now)
         return self._act(now)
 
@@ -240,6 +270,17 @@ class RefreshMachine:
         """An operator asks for a full transfer, whatever its serial."""
         return self._order(Trigger.RETRANSFER, now)
 
+    def primary_back(self, now: float) -> list[Action]:
+        """A primary that was silent answers again, and the last check, or the one under way, did not get through to it.
+
+        Makes for one more check at once, where that check failed.
+        """
+        self._expire_when_due(now)
+        self._back = self._check is not None
+        if self._failure is not None:
+            self._sooner(now)
+        return self._act(now)
+
     def check_finished(self, outcome: Outcome, now: float) -> list[Action]:
         """The run that a `Check` asked for has ended.
 
@@ -252,17 +293,22 @@ class RefreshMachine:
             self._required()
         self._expire_when_due(now)
         self._check = None
+        before = self.serial
         self._move(self._take_in(outcome, now))
         self._expire_when_due(now)  # a transfer may come with an EXPIRE option of zero
-        self._unsettled = check.first[:MAX_NOTIFY_SOURCES] if self._failure else ()
         self._due = now + self._wait(now)
+        brought = isinstance(outcome, Transferred) and outcome.serial != before
+        self._space(check, brought, now)
+        looking = self._look_again(check, brought, now)
+        self._unsettled = check.first[:MAX_NOTIFY_SOURCES] if self._failure or looking else ()
         if self.state is State.EXPIRED and isinstance(outcome, LowerSerial) and not check.accept_lower:
             self._due = now  # it expired during the check: now the older serial is welcome
         self._notified = {source: hint for source, hint in self._notified.items() if self._is_news(hint)}
         if self._notified:
             self._sooner(max(now, self._notify_from))
-        if self._ordered is not None:
+        if self._ordered is not None or (self._back and self._failure is not None):
             self._sooner(now)
+        self._back = False
         return self._act(now)
 
     def tick(self, now: float) -> list[Action]:
@@ -343,7 +389,7 @@ class RefreshMachine:
         """Keep the failures in a row; passes `event` on."""
         self._failure = failure
         self._failures = self._failures + 1 if failure else 0
-        content = failure is not None and CLASS_OF[failure.reason] is FailureClass.CONTENT
+        content = failure is not None and CLASS_OF[failure.reason] in COSTLY
         self._content_failures = self._content_failures + 1 if content else 0
         return event
 
@@ -372,12 +418,37 @@ class RefreshMachine:
         # the refresh timer finds a primary that went backwards.
         return compare(hint, self._held.serial) in (Order.NEWER, Order.UNDEFINED)
 
+    def _space(self, check: Check, brought: bool, now: float) -> None:
+        """After a check that NOTIFY caused and that brought a version, the next may begin sooner than usual."""
+        if brought and check.reason in (Trigger.NOTIFY, Trigger.FOLLOW):
+            rest = max(self._began + SHORTEST_REST, now + (now - self._began))
+            self._notify_from = min(rest, self._began + NOTIFY_SPACING)
+
+    def _look_again(self, check: Check, brought: bool, now: float) -> bool:
+        """Whether to look again unasked, and when: while the primary changes faster than it tells, it is worth it."""
+        wait = NOTIFY_SPACING
+        if brought and check.reason is Trigger.FOLLOW:
+            self._looks, wait = LOOKS, SHORTEST_REST
+        elif brought and check.reason is Trigger.NOTIFY:
+            self._looks = 1
+        elif self._looks and self._failure is None:
+            self._looks -= 1
+        else:
+            self._looks = 0
+        if not self._looks:
+            return False
+        self._look_at = max(self._began + wait, now + (now - self._began))
+        self._sooner(self._look_at)
+        return True
+
     def _next_trigger(self, now: float) -> Trigger:
         """Why the check that is due is made; where there are several reasons, the one that asks for most."""
         if self._ordered is not None:
             return self._ordered
         if self._notified and now >= self._notify_from:
             return Trigger.NOTIFY
+        if self._look_at is not None and now >= self._look_at:
+            return Trigger.FOLLOW
         if self._held is None:
             return Trigger.BOOTSTRAP
         return Trigger.REFRESH if self.state is State.SERVING else Trigger.RETRY
@@ -385,16 +456,35 @@ class RefreshMachine:
     # acting
 
     def _act(self, now: float) -> list[Action]:
-        """Begin a check if one is due; hand out what the event has brought about."""
+        """Begin a check if one is due and it is its turn; hand out what the event has brought about."""
         if self._due is not None and now >= self._due:
-            self._begin(self._next_trigger(now), now)
+            trigger = self._next_trigger(now)
+            turn = self._turn_for(trigger, now)
+            if now < turn:
+                self._due = turn
+                if self._notified:
+                    self._sooner(self._notify_from)  # that one needs no turn
+            else:
+                self._begin(trigger, now)
         actions, self._actions = self._actions, []
         return actions
+
+    def _turn_for(self, trigger: Trigger, now: float) -> float:
+        """When the check that is due may begin. Only what a timer starts waits for its turn."""
+        if trigger not in (Trigger.REFRESH, Trigger.RETRY, Trigger.FOLLOW):
+            return now
+        if self._turn is None:
+            self._turn = self._take_turn(now)
+            if self._held is not None and self.state is not State.EXPIRED:
+                # Whatever the number of zones before this one: waiting in line must not cost it its life.
+                self._turn = min(self._turn, now + (self._held.expires_at - now) / 2)
+        return self._turn
 
     def _begin(self, trigger: Trigger, now: float) -> None:
         if trigger is Trigger.NOTIFY:
             self._notify_from = now + NOTIFY_SPACING
-        self._due = None
+        self._due = self._look_at = self._turn = None
+        self._began = now
         self._move(Event.BEGIN)
         self._check = Check(
             reason=trigger,

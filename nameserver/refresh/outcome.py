@@ -51,12 +51,14 @@ class FailureClass(Enum):
     """What kind of thing went wrong: this, not the exact reason, decides what happens next."""
 
     CONNECT = "no connection came about"
+    STALL = "the exchange came to a standstill"
     STREAM = "the exchange broke off or made no sense"
     ANSWER = "the primary answered with an error"
     AUTH = "keys, MACs, certificates"
     SERIAL = "a serial that must not be taken"
     INCREMENTAL = "an incremental transfer that cannot be applied"
-    CONTENT = "a zone that breaks rules or limits"
+    CONTENT = "a zone that breaks rules"
+    LIMIT = "a zone beyond a limit"
     LOCAL = "our own doing"
 
 
@@ -64,10 +66,8 @@ _CLASSES = {
     FailureClass.CONNECT: (
         Reason.CONNECT_REFUSED, Reason.CONNECT_TIMEOUT, Reason.UNREACHABLE, Reason.TLS_HANDSHAKE,
     ),
-    FailureClass.STREAM: (
-        Reason.IDLE_TIMEOUT, Reason.TOTAL_TIMEOUT, Reason.TOO_SLOW, Reason.CLOSED_EARLY, Reason.SHORT_MESSAGE,
-        Reason.MALFORMED,
-    ),
+    FailureClass.STALL: (Reason.IDLE_TIMEOUT, Reason.TOTAL_TIMEOUT, Reason.TOO_SLOW),
+    FailureClass.STREAM: (Reason.CLOSED_EARLY, Reason.SHORT_MESSAGE, Reason.MALFORMED),
     FailureClass.ANSWER: (
         Reason.REFUSED, Reason.NOTAUTH_ZONE, Reason.NOT_AUTHORITATIVE, Reason.NXDOMAIN, Reason.SERVFAIL,
         Reason.FORMERR, Reason.NOTIMP,
@@ -79,10 +79,14 @@ _CLASSES = {
     FailureClass.SERIAL: (Reason.SERIAL_SAME, Reason.SERIAL_BACKWARDS, Reason.SERIAL_UNDEFINED),
     FailureClass.INCREMENTAL: (Reason.IXFR_HISTORY_GAP, Reason.IXFR_MISMATCH, Reason.IXFR_TOO_BIG),
     FailureClass.CONTENT: (
-        Reason.LIMIT_RECORDS, Reason.LIMIT_BYTES, Reason.LIMIT_RRSET, Reason.LIMIT_TYPES, Reason.NO_SOA,
-        Reason.NO_NS, Reason.SOA_IN_MIDDLE, Reason.OUT_OF_ZONE, Reason.WRONG_CLASS, Reason.CNAME_CONFLICT,
+        Reason.NO_SOA, Reason.NO_NS, Reason.SOA_IN_MIDDLE, Reason.OUT_OF_ZONE, Reason.WRONG_CLASS,
+        Reason.CNAME_CONFLICT,
     ),
-    FailureClass.LOCAL: (Reason.QUOTA, Reason.SHUTTING_DOWN, Reason.SUPERSEDED),
+    FailureClass.LIMIT: (Reason.LIMIT_RECORDS, Reason.LIMIT_BYTES, Reason.LIMIT_RRSET, Reason.LIMIT_TYPES),
+    FailureClass.LOCAL: (Reason.QUOTA, Reason.STORE_FAILED, Reason.SHUTTING_DOWN, Reason.SUPERSEDED),
 }  # fmt: skip
 
 CLASS_OF: dict[Reason, FailureClass] = {reason: kind for kind, reasons in _CLASSES.items() for reason in reasons}
+
+# A zone that is not fit to be served is large work for nothing each time.
+COSTLY = frozenset({FailureClass.CONTENT, FailureClass.LIMIT})

@@ -1,7 +1,8 @@
 """One refresh run over a zone's primaries: after a step has ended, which is next?
 
-A run is a queue of primaries: those whose NOTIFY caused the run first (RFC 1996 §3.11), the others as configured.
-With each, the steps follow one another like this, on one address until that fails:
+A run is a queue of visits to primaries: those whose NOTIFY caused the run first (RFC 1996 §3.11), the others as
+configured; addresses known to be silent after all others. The steps of a visit follow one another like this, on one
+address until that fails:
 
     something held:   SOA by UDP ──(no answer, cut)──▶ SOA by TCP
                           └────────────────┬───────────────┘
@@ -12,6 +13,9 @@ With each, the steps follow one another like this, on one address until that fai
                                                ▼               primaries had nothing equal or newer to offer
                                       run ends, transferred
     nothing held, or forced:  AXFR
+
+An IXFR that stands still has cost a time-out already, and one that brings nothing new contradicts the SOA: the AXFR in
+its place is asked for after everybody else, too.
 
 A step that fails leads on by the kind of step and the class of the failure: the table `AFTER_FAILURE`. The run ends
 in the best of what was learnt: transferred, up to date, failed to take a newer version, only older serials, failed.
@@ -26,7 +30,16 @@ from enum import Enum
 from typing import NamedTuple
 
 from nameserver.errors import Reason
-from nameserver.refresh.outcome import CLASS_OF, Failed, FailureClass, LowerSerial, Outcome, Transferred, UpToDate
+from nameserver.refresh.outcome import (
+    CLASS_OF,
+    COSTLY,
+    Failed,
+    FailureClass,
+    LowerSerial,
+    Outcome,
+    Transferred,
+    UpToDate,
+)
 from nameserver.zone.serial import Order, compare
 from nameserver.zone.soa import Soa
 
@@ -49,11 +62,24 @@ class Step(NamedTuple):
 
 
 class PrimaryPlan(NamedTuple):
-    """A primary as the run sees it: its name in messages, how many addresses it has, whether to ask for IXFR."""
+    """A primary as the run sees it: its name in messages, how many addresses it has, whether to ask for IXFR.
+
+    `silent`: which of its addresses did not answer lately.
+    """
 
     name: str
     addresses: int = 1
     ixfr: bool = True
+    silent: frozenset[int] = frozenset()
+
+
+class _Visit(NamedTuple):
+    """To one primary: the addresses to be tried in turn, and the first question to each."""
+
+    primary: int
+    addresses: tuple[int, ...]
+    opening: StepKind
+    silent: bool = False  # the addresses are; of no use once the primary has spoken elsewhere
 
 
 class Then(Enum):
@@ -61,6 +87,7 @@ class Then(Enum):
 
     TCP = "the same question by TCP"
     AXFR = "a full transfer from the same address"
+    LATER = "the primary's next address; a full transfer from this one when nobody else helped"
     ADDRESS = "the primary's next address; after the last one the next primary"
     PRIMARY = "the next primary"
     END = "the run ends"
@@ -70,12 +97,14 @@ _T = Then
 AFTER_FAILURE: dict[FailureClass, tuple[Then, Then, Then, Then]] = {
     #                          SOA by UDP  SOA by TCP  IXFR        AXFR
     FailureClass.CONNECT:     (_T.TCP,     _T.ADDRESS, _T.ADDRESS, _T.ADDRESS),
+    FailureClass.STALL:       (_T.TCP,     _T.ADDRESS, _T.LATER,   _T.ADDRESS),
     FailureClass.STREAM:      (_T.TCP,     _T.ADDRESS, _T.AXFR,    _T.ADDRESS),
     FailureClass.ANSWER:      (_T.PRIMARY, _T.PRIMARY, _T.AXFR,    _T.PRIMARY),
     FailureClass.AUTH:        (_T.PRIMARY, _T.PRIMARY, _T.PRIMARY, _T.PRIMARY),
     FailureClass.SERIAL:      (_T.PRIMARY, _T.PRIMARY, _T.PRIMARY, _T.PRIMARY),
     FailureClass.INCREMENTAL: (_T.PRIMARY, _T.PRIMARY, _T.AXFR,    _T.PRIMARY),
     FailureClass.CONTENT:     (_T.PRIMARY, _T.PRIMARY, _T.AXFR,    _T.PRIMARY),
+    FailureClass.LIMIT:       (_T.PRIMARY, _T.PRIMARY, _T.PRIMARY, _T.PRIMARY),
     FailureClass.LOCAL:       (_T.END,     _T.END,     _T.END,     _T.END),
 }  # fmt: skip
 _COLUMN = {kind: column for column, kind in enumerate(StepKind)}
@@ -113,39 +142,59 @@ class RefreshRun:
         self._opening = StepKind.AXFR if force or held is None else StepKind.SOA_UDP
         self._first = frozenset(first)
         order = dict.fromkeys((*first, *range(len(primaries))))  # keeps the order, drops repetitions
-        self._queue = deque(Step(self._opening, index, 0) for index in order)
-        # with the present primary
-        self._announced: int | None = None  # the serial of its SOA answer
-        self._ixfr_failed = False
+        awake = (self._visit(index, silent=False) for index in order)
+        silent = (self._visit(index, silent=True) for index in order)
+        self._queue = deque(visit for visit in (*awake, *silent) if visit.addresses)
+        self._visiting = self._queue.popleft()
+        # by primary
+        self._announced: dict[int, int] = {}  # the serial of its SOA answer
+        self._ixfr_failed: set[int] = set()
+        self._spoke: set[int] = set()  # its answer was its last word, whatever address gave it
         # over the run
         self._current: UpToDate | None = None
+        self._doubtful: UpToDate | None = None  # current by one of a primary's answers and not by the other
         self._missed: Failed | None = None
         self._lower: LowerSerial | None = None
         self._failure: Failed | None = None
-        self.step: Step | None = self._queue.popleft()
+        self.step: Step | None = Step(self._opening, self._visiting.primary, self._visiting.addresses[0])
         self.outcome: Outcome | None = None
+
+    def _visit(self, index: int, *, silent: bool) -> _Visit:
+        """The visit to a primary's silent addresses, or to the others; it may have none."""
+        primary = self._primaries[index]
+        addresses = (each for each in range(primary.addresses) if (each in primary.silent) is silent)
+        return _Visit(index, tuple(addresses), self._opening, silent)
 
     def soa_answered(self, serial: int, expire_option: int | None = None) -> None:
         """The SOA question was answered, with authority."""
         step = self._expect(StepKind.SOA_UDP, StepKind.SOA_TCP)
-        self._announced = serial
+        self._announced[step.primary] = serial
         order = self._order(serial)
         if order is Order.EQUAL:
             self._found_current(UpToDate(serial, expire_option))
         elif order is Order.NEWER:
-            incremental = self._primaries[step.primary].ixfr and not self._ixfr_failed
+            incremental = self._primaries[step.primary].ixfr and step.primary not in self._ixfr_failed
             self.step = step._replace(kind=StepKind.IXFR if incremental else StepKind.AXFR)
         elif self._accept_lower:
-            self._queue.append(step._replace(kind=StepKind.AXFR))
+            self._queue.append(_Visit(step.primary, (step.address,), StepKind.AXFR))
             self._next_primary()
         else:
             self._lower = LowerSerial(serial)
             self._next_primary()
 
     def transfer_up_to_date(self, serial: int, expire_option: int | None = None) -> None:
-        """The IXFR was answered by nothing but the SOA we hold (RFC 1995 §2)."""
-        self._expect(StepKind.IXFR)
-        self._found_current(UpToDate(serial, expire_option))
+        """The IXFR was answered by nothing but the SOA we hold (RFC 1995 §2), though the SOA question was by a newer.
+
+        The primary's servers disagree, or it cannot make differences and says so badly: the others are asked, and when
+        none of them has a newer version either, this one for the whole zone.
+        """
+        step = self._expect(StepKind.IXFR)
+        self._doubtful = UpToDate(serial, expire_option)
+        name, announced = self._primaries[step.primary].name, self._announced[step.primary]
+        self._missed = Failed(Reason.SERIAL_SAME, f"{name}: it shows serial {announced}, and its IXFR {serial}")
+        self._ixfr_failed.add(step.primary)
+        self._queue.append(_Visit(step.primary, (step.address,), StepKind.AXFR))
+        self._next_primary()
 
     def refusal(self, serial: int) -> Reason | None:
         """Why a transferred version with this serial must not be committed; None when it may be.
@@ -162,7 +211,8 @@ class RefreshRun:
             return Reason.SERIAL_UNDEFINED
         if order is Order.OLDER:
             return Reason.SERIAL_BACKWARDS
-        if self._announced is not None and compare(self._announced, serial) is Order.NEWER:
+        announced = self._announced.get(self._visiting.primary)
+        if announced is not None and compare(announced, serial) is Order.NEWER:
             return Reason.SERIAL_BACKWARDS
         return None
 
@@ -171,26 +221,66 @@ class RefreshRun:
         self._expect(StepKind.IXFR, StepKind.AXFR)
         self._end(Transferred(serial, soa, expire_option))
 
-    def failed(self, reason: Reason, detail: str = "") -> None:
-        """The step failed; a cut answer by UDP is `SHORT_MESSAGE`."""
+    def failed(self, reason: Reason, detail: str = "", *, asked: bool = True) -> None:
+        """The step failed; a cut answer by UDP is `SHORT_MESSAGE`.
+
+        `asked`: False where the address was passed over for being silent, and the reason is an earlier exchange's.
+        """
         step = self._expect(*StepKind)
         failure = Failed(reason, f"{self._primaries[step.primary].name}: {detail or reason}")
-        # a zone that breaks rules outweighs a primary that is away: it decides how soon to try again
-        if self._failure is None or CLASS_OF[self._failure.reason] is not FailureClass.CONTENT:
+        # a zone that is not fit to be served outweighs a primary that is away: it decides how soon to try again
+        if self._failure is None or CLASS_OF[self._failure.reason] not in COSTLY:
             self._failure = failure
-        if self._announced is not None and self._order(self._announced) is Order.NEWER:
+        announced = self._announced.get(step.primary)
+        if announced is not None and self._order(announced) is Order.NEWER:
             self._missed = self._failure
-        self._ixfr_failed |= step.kind is StepKind.IXFR
+        if not asked:
+            self._pass_over(step)
+            return
+        if step.kind is StepKind.IXFR:
+            self._ixfr_failed.add(step.primary)
         then = after_failure(step.kind, reason)
-        if then is Then.TCP:
-            self.step = step._replace(kind=StepKind.SOA_TCP)
-        elif then is Then.AXFR:
-            self.step = step._replace(kind=StepKind.AXFR)
-        elif then is Then.ADDRESS and step.address + 1 < self._primaries[step.primary].addresses:
-            self.step = Step(self._opening, step.primary, step.address + 1)
-        elif then is Then.END:
+        if then is Then.END:
             self._end(failure)
         else:
+            self._go_on(step, then)
+
+    def _pass_over(self, step: Step) -> None:
+        """Past an address that turned out to be silent: back to it at the end, if somebody else comes first."""
+        if step.kind is StepKind.SOA_UDP:
+            self._go_on(step, Then.TCP)
+            return
+        if self.elsewhere:
+            self._queue.append(self._visiting._replace(addresses=(step.address,), silent=True))
+        self._go_on(step, Then.ADDRESS)
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether this step's address, should it be silent, can wait: somebody else is to be asked who may not be."""
+        visit = self._visiting
+        if visit.silent or self.step is None:
+            return False
+        return self.step.address != visit.addresses[-1] or any(
+            not each.silent and self._of_use(each) for each in self._queue
+        )
+
+    def _go_on(self, step: Step, then: Then) -> None:
+        """To the next step after one that failed."""
+        if then is Then.TCP:
+            self.step = step._replace(kind=StepKind.SOA_TCP)
+            return
+        if then is Then.AXFR:
+            self.step = step._replace(kind=StepKind.AXFR)
+            return
+        if then is Then.LATER:
+            self._queue.append(_Visit(step.primary, (step.address,), StepKind.AXFR))
+        addresses = self._visiting.addresses
+        following = addresses.index(step.address) + 1
+        if then is not Then.PRIMARY and following < len(addresses):
+            self.step = Step(self._visiting.opening, step.primary, addresses[following])
+        else:
+            if then is Then.PRIMARY:
+                self._spoke.add(step.primary)
             self._next_primary()
 
     def _expect(self, *kinds: StepKind) -> Step:
@@ -208,19 +298,28 @@ class RefreshRun:
         self._next_primary()
 
     def _next_primary(self) -> None:
-        """Go on to the next primary, unless there is none or all who must be asked have been."""
-        self._announced = None
-        self._ixfr_failed = False
-        if self._queue and (self._current is None or self._must_be_asked(self._queue[0])):
-            self.step = self._queue.popleft()
-        elif self._current is not None:
-            self._end(UpToDate(self._current.serial, self._current.expire_option, self._missed))
+        """Go on to the next visit, unless there is none or all who must be asked have been."""
+        while self._queue and not self._of_use(self._queue[0]):
+            self._queue.popleft()
+        if self._queue:
+            self._visiting = self._queue.popleft()
+            self.step = Step(self._visiting.opening, self._visiting.primary, self._visiting.addresses[0])
+        elif (current := self._current or self._doubtful) is not None:
+            self._end(UpToDate(current.serial, current.expire_option, self._missed))
         else:
             self._end(self._missed or self._lower or self._failure)
 
-    def _must_be_asked(self, step: Step) -> bool:
-        """Whether this step is the question to a primary that is asked even though another says we are current."""
-        return step.kind is StepKind.SOA_UDP and step.primary in self._first
+    def _of_use(self, visit: _Visit) -> bool:
+        """Whether a visit can still add to what was learnt."""
+        if visit.silent and visit.primary in self._spoke:
+            return False
+        if self._current is None:
+            return True
+        # one says that we are current: left are who told us of a version, and what is known to be newer
+        announced = self._announced.get(visit.primary)
+        if visit.opening is StepKind.AXFR:
+            return announced is not None and self._order(announced) is Order.NEWER
+        return visit.primary in self._first
 
     def _end(self, outcome: Outcome | None) -> None:
         self.step = None

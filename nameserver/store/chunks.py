@@ -18,7 +18,7 @@ operations of the interpreter per owner, and one owner is found by bisection wit
 Keys stand in ascending byte order, which puts the apex (b"") first. Every row carries a CRC-32, since SQLite itself
 does not notice a flipped bit within a value; it covers the row's place as well as its content. Nor does SQLite notice a
 page that is whole but old, as where a write never reached the disk: so a chunk's CRC covers the generation of its base
-too, and the zone's row holds the exclusive-or of its overlay rows' CRCs.
+too, and the zone's row holds a sum over its overlay rows (`overlay_mark`).
 """
 
 from array import array
@@ -35,6 +35,8 @@ Change = tuple[bytes, bytes | None]  # None: the owner is gone
 
 CHUNK_OWNERS = 512
 CHUNK_SIZE = 32 * 1024  # bytes of keys and nodes; exceeded only by a node larger than that on its own
+
+SUM_MODULUS = 4294967291  # the largest prime below 2**32
 
 _COUNT = Struct("!I")
 _CHUNK_PLACE = Struct("!qq")
@@ -182,3 +184,12 @@ def chunk_crc(zone_id: int, base_generation: int, first_key: bytes, chunk: bytes
 def change_crc(zone_id: int, key: bytes, node: bytes | None) -> int:
     """The checksum of an overlay row."""
     return crc32(node or b"", crc32(key, crc32(_OVERLAY_PLACE.pack(zone_id, node is None))))
+
+
+def overlay_mark(crc: int) -> int:
+    """What an overlay row with this checksum adds to the sum over them, modulo SUM_MODULUS.
+
+    Not the CRC itself, neither added nor xor-ed: CRCs are linear, and rows that were changed in the same way, as a
+    digit in each, would cancel each other out. The cube is a different one for each CRC.
+    """
+    return crc * crc * crc % SUM_MODULUS

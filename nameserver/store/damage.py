@@ -1,16 +1,20 @@
 """Recognising a database that cannot be used, and moving it out of the way.
 
-A secondary can fetch every zone again, so a damaged database is never worth a start that fails: what is broken is
-kept aside for whoever wants to look at it, and the server starts with nothing. Only damage is treated so. A full
-disk, a missing permission or a newer release's format leave the file alone and are reported as what they are.
+A secondary can fetch every zone again, so a damaged database is never worth a start that fails: it is kept aside for
+whoever wants to look at it, and the server starts with what could be saved of it (nameserver.store.salvage). Only
+damage is treated so. A full disk, a missing permission, something that is no file, or a newer release's format are left
+alone and reported as what they are.
 """
 
+import errno
 import sqlite3
+from collections.abc import Collection
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nameserver.errors import StoreDamaged, StoreError
+from nameserver.errors import StoreDamaged, StoreError, StoreFault
+from nameserver.store import disk
 from nameserver.store.schema import (
     APPLICATION_ID,
     DATABASE_ERRORS,
@@ -24,7 +28,17 @@ from nameserver.store.schema import (
 )
 
 ASIDE_KEPT = 3  # damaged copies kept; a failing disk would otherwise fill up with them
+NAMES_SHOWN = 10
 _COMPANIONS = ("", "-wal", "-shm")
+_DISK = (errno.ENOSPC, errno.EROFS, errno.EIO)
+_FAULTS = {
+    errno.ENOSPC: StoreFault.FULL,
+    errno.EDQUOT: StoreFault.FULL,
+    errno.EROFS: StoreFault.READ_ONLY,
+    errno.EACCES: StoreFault.READ_ONLY,
+    errno.EPERM: StoreFault.READ_ONLY,
+    errno.EIO: StoreFault.IO,
+}
 _MAGIC = b"SQLite format 3\x00"
 
 
@@ -34,6 +48,9 @@ def examine(path: Path) -> None:
     Raises StoreDamaged when it must be moved aside, StoreError when it is a newer release's or cannot be read.
     """
     try:
+        if path.is_symlink():
+            # The journal would lie where the link leads, and moving things aside would move the link.
+            raise StoreError(f"{path} is a symbolic link: put the database itself there, or change [server] state-dir")
         if not _size(path):
             if _size(_companion(path, "-wal")):
                 raise StoreDamaged("it is missing, but its journal is there")
@@ -107,7 +124,8 @@ def move_aside(path: Path, now: float) -> Path:
                 _companion(path, companion).rename(_companion(aside, companion))
         prune(path.parent, f"{path.name}.damaged-")
     except OSError as error:
-        raise StoreError(f"the damaged {path} cannot be moved aside: {error.strerror}; remove it by hand") from error
+        doing = f"the damaged {path} cannot be moved aside"
+        raise explain_os(error, doing, path.parent, "remove it by hand") from error
     return aside
 
 
@@ -133,9 +151,33 @@ def stamp(now: float) -> str:
     return datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
-def describe(path: Path, aside: Path, what: str) -> str:
-    """The sentence for the log when a database was moved aside."""
-    return f"{path} was damaged ({what}) and is now {aside.name}: the store starts empty, all zones are fetched again"
+def describe(path: Path, aside: Path | None, what: str, saved: int, lost: Collection[str]) -> str:
+    """The sentence for the log when a database was replaced: why, where the old one is, what became of the zones."""
+    where = f" and is now {aside.name}" if aside else ""
+    if not saved:
+        return f"{path} was damaged ({what}){where}: the store starts empty, all zones are fetched again"
+    return f"{path} was damaged ({what}){where}: {_saved(saved, lost)}"
+
+
+def _saved(saved: int, lost: Collection[str]) -> str:
+    text = f"{saved:,} {'zone' if saved == 1 else 'zones'} saved from it"
+    if not lost:
+        return f"{text}, none lost"
+    names = ", ".join(list(lost)[:NAMES_SHOWN]) + (", …" if len(lost) > NAMES_SHOWN else "")
+    return f"{text}, {len(lost):,} fetched again: {names}"
+
+
+def explain_os(error: OSError, doing: str, directory: Path, advice: str = "check owner and permissions") -> StoreError:
+    """The error to raise where the system refused something other than SQLite's own doings."""
+    found = disk.look(directory) if error.errno in _DISK else None
+    if found is not None:
+        return StoreError(f"{doing}: {found.text}", found.fault)
+    return StoreError(f"{doing}: {error.strerror}; {advice}", _FAULTS.get(error.errno or 0, StoreFault.OTHER))
+
+
+def companions(path: Path) -> list[Path]:
+    """The files that a database is made of: itself, its journal, its index."""
+    return [_companion(path, suffix) for suffix in _COMPANIONS]
 
 
 def _size(path: Path) -> int:

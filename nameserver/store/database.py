@@ -12,10 +12,20 @@ Generations are drawn from one counter for the whole database, so that a zone th
 dropped as damaged and fetched again, never comes back with a generation that a worker has seen already.
 
 The rows that describe zones are kept in memory too, as this is the only writer: a commit need not read them first.
+
+Before anything is written, `_ready` has seen to the database:
+
+    not open        (a disk in the way when it was replaced)     opened again
+    gone            (removed, or another file in its place)      written anew from what is still held open
+    in doubt        (a write or a flush failed)                  all of it read anew and checked: after a flush that
+                                                                 failed, a later one that succeeds proves nothing
+    found damaged   (in any of these)                            replaced, with what can be saved of it
+
+What that costs us is told by `take_dropped`: zones that are stored no more although nobody asked for it.
 """
 
-import os
 import sqlite3
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -23,18 +33,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from nameserver.errors import StoreDamaged, StoreError
-from nameserver.store import damage
-from nameserver.store.chunks import ChunkIndex, Item, change_crc, check_change, check_chunk, chunk_crc, cut, pack_chunk
+from nameserver.errors import StoreDamaged, StoreError, StoreFault
+from nameserver.store import damage, disk, salvage
+from nameserver.store.chunks import (
+    SUM_MODULUS,
+    ChunkIndex,
+    Item,
+    change_crc,
+    check_change,
+    check_chunk,
+    chunk_crc,
+    cut,
+    overlay_mark,
+    pack_chunk,
+)
 from nameserver.store.lock import StateLock
 from nameserver.store.reader import StoreReader
 from nameserver.store.schema import (
-    APPLICATION_ID,
-    BUSY_PATIENCE,
     DATABASE_ERRORS,
-    FORMAT_VERSION,
+    PUT_GENERATION,
     PUT_ZONE,
-    TABLES,
     ZONE_COLUMNS,
     StoredZone,
     ZoneTimers,
@@ -45,18 +63,17 @@ from nameserver.store.schema import (
     zone_of_row,
     zone_row,
 )
+from nameserver.store.state_file import StateFile
 
 __all__ = ["Store", "StoredZone", "ZoneTimers"]
 
-PAGE_SIZE = 4096  # the smaller, the cheaper a small commit: it writes four pages to the journal
-JOURNAL_LIMIT = 16 * 1024 * 1024  # bytes; a journal that grew beyond it is cut short once it is copied back
 CACHED_CHUNKS = 64
+LARGE = 1024 * 1024  # bytes of a version that room is made for before it is written
 COMPACT_ROWS = 2000  # an overlay of fewer owners is never worth rewriting the base for
 COMPACT_SHARE = 8  # nor is one smaller than this fraction of the zone
 
 _PUT_CHUNK = "INSERT INTO chunk (zone, first_key, crc, data) VALUES (?, ?, ?, ?)"
 _PUT_OVERLAY = "INSERT OR REPLACE INTO overlay (zone, key, crc, node) VALUES (?, ?, ?, ?)"
-_PUT_GENERATION = "UPDATE meta SET value = ? WHERE key = 'generation'"
 _FIND_OVERLAY = "SELECT key, crc, node FROM overlay WHERE zone = ? AND key = ?"
 _GET_CHUNK = "SELECT first_key, crc, data FROM chunk WHERE id = ?"
 _FIND_CHUNK = "SELECT id FROM chunk WHERE zone = ? AND first_key <= ? ORDER BY first_key DESC LIMIT 1"
@@ -70,21 +87,25 @@ class Store:
 
     def __init__(self, state_dir: Path, lock: StateLock) -> None:
         """Use `open`."""
-        self.path = damage.database_path(state_dir)
         self.notices: list[str] = []
-        self._lock = lock
-        self._database: sqlite3.Connection | None = None
+        self._file = StateFile(state_dir, lock)
+        self.path = self._file.path
         self._reader = StoreReader(self.path)
         self._zones: dict[bytes, StoredZone] = {}
         self._generation = 0
+        self._closed = False
+        self._doubt = False
+        self._dropped: set[bytes] = set()
+        self._trouble: StoreError | None = None
         self._chunks: OrderedDict[tuple[int, int, int], ChunkIndex] = OrderedDict()
 
     @classmethod
     def open(cls, state_dir: Path, now: float) -> Self:
         """Take a state directory, making it where it does not exist. `now` is the wall clock, in seconds.
 
-        A damaged database is moved aside, a damaged zone dropped, each with a notice. Raises StoreLocked when another
-        instance holds the directory; StoreError when it cannot be used, or was written by a newer release.
+        A damaged database is replaced, with every zone that can be saved of it; a damaged zone is dropped; each with a
+        notice. Raises StoreLocked when another instance holds the directory; StoreError when it cannot be used, or was
+        written by a newer release.
         """
         try:
             state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -99,10 +120,13 @@ class Store:
         return store
 
     def close(self) -> None:
-        """Give the directory up; more than once does no harm."""
+        """Give the directory up; more than once does no harm. What was removed under us is written anew first."""
+        if not self._closed and self._file.connection is not None and self._file.displaced():
+            with suppress(StoreError):
+                self._return_to_place()
+        self._closed = True
         self._reader.close()
-        self._disconnect()
-        self._lock.release()
+        self._file.close()
 
     # reading
 
@@ -121,12 +145,37 @@ class Store:
         with self._explained(f"reading zone {zone.text}"):
             return self._find(zone, key)[0]
 
+    def take_dropped(self) -> set[bytes]:
+        """The zones that were dropped since the last call, by folded wire name; some may have been stored again."""
+        dropped, self._dropped = self._dropped, set()
+        return dropped
+
+    def take_trouble(self) -> StoreError | None:
+        """What went wrong since the last call without having been raised: the write that was asked for is done."""
+        trouble, self._trouble = self._trouble, None
+        return trouble
+
     def needs_compaction(self, name: bytes) -> bool:
         """Whether so much of a zone has changed since its base was written that `compact` is due."""
         zone = self._zones.get(name)
         return zone is not None and zone.overlay_rows > max(COMPACT_ROWS, zone.owners // COMPACT_SHARE)
 
     # writing
+
+    def probe(self, needed: int = 0) -> None:
+        """Find out whether the store can be written and has room for `needed` bytes more. Raises StoreError."""
+        self._ready()
+        with self._transaction("writing to the store") as database:
+            # Another value: SQLite does not write what does not change. Generations need not be without gaps.
+            database.execute(PUT_GENERATION, (self._generation + 1,))
+        self._generation += 1
+        try:
+            room = disk.free(self.path.parent)
+        except OSError as error:
+            raise damage.explain_os(error, "writing to the store failed", self.path.parent) from error
+        if room < needed:
+            raise StoreError(f"writing to the store failed: {disk.no_room(self.path.parent).text}", StoreFault.FULL)
+        self._file.keep_reserve()
 
     def commit_full(
         self,
@@ -149,6 +198,7 @@ class Store:
         """
         if b"" not in nodes:
             raise StoreError(f"zone {text} has no records at its apex: not stored")
+        self._ready()  # which may tell us that the zone is held no more
         held = self._zones.get(name)
         generation = self._generation + 1
         zone = StoredZone(
@@ -165,16 +215,18 @@ class Store:
             owners=len(nodes),
             size=sum(map(len, nodes)) + sum(map(len, nodes.values())),
             overlay_rows=0,
-            overlay_crc=0,
+            overlay_sum=0,
             source=source,
             **timers._asdict(),
         )
+        self._make_room(text, zone.size)
         keys = sorted(nodes)
         with self._transaction(f"saving zone {text}") as database:
+            # A row that was found damaged on a disk too full to remove it has kept its name.
+            database.execute("DELETE FROM zone WHERE name = ? AND id <> ?", (name, zone.id))
             self._write_base(database, zone, zip(keys, map(nodes.__getitem__, keys), strict=True))
             self._write_zone(database, zone)
         self._committed(zone)
-        self._shorten_journal()
         return zone
 
     def commit_changes(
@@ -195,6 +247,7 @@ class Store:
         the zone is not held at that generation, when the apex would go, or as `commit_full` does; the version before
         stays intact.
         """
+        self._ready()
         held = self._held(name)
         if held.generation != base_generation:
             raise StoreError(
@@ -203,7 +256,7 @@ class Store:
         if changes.get(b"", b"") is None:
             raise StoreError(f"the change takes away the apex of zone {held.text}: not stored")
         with self._transaction(f"saving zone {held.text}") as database:
-            owners, size, overlay_rows, overlay_crc = self._write_overlay(database, held, changes)
+            owners, size, overlay_rows, overlay_sum = self._write_overlay(database, held, changes)
             zone = replace(
                 held,
                 serial=serial,
@@ -213,7 +266,7 @@ class Store:
                 owners=held.owners + owners,
                 size=held.size + size,
                 overlay_rows=held.overlay_rows + overlay_rows,
-                overlay_crc=held.overlay_crc ^ overlay_crc,
+                overlay_sum=(held.overlay_sum + overlay_sum) % SUM_MODULUS,
                 source=held.source if source is None else source,
                 **timers._asdict(),
             )
@@ -223,6 +276,7 @@ class Store:
 
     def save_timers(self, timers: Mapping[bytes, ZoneTimers]) -> None:
         """Store the times of many zones in one transaction; names not held are left out. Raises StoreError."""
+        self._ready()
         rows = [replace(self._zones[name], **new._asdict()) for name, new in timers.items() if name in self._zones]
         with self._transaction("saving the zones' timers") as database:
             database.executemany(PUT_ZONE, map(zone_row, rows))
@@ -230,6 +284,7 @@ class Store:
 
     def remove(self, name: bytes) -> None:
         """Forget a zone, if it is held. Raises StoreError."""
+        self._ready()
         zone = self._zones.get(name)
         if zone is not None:
             with self._transaction(f"removing zone {zone.text}") as database:
@@ -238,29 +293,30 @@ class Store:
 
     def compact(self, name: bytes) -> None:
         """Write a zone's base anew from base and overlay. Generation and content stay. Raises StoreError."""
+        self._ready()
         held = self._held(name)
         if not held.overlay_rows:
             return
-        zone = replace(held, base_generation=held.generation, overlay_rows=0, overlay_crc=0)
+        zone = replace(held, base_generation=held.generation, overlay_rows=0, overlay_sum=0)
         with self._transaction(f"compacting zone {held.text}") as database:
             # Read through another connection: its snapshot does not see the rows being deleted and written here.
             with closing(self._reader.stream(name)) as slices:
                 self._write_base(database, zone, (item for items in slices for item in items))
             database.execute(PUT_ZONE, zone_row(zone))
         self._zones[name] = zone
-        self._shorten_journal()
 
     # damage
 
-    def quarantine(self, name: bytes, now: float) -> set[bytes]:
+    def quarantine(self, name: bytes, now: float) -> None:
         """Drop a zone whose content is damaged, keeping a copy aside where that can be read; adds a notice.
 
-        Returns the names of all zones dropped: where the damage reaches further than the zone, that is all of them,
-        as by `start_afresh`. Raises StoreError when the disk is in the way.
+        Where the damage reaches further than the zone, the database is replaced: `take_dropped` tells what that cost.
+        Raises StoreError when the disk is in the way.
         """
+        self._ready()
         zone = self._zones.get(name)
         if zone is None:
-            return set()
+            return
         try:
             with self._explained("checking the store"):
                 self._connected().execute("PRAGMA shrink_memory")  # what counts is on the disk, not what is cached
@@ -268,66 +324,123 @@ class Store:
             kept = self._copy_aside(zone.id, zone.text, now)
             self.remove(name)
         except StoreDamaged as error:
-            return self.start_afresh(str(error), now)
+            others = {each: row for each, row in self._zones.items() if each != name}
+            self._start_over(str(error), now, others)
+            return
+        self._dropped.add(name)
         self.notices.append(f"stored zone {zone.text} was damaged and is fetched again; {kept}")
-        return {name}
 
-    def start_afresh(self, what: str, now: float) -> set[bytes]:
-        """Move the database aside while running and begin an empty one; adds a notice saying `what` was wrong.
+    def _start_over(self, what: str, now: float, wanted: Mapping[bytes, StoredZone] | None) -> None:
+        """Put a new database in the place of the present one, with what can be saved of it; adds a notice.
 
-        Returns the names of the zones that are no longer stored. Generations go on from where they were. Raises
-        StoreError when the disk is in the way.
+        `what` was wrong. `wanted`: of these zones those that are whole; None: every zone that is found whole.
+        Generations go on from where they were. Raises StoreError when the disk is in the way; nothing has changed then.
         """
-        dropped = set(self._zones)
-        self._reader.close()
-        self._disconnect()
-        self._zones.clear()
+        before = self._zones
+        source, theirs = self._file.connection, None
+        if source is None:
+            with suppress(*DATABASE_ERRORS):
+                source = theirs = connect(self.path, read_only=True)
+        try:
+            salvaged = self._rebuild(source, wanted)
+        finally:
+            if theirs is not None:
+                theirs.close()
+        aside = self._replace_file(salvaged, now)
+        kept = before if wanted is None else wanted
+        lost = [*salvaged.lost, *(row.text for name, row in before.items() if name not in kept)]
+        self.notices.append(damage.describe(self.path, aside, what, len(salvaged.zones), lost))
+
+    def _rebuild(
+        self, source: sqlite3.Connection | None, wanted: Mapping[bytes, StoredZone] | None
+    ) -> salvage.Salvaged:
+        target = self._file.make_place()
+        try:
+            with self._explained("making a new store"):
+                return salvage.rebuild(source, self.path, target, self._generation, wanted)
+        except OSError as error:
+            raise damage.explain_os(error, "making a new store failed", self.path.parent) from error
+
+    def _replace_file(self, salvaged: salvage.Salvaged, now: float) -> Path | None:
+        """The new database is complete: put it in its place, and go on from what it holds."""
+        aside = self._file.replace(now)
+        # From here on it is the one that counts, also where it cannot be opened yet.
+        self._dropped |= self._zones.keys() - salvaged.zones.keys()
+        self._zones = salvaged.zones
+        self._generation = max([self._generation, *(zone.generation for zone in self._zones.values())])
         self._chunks.clear()
-        aside = damage.move_aside(self.path, now)
-        self.notices.append(damage.describe(self.path, aside, what))
-        self._connect_and_check()
-        with self._transaction("starting a store") as database:
-            database.execute(_PUT_GENERATION, (self._generation,))
-        return dropped
+        self._doubt = False
+        self._reader.close()
+        self._file.reopen()
+        return aside
 
     # inside
 
     def _open(self, now: float) -> None:
-        """Connect, starting with an empty database where the one found is damaged; then take in the zones' rows."""
+        """Connect, replacing a damaged database; then take in the zones' rows."""
         try:
-            damage.examine(self.path)
-            self._connect_and_check()
+            self._file.examine()
+            self._file.connect()
             self._read_zones(now)
         except StoreDamaged as error:
-            self.start_afresh(str(error), now)
+            self._zones.clear()
+            self._start_over(str(error), now, None)
+        self._file.keep_reserve()
 
-    def _connect_and_check(self) -> None:
+    def _ready(self) -> None:
+        """See to the database before it is written; the head of this file has the cases. Raises StoreError."""
+        if self._closed:
+            raise StoreError(f"the store {self.path} is closed")
         try:
-            if not self.path.exists():  # made here for its mode, which the journal's files inherit
-                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
-        except OSError as error:
-            raise StoreError(f"{self.path} cannot be opened: {error.strerror}; check owner and permissions") from error
-        with self._explained("opening the store"):
-            self._database = connect(self.path, read_only=False)
-            damage.check_integrity(self._database)
-            self._database.execute(f"PRAGMA page_size = {PAGE_SIZE}")
-            (mode,) = self._database.execute("PRAGMA journal_mode = WAL").fetchone()
-            if mode != "wal":
-                raise StoreError(f"the file system of {self.path} cannot hold the store: it must support shared memory")
-            self._database.execute("PRAGMA synchronous = NORMAL")
-            self._database.execute(f"PRAGMA journal_size_limit = {JOURNAL_LIMIT}")
-            (tables,) = self._database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-            if tables:
-                damage.check_tables(self._database)
-        if not tables:
-            self._make_tables()
+            if self._file.connection is None:
+                self._file.connect()
+                self._doubt = True
+            elif self._file.displaced():
+                self._return_to_place()
+            if self._doubt:
+                self._dispel_doubt()
+        except StoreDamaged as error:
+            self._start_over(str(error), time.time(), self._zones)
 
-    def _make_tables(self) -> None:
-        with self._transaction("starting a store") as database:
-            database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            database.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
-            for statement in TABLES:
-                database.execute(statement)
+    def _return_to_place(self) -> None:
+        """The database, its journal or its directory was removed or replaced under us: write it anew where it was.
+
+        Raises StoreError when the disk, or another instance, is in the way.
+        """
+        source = self._connected()
+        salvaged = self._rebuild(source, self._zones)
+        aside = self._replace_file(salvaged, time.time())
+        found = f" What was found there is now {aside.name}." if aside else ""
+        kept = f"{len(salvaged.zones):,} of {len(salvaged.zones) + len(salvaged.lost):,} zones"
+        self.notices.append(
+            f"{self.path} was removed or replaced while it was in use: written anew with {kept} from what was still "
+            f"open.{found}"
+        )
+
+    def _dispel_doubt(self) -> None:
+        """After a write or a flush that failed: trust nothing that was not read again and found whole.
+
+        Raises StoreDamaged; StoreError when the disk still does not do what it is asked to.
+        """
+        doing = "checking the store after an error"
+        fresh = self._file.open_another()  # with no page remembered from before
+        try:
+            with self._explained(doing):
+                fresh.execute("BEGIN IMMEDIATE")
+                fresh.execute(PUT_GENERATION, (self._generation + 1,))
+                fresh.execute("COMMIT")
+                fresh.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                rows = {row[1]: row for row in fresh.execute(f"SELECT {ZONE_COLUMNS} FROM zone")}  # noqa: S608
+            for name, zone in self._zones.items():
+                if rows.get(name) != zone_row(zone) or not salvage.is_whole(fresh, zone, self.path):
+                    raise StoreDamaged(f"zone {zone.text} is not as it was stored")
+        except StoreError:
+            fresh.close()
+            raise
+        self._file.adopt(fresh)
+        self._generation += 1
+        self._chunks.clear()
+        self._doubt = False
 
     def _read_zones(self, now: float) -> None:
         """Take in the counter and all rows. Raises StoreDamaged where the tables are not as they should be."""
@@ -353,9 +466,27 @@ class Store:
             self._generation = max(self._generation, zone.generation)
         for zone_id, text in damaged:
             kept = self._copy_aside(zone_id, text, now)
-            with self._transaction("removing a damaged zone") as database:
-                _delete(database, zone_id)
+            try:
+                with self._transaction("removing a damaged zone") as database:
+                    _delete(database, zone_id)
+            except StoreDamaged:
+                raise
+            except StoreError as error:  # it is not served, and goes when the zone is stored again
+                kept = f"{kept}; {error}"
             self.notices.append(f"the stored row of zone {text} was damaged; it is fetched again; {kept}")
+
+    def _make_room(self, text: str, size: int) -> None:
+        """Before much is written. Raises StoreError where it will not fit: no need to fill the disk to find out.
+
+        Copying the journal back first means that what a write that fails has left in it can be given back.
+        """
+        if size < LARGE:
+            return
+        with suppress(OSError):
+            if disk.free(self.path.parent) < size:
+                text = f"saving zone {text} failed: {disk.no_room(self.path.parent).text}"
+                raise StoreError(f"{text} ({size:,} bytes are needed)", StoreFault.FULL)
+        self._file.empty_journal()
 
     def _held(self, name: bytes) -> StoredZone:
         zone = self._zones.get(name)
@@ -404,8 +535,8 @@ class Store:
     def _write_overlay(
         self, database: sqlite3.Connection, zone: StoredZone, changes: Mapping[bytes, bytes | None]
     ) -> tuple[int, int, int, int]:
-        """Write changed owners; by how much owners, size and overlay rows grow, and what changes the overlay's crc."""
-        owners = size = overlay_rows = overlay_crc = 0
+        """Write changed owners; by how much owners, size, overlay rows and the sum over these grow."""
+        owners = size = overlay_rows = overlay_sum = 0
         for key in sorted(changes):  # in key order, so that each chunk is looked into once
             node = changes[key]
             before, replaced = self._find(zone, key)
@@ -415,27 +546,17 @@ class Store:
             size += (0 if node is None else len(key) + len(node)) - (0 if before is None else len(key) + len(before))
             overlay_rows += replaced is None
             crc = change_crc(zone.id, key, node)
-            overlay_crc ^= crc if replaced is None else crc ^ replaced
+            overlay_sum += overlay_mark(crc) - (0 if replaced is None else overlay_mark(replaced))
             database.execute(_PUT_OVERLAY, (zone.id, key, crc, node))
-        return owners, size, overlay_rows, overlay_crc
+        return owners, size, overlay_rows, overlay_sum
 
     def _write_zone(self, database: sqlite3.Connection, zone: StoredZone) -> None:
         database.execute(PUT_ZONE, zone_row(zone))
-        database.execute(_PUT_GENERATION, (zone.generation,))
+        database.execute(PUT_GENERATION, (zone.generation,))
 
     def _committed(self, zone: StoredZone) -> None:
         self._generation = zone.generation
         self._zones[zone.name] = zone
-
-    def _shorten_journal(self) -> None:
-        """After much was written: copy the journal back and give its space up, unless a reader still needs it."""
-        journal = self.path.with_name(self.path.name + "-wal")
-        with suppress(OSError, *DATABASE_ERRORS):  # the version is committed; SQLite tries again with a later one
-            if journal.stat().st_size > JOURNAL_LIMIT:
-                database = self._connected()
-                database.execute("PRAGMA busy_timeout = 0")
-                database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-                database.execute(f"PRAGMA busy_timeout = {int(BUSY_PATIENCE * 1000)}")
 
     def _copy_aside(self, zone_id: int, text: str, now: float) -> str:
         """Copy a zone's rows into a database of their own; what to tell the operator about it."""
@@ -460,15 +581,10 @@ class Store:
         return f"a copy is in {path.name}"
 
     def _connected(self) -> sqlite3.Connection:
-        if self._database is None:
-            raise StoreError(f"the store {self.path} is closed")
-        return self._database
-
-    def _disconnect(self) -> None:
-        database, self._database = self._database, None
-        if database is not None:
-            with suppress(*DATABASE_ERRORS):
-                database.close()
+        database = self._file.connection
+        if database is None:
+            raise StoreError(f"the store {self.path} is {'closed' if self._closed else 'not open at the moment'}")
+        return database
 
     @contextmanager
     def _explained(self, doing: str) -> Iterator[None]:
@@ -488,10 +604,21 @@ class Store:
             database.execute("COMMIT")
         except DATABASE_ERRORS as error:
             self._roll_back(database)
-            raise explain(error, doing, self.path) from error
+            raise self._failed(error, doing) from error
         except BaseException:
             self._roll_back(database)
             raise
+        self._trouble = self._file.tend_journal() or self._trouble
+        self._doubt |= self._trouble is not None and self._trouble.fault is not StoreFault.FULL
+
+    def _failed(self, error: Exception, doing: str) -> StoreError:
+        """What a failed write was, and what follows from it for the next one."""
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
+            self._file.empty_journal()
+        # Whatever SQLite could not write or flush: what it wrote before may not be what the disk has.
+        self._doubt |= code == sqlite3.SQLITE_IOERR
+        return explain(error, doing, self.path)
 
     def _roll_back(self, database: sqlite3.Connection) -> None:
         """Undo a transaction that SQLite may have undone by itself already."""

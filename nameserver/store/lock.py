@@ -6,6 +6,7 @@ it is independent of SQLite's locks, which come and go and which any process may
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -17,8 +18,9 @@ LOCK_NAME = "lock"
 class StateLock:
     """The held lock; `release` gives it up."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, path: Path) -> None:
         self._descriptor: int | None = descriptor
+        self._path = path
 
     @classmethod
     def acquire(cls, directory: Path) -> Self:
@@ -34,8 +36,6 @@ class StateLock:
             raise StoreError(f"the lock {path} cannot be opened: {error.strerror}; check its owner") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
         except BlockingIOError:
             holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
             os.close(descriptor)
@@ -46,7 +46,20 @@ class StateLock:
         except OSError as error:
             os.close(descriptor)
             raise StoreError(f"the lock {path} cannot be taken: {error.strerror}") from error
-        return cls(descriptor)
+        with suppress(OSError):  # for people only: a disk without room for six bytes is no reason not to start
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+        return cls(descriptor, path)
+
+    def holds(self) -> bool:
+        """Whether the directory, as it is now, is held: its lock may have been removed, or all of it."""
+        if self._descriptor is None:
+            return False
+        try:
+            here, there = os.fstat(self._descriptor), self._path.stat()
+        except OSError:
+            return False
+        return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
 
     def release(self) -> None:
         """Give the lock up; more than once does no harm. The file stays: removing it would let two in."""

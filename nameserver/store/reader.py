@@ -14,13 +14,22 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from nameserver.errors import StoreDamaged, StoreError
-from nameserver.store.chunks import Change, Item, check_change, check_chunk, merge, unpack_chunk
+from nameserver.store.chunks import (
+    SUM_MODULUS,
+    Change,
+    Item,
+    check_change,
+    check_chunk,
+    merge,
+    overlay_mark,
+    unpack_chunk,
+)
 from nameserver.store.schema import DATABASE_ERRORS, ZONE_COLUMNS, StoredZone, connect, explain, zone_of_row
 from nameserver.wire.names import to_text
 
 IDLE_CONNECTIONS = 4  # kept open between reads
 
-_SELECT_ZONE = f"SELECT {ZONE_COLUMNS} FROM zone WHERE name = ?"  # noqa: S608 - constants of ours
+SELECT_ZONE = f"SELECT {ZONE_COLUMNS} FROM zone WHERE name = ?"  # noqa: S608 - constants of ours
 _SELECT_CHUNKS = "SELECT first_key, crc, data FROM chunk WHERE zone = ? ORDER BY first_key"
 _SELECT_OVERLAY = "SELECT key, crc, node FROM overlay WHERE zone = ? ORDER BY key"
 
@@ -43,7 +52,7 @@ class Snapshot:
         """A zone's row by its folded wire name. Raises as `StoreReader.load` does."""
         text = to_text(name)
         try:
-            row = self._open().execute(_SELECT_ZONE, (name,)).fetchone()
+            row = self._open().execute(SELECT_ZONE, (name,)).fetchone()
             return None if row is None else zone_of_row(row)
         except DATABASE_ERRORS as error:
             raise explain(error, f"reading zone {text}", self._path) from error
@@ -59,13 +68,18 @@ class Snapshot:
 
     def content(self, meta: StoredZone) -> Iterator[list[Item]]:
         """The zone's content as `LoadedZone.slices` describes it; the transaction goes on."""
-        owners = found = 0
+        owners = changed = found = 0
 
         def changes(rows: sqlite3.Cursor) -> Iterator[Change]:
-            nonlocal found
+            nonlocal changed, found
+            last = None
             for row in rows:
                 key, crc, node = check_change(meta.id, row)
-                found ^= crc
+                if last is not None and key <= last:
+                    raise StoreDamaged("a changed owner is not where it belongs")
+                last = key
+                changed += 1
+                found += overlay_mark(crc)
                 yield key, node
 
         try:
@@ -81,7 +95,7 @@ class Snapshot:
                 yield items
             if owners != meta.owners:
                 raise StoreDamaged(f"it has {owners} owners where its row says {meta.owners}")
-            if found != meta.overlay_crc:
+            if changed != meta.overlay_rows or found % SUM_MODULUS != meta.overlay_sum:
                 raise StoreDamaged("its changes are not those that its row was written with")
             self._close_cursors()
         except DATABASE_ERRORS as error:

@@ -17,11 +17,13 @@ from struct import Struct
 from typing import NamedTuple
 from zlib import crc32
 
-from nameserver.errors import StoreDamaged, StoreError
+from nameserver.errors import StoreDamaged, StoreError, StoreFault
+from nameserver.store import disk
 
 DATABASE_NAME = "state.db"
 APPLICATION_ID = 0x6E735242  # "nsRB", in the file's header: this is ours
 FORMAT_VERSION = 1  # the header's user_version; a higher one is a newer release's
+PAGE_SIZE = 4096  # the smaller, the cheaper a small commit: it writes four pages to the journal
 BUSY_PATIENCE = 5.0  # seconds to wait for another program's lock, as of an operator's sqlite3 shell
 
 TABLES = (
@@ -31,7 +33,7 @@ TABLES = (
         id INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, text TEXT NOT NULL, kind TEXT NOT NULL,
         apex_as_received BLOB NOT NULL, serial INTEGER NOT NULL, generation INTEGER NOT NULL,
         base_generation INTEGER NOT NULL, soa_rdata BLOB NOT NULL, records INTEGER NOT NULL, owners INTEGER NOT NULL,
-        size INTEGER NOT NULL, overlay_rows INTEGER NOT NULL, overlay_crc INTEGER NOT NULL, source TEXT NOT NULL,
+        size INTEGER NOT NULL, overlay_rows INTEGER NOT NULL, overlay_sum INTEGER NOT NULL, source TEXT NOT NULL,
         last_success REAL NOT NULL, last_change REAL NOT NULL, expires_at REAL NOT NULL, refresh_at REAL NOT NULL,
         crc INTEGER NOT NULL)""",
     # Not WITHOUT ROWID: with the payload in a table of its own, the index stays a few pages however large the zone.
@@ -47,9 +49,12 @@ TABLES = (
 # The second is what Python's module raises instead when a damaged schema gets quoted in SQLite's error message.
 DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 
+# What may lie behind these is a disk that is full, read-only or gone, as well as one that breaks.
+DISK_ERRORS = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
+
 ZONE_COLUMNS = (
     "id, name, text, kind, apex_as_received, serial, generation, base_generation, soa_rdata, records, owners, size, "
-    "overlay_rows, overlay_crc, source, last_success, last_change, expires_at, refresh_at, crc"
+    "overlay_rows, overlay_sum, source, last_success, last_change, expires_at, refresh_at, crc"
 )
 
 # By id and without touching the name, so that the index over names is written once in a zone's life.
@@ -57,6 +62,8 @@ PUT_ZONE = (
     f"INSERT INTO zone ({ZONE_COLUMNS}) VALUES ({', '.join('?' * 20)}) ON CONFLICT (id) DO UPDATE SET "  # noqa: S608
     + ", ".join(f"{column} = excluded.{column}" for column in ZONE_COLUMNS.split(", ")[2:])
 )
+
+PUT_GENERATION = "UPDATE meta SET value = ? WHERE key = 'generation'"
 
 _NUMBERS = Struct("!qIqqqqqqIdddd")
 _TYPES = (
@@ -109,7 +116,7 @@ class StoredZone:
     owners: int
     size: int  # bytes of keys and packed nodes
     overlay_rows: int  # owners changed since the base was written
-    overlay_crc: int  # exclusive-or of those rows' checksums
+    overlay_sum: int  # over those rows: nameserver.store.chunks.overlay_mark
     source: str  # who it came from, for people
     last_success: float
     last_change: float
@@ -138,7 +145,7 @@ def zone_row(zone: StoredZone) -> tuple[int | bytes | str | float, ...]:
         zone.owners,
         zone.size,
         zone.overlay_rows,
-        zone.overlay_crc,
+        zone.overlay_sum,
         zone.source,
         *zone.timers,
         zone_crc(zone),
@@ -151,7 +158,7 @@ def zone_of_row(row: Sequence[object]) -> StoredZone:
         raise StoreDamaged("its row holds values of the wrong type")
     *fields, crc = row
     zone = StoredZone(*fields)  # type: ignore[arg-type]  # the line above has seen to the types
-    if not (0 <= zone.serial < 1 << 32 and 0 <= zone.overlay_crc < 1 << 32) or zone_crc(zone) != crc:
+    if not (0 <= zone.serial < 1 << 32 and 0 <= zone.overlay_sum < 1 << 32) or zone_crc(zone) != crc:
         raise StoreDamaged("its row does not match its checksum")
     return zone
 
@@ -168,7 +175,7 @@ def zone_crc(zone: StoredZone) -> int:
             zone.owners,
             zone.size,
             zone.overlay_rows,
-            zone.overlay_crc,
+            zone.overlay_sum,
             *zone.timers,
         )
     )
@@ -194,6 +201,14 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     )
 
 
+def make_tables(database: sqlite3.Connection) -> None:
+    """Make an empty store of an empty database, inside a transaction."""
+    database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    database.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+    for statement in TABLES:
+        database.execute(statement)
+
+
 def is_damage(error: Exception) -> bool:
     """Whether an error says that the file's content is broken, not that the disk or its permissions are in the way."""
     if isinstance(error, UnicodeDecodeError):
@@ -214,13 +229,18 @@ def explain(error: Exception, doing: str, path: Path) -> StoreError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if is_damage(error):
         return StoreDamaged(f"{doing} failed: {path} is damaged ({error})")
-    if code == sqlite3.SQLITE_FULL:
-        return StoreError(f"{doing} failed: the disk of {path.parent} is full ({error}); free some space")
-    if code == sqlite3.SQLITE_IOERR:
-        kind = getattr(error, "sqlite_errorname", "unknown")
-        return StoreError(f"{doing} failed: the disk of {path.parent} is full or failing ({error}, {kind})")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return StoreError(f"{doing} failed: another program holds {path} locked; end it")
-    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-        return StoreError(f"{doing} failed: {path} cannot be opened or written ({error}); check owner and permissions")
+        return StoreError(f"{doing} failed: another program holds {path} locked; end it", StoreFault.LOCKED)
+    if code == sqlite3.SQLITE_FULL:
+        trouble = disk.no_room(path.parent)
+        return StoreError(f"{doing} failed: {trouble.text}", trouble.fault)
+    if code in DISK_ERRORS:
+        if (found := disk.look(path.parent)) is not None:
+            return StoreError(f"{doing} failed: {found.text}", found.fault)
+        if code == sqlite3.SQLITE_IOERR:
+            kind = getattr(error, "sqlite_errorname", "unknown")
+            text = f"the disk of {path.parent} reports an error ({error}, {kind}): a quota, or it is breaking"
+            return StoreError(f"{doing} failed: {text}", StoreFault.IO)
+        text = f"{path} cannot be opened or written ({error}); check owner and permissions"
+        return StoreError(f"{doing} failed: {text}", StoreFault.READ_ONLY)
     return StoreError(f"{doing} failed: {error} ({path})")

@@ -24,7 +24,7 @@ listening at a repeated SOA have published half of a zone. With TSIG, nothing is
 the signature over the last message.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from struct import Struct
@@ -33,12 +33,12 @@ from typing import Protocol
 from nameserver.errors import Reason, TransferError, WireError, ZoneError
 from nameserver.transfer.limits import TransferLimits
 from nameserver.wire import codes
-from nameserver.wire.edns import parse_opt
+from nameserver.wire.edns import Edns, parse_opt
 from nameserver.wire.failures import rcode_failure
 from nameserver.wire.names import read_name, skip_name, to_text
 from nameserver.wire.rdata import fold_rdata, type_text
 from nameserver.wire.rrset import TAIL, Record
-from nameserver.wire.walk import Walked, to_record, walk
+from nameserver.wire.walk import Section, Walked, to_record
 from nameserver.zone.builder import BuiltZone, ZoneBuilder, wrong_class
 from nameserver.zone.changes import Changeset
 from nameserver.zone.serial import Order, compare
@@ -136,8 +136,8 @@ def _serial(soa: Walked) -> int:
     return int.from_bytes(soa[3][-20:-16], "big")
 
 
-def _read_expire(message: bytes, offset: int) -> int | None:
-    """The EXPIRE option of the OPT record in the additional section; `offset` is where the answers begin."""
+def _read_opt(message: bytes, offset: int) -> Edns | None:
+    """The OPT record of the additional section, None without; `offset` is where the answers begin."""
     _, _, _, answers, authorities, additionals = _HEADER.unpack_from(message)
     if additionals == 0:
         return None
@@ -150,10 +150,16 @@ def _read_expire(message: bytes, offset: int) -> int | None:
         if len(rdata) != length:
             raise WireError("a record runs past the end of the message")
         if rdtype == codes.OPT and index >= answers + authorities:
-            value = parse_opt(rdclass, ttl, rdata).option(codes.OPT_EXPIRE)
-            return int.from_bytes(value, "big") if value and len(value) == 4 else None
+            return parse_opt(rdclass, ttl, rdata)
         offset += 10 + length
     return None
+
+
+def _without_records(opt: Edns | None) -> TransferError:
+    """What a first message without records means: its RCODE may be one of those that take an OPT record."""
+    if opt is not None and opt.extended_rcode:
+        return rcode_failure(opt.extended_rcode << 4)
+    return TransferError(Reason.NO_SOA, "the answer holds no records")
 
 
 class InboundTransfer:
@@ -242,10 +248,11 @@ class InboundTransfer:
         self.stats.records += count
         self._check_size()
         if count == 0 and self.state is State.FIRST_SOA:
-            raise TransferError(Reason.NO_SOA, "the answer holds no records")
-        done = self._interpret(walk(message, offset, count), alone=count == 1)
-        if self.stats.messages == 1:
-            self.stats.expire_option = _read_expire(message, offset)
+            raise _without_records(_read_opt(message, offset))
+        done = self._interpret(Section(message, offset, count), alone=count == 1)
+        if self.stats.messages == 1 and (opt := _read_opt(message, offset)) is not None:
+            expire = opt.option(codes.OPT_EXPIRE)
+            self.stats.expire_option = int.from_bytes(expire, "big") if expire and len(expire) == 4 else None
         if done:
             self._finish()
         return done
@@ -293,7 +300,7 @@ class InboundTransfer:
 
     # --- records ------------------------------------------------------------------------------------------------------
 
-    def _interpret(self, records: Iterator[Walked], alone: bool) -> bool:
+    def _interpret(self, records: Section, alone: bool) -> bool:
         """Drive the states over one message's records: whether all is there. `alone`: it holds one record only."""
         while True:
             record = self._builder.extend(records) if self.state is State.FULL else next(records, None)

@@ -63,10 +63,6 @@ class NotifySender(Generic[Target]):
         self._serial = serial
         self._pending = {target: _Pending(now) for target in targets}
 
-    def clear(self) -> None:
-        """The zone expired or went away: tell nobody any more."""
-        self._pending = {}
-
     def due(self, now: float) -> list[Send[Target] | GaveUp[Target]]:
         """What is to be sent now, and who has been given up since."""
         events: list[Send[Target] | GaveUp[Target]] = []
