@@ -5,7 +5,12 @@ PYTHON ?= python3
 ROUNDS ?= 200
 SECONDS ?= 600
 SEED ?=
+ZONES ?= 200
+QUERIES ?= 100000
+CASE ?=
+UNSIGNED ?=
 PYTEST_ARGS ?=
+FLOODS_ARGS ?=
 BIN := .venv/bin
 
 # A tree that was moved or copied has a .venv whose scripts point at the old place: that one is made again.
@@ -13,7 +18,7 @@ ifneq ($(shell cat .venv/.place 2>/dev/null),$(CURDIR))
 .PHONY: .venv/.runtime .venv/.dev
 endif
 
-.PHONY: help setup run test lint crash soak fuzz lock clean
+.PHONY: help setup run test lint crash soak floods fuzz differential lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
@@ -41,8 +46,16 @@ soak: .venv/.dev ## changes, kill -9 and questions all at once, every answer che
 	@sh .ci/peers
 	@PYTHONPATH=tests $(BIN)/python -m soak --seconds "$(SECONDS)" --seed "$(SEED)"
 
+floods: .venv/.dev ## a NOTIFY storm and a connection flood, beside BIND, NSD and Knot; four minutes; FLOODS_ARGS="--json FILE ..."
+	@sh .ci/peers
+	@PYTHONPATH=tests $(BIN)/python tests/bench/bench_floods.py $(FLOODS_ARGS)
+
 fuzz: .venv/.dev ## mutated requests, transfers, state directories; COUNT_REQUESTS=1000000 COUNT_TRANSFERS=... COUNT_STATES=... SEED=...
 	@PYTHONPATH=tests $(BIN)/python -m fuzz.run
+
+differential: .venv/.dev ## our answers beside those of Knot, NSD and BIND; ZONES=200 QUERIES=100000 SEED=... CASE=world/zone/number
+	@sh .ci/peers
+	@PYTHONPATH=tests $(BIN)/python -m differential --zones "$(ZONES)" --queries "$(QUERIES)" --seed "$(SEED)" --case "$(CASE)" $(if $(UNSIGNED),--unsigned)
 
 lock: ## make requirements/*.txt again from requirements/*.in and pyproject.toml
 	@PYTHON=$(PYTHON) sh .ci/lock

@@ -61,6 +61,7 @@ class Reason(StrEnum):
     CNAME_CONFLICT = "cname-conflict"
     # local
     QUOTA = "quota"
+    STORE_FAILED = "store-failed"
     SHUTTING_DOWN = "shutting-down"
     SUPERSEDED = "superseded"
 
@@ -111,13 +112,35 @@ class ConfigError(NameserverError):
         self.problems = problems
 
 
+class StoreFault(StrEnum):
+    """What is wrong with the state directory. A closed set: a metric's label."""
+
+    FULL = "full"
+    READ_ONLY = "read-only"
+    MISSING = "missing"
+    IO = "io-error"
+    LOCKED = "locked"
+    DAMAGED = "damaged"
+    OTHER = "other"
+
+
 class StoreError(NameserverError):
-    """The state directory cannot be used: held by another instance, not writable, or damaged."""
+    """The state directory cannot be used, for the reason that `fault` tells."""
+
+    def __init__(self, message: str, fault: StoreFault = StoreFault.OTHER) -> None:
+        super().__init__(message)
+        self.fault = fault
 
 
 class StoreLocked(StoreError):
     """Another instance holds the state directory."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message, StoreFault.LOCKED)
+
 
 class StoreDamaged(StoreError):
     """Stored data fails its checks."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, StoreFault.DAMAGED)

@@ -74,7 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     module = next(verb.module for verb in VERBS if verb.name == args.verb)
     try:
         code: int = import_module(module).main(args)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # so it is where we were started without one
+            sys.stdout.flush()
     except ConfigError as error:
         print(*error.problems, sep="\n", file=sys.stderr)
         return USAGE

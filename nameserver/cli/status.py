@@ -155,6 +155,10 @@ def primary_lines(primary: PrimaryStatus, now: float, palette: Palette) -> list[
     if primary.key:
         key = safe(primary.key)
         key += f" (fingerprint {safe(primary.key_fingerprint)})" if primary.key_fingerprint else ""
+    preferred = ""
+    if primary.preferred_key:
+        why = f" ({safe(primary.preferred_key_reason)})" if primary.preferred_key_reason else ""
+        preferred = palette.paint(f"{safe(primary.preferred_key)}, not accepted there{why}", "warn")
     result = "" if primary.last_attempt is None else palette.paint("ok", "good")
     if primary.last_reason:
         result = palette.paint(safe(primary.last_reason), "warn")
@@ -166,6 +170,7 @@ def primary_lines(primary: PrimaryStatus, now: float, palette: Palette) -> list[
         ("primary", palette.paint(safe(primary.name), "bold")),
         ("address", safe(primary.address)),
         ("key", key),
+        ("preferred", preferred),
         ("serial", "" if primary.serial is None else str(primary.serial)),
         ("last try", full_moment(primary.last_attempt, now) or "never"),
         ("result", result),

@@ -15,14 +15,15 @@ from nameserver.wire.tsig import TsigKey
 
 
 def notify_acl(zone: ZoneConfig) -> Acl:
-    """Who may send NOTIFY for a zone: its primaries, each under its key where it has one, and `allow-notify`."""
+    """Who may send NOTIFY for a zone: its primaries, under any of their keys if they have some, and `allow-notify`."""
     rows = [row for primary in zone.primaries for row in _rows_of(primary)]
     return Acl((*rows, *zone.allow_notify.rows))
 
 
 def _rows_of(remote: Remote, key: bytes | None = None) -> list[AclRow]:
-    key = remote.key.name if remote.key is not None else key
-    return [AclRow(ip_network(endpoint.host), key) for endpoint in remote.addresses]
+    """Each of a remote's addresses, under any of its keys; `key` takes the place of all of them."""
+    accepted = [key] if key is not None or not remote.keys else [each.name for each in remote.keys]
+    return [AclRow(ip_network(endpoint.host), each) for endpoint in remote.addresses for each in accepted]
 
 
 class AccessReader:
@@ -83,7 +84,7 @@ class AccessReader:
         remote = self.remote(row["remote"], place.below("remote")) if "remote" in row else None
         if remote is None or ("key" in raw and key is None):
             return []
-        if key is not None and remote.key is not None and remote.key.name != key.name:
+        if key is not None and remote.keys and key not in remote.keys:
             text = f"the {named('remote', remote.name)} has another key, and no request is signed with two; remove one"
             self._problems.error(place.below("key"), text)
             return []

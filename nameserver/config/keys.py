@@ -20,6 +20,7 @@ DIGEST_SIZES = {name: algorithm.digest_size for name, algorithm in ALGORITHMS.it
 WEAK = frozenset({"hmac-sha224", "hmac-sha1"})
 LEAST_SECRET = 16  # bytes: 128 bits
 _BASE64_ALONE = re.compile(r"[A-Za-z0-9+/]{16,}=*|[^.]*=")
+_COOKIE_SECRET = re.compile(r"[0-9A-Fa-f]{32}")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 NOT_A_KEY_NAME = 'expected the name of a key, such as "transfer-key"; the value is not shown, it may be a secret'
 # What conf/nameserver.toml shows. It is published, so it protects nothing.
@@ -100,6 +101,20 @@ def is_plain_name(text: str) -> bool:
 def display_name(name: bytes) -> str:
     """A key's name as people write it."""
     return names.to_text(name)
+
+
+def cookie_secrets_of_file(directory: Path, name: str) -> tuple[bytes, ...]:
+    """The secrets of DNS cookies in a file: one or two lines of 32 hexadecimal digits. Raises `BadValue`.
+
+    The first is the one in use, the second is accepted too (RFC 9018 §5). NSD's file of cookie secrets reads the same.
+    """
+    shown_as = printable(str(directory / name))
+    lines = [line for line in read_private_file(directory / name, shown_as).split("\n") if line.strip()]
+    if not 1 <= len(lines) <= 2 or not all(_COOKIE_SECRET.fullmatch(line.strip()) for line in lines):
+        raise BadValue(
+            f"{shown_as} must hold one or two lines of 32 hexadecimal digits (openssl rand -hex 16); not shown"
+        )
+    return tuple(bytes.fromhex(line.strip()) for line in lines)
 
 
 def secret_of_file(directory: Path, name: str) -> str:

@@ -18,10 +18,11 @@ from nameserver.config.model import Config, Endpoint, Remote, ServerConfig
 from nameserver.config.problems import Place, Problem, Problems
 from nameserver.config.sources import Entry, Tables, read_sources
 from nameserver.config.suggest import may_be_secret, name_fault
-from nameserver.config.tables import read_table
+from nameserver.config.tables import part, read_table
 from nameserver.config.values import BadValue
 from nameserver.config.zones import ZoneReader
 from nameserver.errors import ConfigError
+from nameserver.query.rate_limit import RateLimits
 from nameserver.wire import names
 from nameserver.wire.tsig import TsigKey
 
@@ -79,11 +80,21 @@ def _read_server(tables: Tables, path: Path, problems: Problems) -> ServerConfig
         read = read_table({key: entry.raw}, schema.SERVER, table, problems)
         for field in read.keys() & {"state_dir", "control"}:
             read[field] = (entry.place.file.path.parent / read[field]).absolute()
+        if "cookie_secrets" in read:
+            try:
+                read["cookie_secrets"] = keys.cookie_secrets_of_file(
+                    entry.place.file.path.parent, read["cookie_secrets"]
+                )
+            except BadValue as bad:
+                problems.error(entry.place, str(bad))
+                continue
         converted |= read
     if len(str(converted["control"]).encode()) > _LONGEST_SOCKET_PATH and "control" in tables.server:
         text = f"is longer than the {_LONGEST_SOCKET_PATH} bytes that the path of a Unix socket may have"
         problems.error(tables.server["control"].place, text)
-    return ServerConfig(**converted)
+    limits = RateLimits(**part("rate_limit.", converted))
+    plain = {key: value for key, value in converted.items() if "." not in key}
+    return ServerConfig(rate_limit=limits, **plain)
 
 
 def _read_keys(tables: Tables, problems: Problems) -> dict[bytes, TsigKey | None]:
@@ -116,6 +127,8 @@ def _read_key(name: bytes, entry: Entry, problems: Problems) -> TsigKey | None:
         algorithm = keys.algorithm_name(row.get("algorithm", "hmac-sha256"), row.get("allow_weak", False))
     except BadValue as bad:
         problems.error(place.below("algorithm"), str(bad))
+    if algorithm in keys.WEAK:
+        problems.warn(place.below("algorithm"), f"{algorithm} is weak; change to hmac-sha256 when the other end can")
     if "secret" in entry.raw and "secret-file" in entry.raw:
         problems.error(place.below("secret-file"), "secret and secret-file exclude each other; remove one")
         return None
@@ -164,17 +177,32 @@ def _read_remote(name: str, entry: Entry, references: AccessReader, problems: Pr
     row = read_table(entry.raw, schema.REMOTE, place, problems)
     if "address" not in entry.raw and not entry.raw.keys() - schema.REMOTE.keys():
         problems.error(place, 'has no address; set for instance address = ["192.0.2.1"]')
-    if "key" in row:
-        row["key"] = references.key(row["key"], place.below("key"))
-        if row["key"] is None:
-            return None
-    if "addresses" not in row:
+    found = _keys_of_remote(entry, row.get("keys", ()), references, problems)
+    if "addresses" not in row or found is None:
         return None
+    row["keys"] = found
     source = row.get("source")
     if source is not None and not any((":" in endpoint.host) == (":" in source) for endpoint in row["addresses"]):
         problems.error(place.below("source"), "none of the remote's addresses can be reached from this address family")
         return None
     return Remote(name=name, **row)
+
+
+def _keys_of_remote(
+    entry: Entry, texts: tuple[str | None, ...], references: AccessReader, problems: Problems
+) -> tuple[TsigKey, ...] | None:
+    """The keys that a remote names, or None where one was reported: the remote must not go on with fewer."""
+    if "key" not in entry.raw:
+        return ()
+    found: list[TsigKey] = []
+    for index, text in enumerate(texts):
+        place = entry.place.below("key", index) if isinstance(entry.raw["key"], list) else entry.place.below("key")
+        key = references.key(text, place) if text is not None else None
+        if key is not None and key in found:
+            problems.error(place, "stands twice in this list")
+        elif key is not None:
+            found.append(key)
+    return tuple(found) if found and len(found) == len(texts) else None
 
 
 def _read_name(text: str, place: Place, problems: Problems) -> bytes | None:

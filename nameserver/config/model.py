@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nameserver.query.acl import Acl
+from nameserver.query.rate_limit import RateLimits
 from nameserver.refresh.timers import TimerLimits
 from nameserver.transfer.limits import TransferLimits
 from nameserver.wire.tsig import TsigKey
@@ -39,13 +40,28 @@ class ServerConfig:
     version: str = ""  # CHAOS version.bind; empty: REFUSED
     identity: str = ""  # CHAOS id.server; empty: REFUSED
     max_udp_size: int = 1232  # largest UDP reply, and what our OPT announces
+    minimal_responses: bool = True
+    cookies: bool = True  # RFC 7873
+    cookie_secrets: tuple[bytes, ...] = field(
+        default=(), repr=False
+    )  # the first makes cookies; empty: made at the start
+    require_cookies: bool = False
+    rate_limit: RateLimits = RateLimits()
     tcp_idle_timeout: float = 10.0
+    tcp_message_timeout: float = 5.0  # from the first to the last octet of a request
     tcp_max_clients: int = 500
     tcp_max_clients_per_address: int = 100
     transfers_in: int = 20  # at once, over all primaries
     transfers_per_primary: int = 5
     transfers_out: int = 10  # at once, per worker
-    soa_checks: int = 50  # in flight at once
+    transfers_out_per_address: int = 2  # at once, per worker
+    transfers_out_wait: float = 10.0  # for one of these places
+    transfers_out_idle_timeout: float = 30.0
+    transfers_out_min_rate_bytes: int = 128 * 1024  # what a client that is waited for takes at least …
+    transfers_out_min_rate_interval: float = 60.0  # … in each interval of this length
+    soa_checks: int = 50  # in flight at once; at most a quarter of them with one address
+    soa_rate: int = 100  # begun in a second by the SOA timers, over all zones
+    silent_primary_time: float = 600.0  # an address that did not answer is asked by one zone at a time; 0: never
     per_zone_metrics: bool = True
     log_format: str = "plain"  # or "json"
     log_level: str = "info"
@@ -54,11 +70,15 @@ class ServerConfig:
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A `[remote.NAME]` table: a peer. Its addresses are tried in order."""
+    """A `[remote.NAME]` table: a peer. Its addresses are tried in order.
+
+    `keys` is empty (unsigned), or one key, or two while one takes the other's place: the first is preferred, the other
+    signs where the first is not accepted, and what comes from the peer may be signed with either.
+    """
 
     name: str
     addresses: tuple[Endpoint, ...]
-    key: TsigKey | None = None
+    keys: tuple[TsigKey, ...] = ()
     request_ixfr: bool = True
     source: str | None = None  # local address to connect from
 

@@ -32,6 +32,8 @@ _NAMES = values.list_of(values.non_empty, example='["primary-a"]', unique=True)
 _PRIMARIES = values.list_of(values.non_empty, example='["primary-a"]', least=1, unique=True)
 _ENDPOINTS = values.list_of(values.endpoint(), example='["0.0.0.0:53", "[::]:53"]', least=1, unique=True)
 _PEERS = values.list_of(values.peer, example='["192.0.2.1"]', least=1, unique=True)
+_NETWORKS = values.list_of(values.network_not_any, example='["192.0.2.0/24"]')
+_KEYS = values.one_or_two(values.non_empty, example='["new-key", "old-key"]')
 
 
 def _row(value: object) -> dict[str, Any]:
@@ -50,13 +52,32 @@ SERVER: Mapping[str, Setting] = {
     "version": Setting("version", values.short_text(255)),
     "identity": Setting("identity", values.short_text(255)),
     "max-udp-size": Setting("max_udp_size", values.size(512, 4096)),
+    "minimal-responses": Setting("minimal_responses", values.boolean),
+    "cookies": Setting("cookies", values.boolean),
+    "cookie-secret-file": Setting("cookie_secrets", values.non_empty),
+    "require-cookies": Setting("require_cookies", values.boolean),
+    "rate-limit": Setting("rate_limit.rate", values.integer(0, 1_000_000)),
+    "rate-limit-slip": Setting("rate_limit.slip", values.integer(0, 10)),
+    "rate-limit-window": Setting("rate_limit.window", values.seconds(1, 3600)),
+    "rate-limit-ipv4-prefix": Setting("rate_limit.ipv4_prefix", values.integer(1, 32)),
+    "rate-limit-ipv6-prefix": Setting("rate_limit.ipv6_prefix", values.integer(1, 128)),
+    "rate-limit-exempt": Setting("rate_limit.exempt", _NETWORKS),
+    "rate-limit-table": Setting("rate_limit.places", values.integer(1024, 1 << 24)),
     "tcp-idle-timeout": Setting("tcp_idle_timeout", values.duration(0.1 * SECOND, HOUR)),
+    "tcp-message-timeout": Setting("tcp_message_timeout", values.duration(0.1 * SECOND, HOUR)),
     "tcp-max-clients": Setting("tcp_max_clients", values.integer(1, 1_000_000)),
     "tcp-max-clients-per-address": Setting("tcp_max_clients_per_address", values.integer(1, 1_000_000)),
     "transfers-in": Setting("transfers_in", values.integer(1, 10_000)),
     "transfers-per-primary": Setting("transfers_per_primary", values.integer(1, 10_000)),
     "transfers-out": Setting("transfers_out", values.integer(1, 10_000)),
+    "transfers-out-per-address": Setting("transfers_out_per_address", values.integer(1, 10_000)),
+    "transfers-out-wait": Setting("transfers_out_wait", values.duration(0.0, 10 * MINUTE)),
+    "transfers-out-idle-timeout": Setting("transfers_out_idle_timeout", values.duration(0.1 * SECOND, HOUR)),
+    "transfers-out-min-rate-bytes": Setting("transfers_out_min_rate_bytes", values.size(0, GIB)),
+    "transfers-out-min-rate-interval": Setting("transfers_out_min_rate_interval", values.duration(SECOND, DAY)),
     "soa-checks": Setting("soa_checks", values.integer(1, 10_000)),
+    "soa-rate": Setting("soa_rate", values.integer(1, 1_000_000)),
+    "silent-primary-time": Setting("silent_primary_time", values.duration(0.0, DAY)),
     "per-zone-metrics": Setting("per_zone_metrics", values.boolean),
     "log-format": Setting("log_format", values.choice("plain", "json")),
     "log-level": Setting("log_level", values.choice("debug", "info", "warning", "error")),
@@ -72,7 +93,7 @@ KEY: Mapping[str, Setting] = {
 
 REMOTE: Mapping[str, Setting] = {
     "address": Setting("addresses", _PEERS),
-    "key": Setting("key", values.non_empty),
+    "key": Setting("keys", _KEYS, judged_further=True),
     "request-ixfr": Setting("request_ixfr", values.boolean),
     "source": Setting("source", values.host),
 }

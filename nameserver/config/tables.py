@@ -32,3 +32,8 @@ def read_table(
             if setting.judged_further and bad.usable is not None:
                 converted[setting.field] = bad.usable
     return converted
+
+
+def part(prefix: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields whose names begin with `prefix`, without it."""
+    return {key.removeprefix(prefix): value for key, value in fields.items() if key.startswith(prefix)}

@@ -221,6 +221,20 @@ def list_of(item: Convert, *, example: str, least: int = 0, unique: bool = False
     return convert
 
 
+def one_or_two(item: Convert, *, example: str) -> Convert:
+    """One value alone or a list of one or two, as a tuple."""
+    several = list_of(item, example=example, least=1, unique=True)
+
+    def convert(value: object) -> tuple[Any, ...]:
+        if not isinstance(value, list):
+            return (item(value),)
+        if len(value) > 2:
+            raise BadValue(f"expected one or two such as {example}, got {len(value)}")
+        return several(value)  # type: ignore[no-any-return]
+
+    return convert
+
+
 def address(value: object) -> IPv4Address | IPv6Address:
     """A literal IPv4 or IPv6 address; names are never looked up."""
     text = non_empty(value)
@@ -315,6 +329,27 @@ def network(value: object) -> IPv4Network | IPv6Network | None:
     if isinstance(base, IPv6Address) and base.ipv4_mapped is not None and parsed.prefixlen >= 96:
         raise BadValue(f'is an IPv4 network in IPv6 clothes; write "{base.ipv4_mapped}/{parsed.prefixlen - 96}"')
     return parsed
+
+
+def network_not_any(value: object) -> IPv4Network | IPv6Network:
+    """A network or a single address, in a list where "any" would mean nothing."""
+    parsed = network(value)
+    if parsed is None:
+        raise BadValue('"any" is no network; name addresses or networks')
+    return parsed
+
+
+def seconds(least: int, most: int) -> Convert:
+    """A duration of whole seconds."""
+    convert_duration = duration(float(least), float(most))
+
+    def convert(value: object) -> int:
+        parsed: float = convert_duration(value)
+        if parsed != int(parsed):
+            raise BadValue(f"expected whole seconds, got {shown(str(value))}")
+        return int(parsed)
+
+    return convert
 
 
 def _network_fault(text: str) -> str:

@@ -13,7 +13,7 @@ from nameserver.config.problems import Place, Problems
 from nameserver.config.schema import Setting
 from nameserver.config.sources import Entry, Tables
 from nameserver.config.suggest import did_you_mean, may_be_secret, name_fault, named, shown_file
-from nameserver.config.tables import read_table
+from nameserver.config.tables import part, read_table
 from nameserver.config.values import format_duration
 from nameserver.refresh.timers import TimerLimits
 from nameserver.transfer.limits import TransferLimits
@@ -116,9 +116,9 @@ class ZoneReader:
         return ZoneConfig(
             name=name,
             text=text,
-            timers=self._shared(TimerLimits(**_part("timers.", fields))),
-            limits=self._shared(TransferLimits(**_part("limits.", fields))),
-            pull=self._shared(PullLimits(**_part("pull.", fields))),
+            timers=self._shared(TimerLimits(**part("timers.", fields))),
+            limits=self._shared(TransferLimits(**part("limits.", fields))),
+            pull=self._shared(PullLimits(**part("pull.", fields))),
             **plain,
         )
 
@@ -175,7 +175,3 @@ def _defaults() -> dict[str, Any]:
 
 
 _DEFAULTS = _defaults()
-
-
-def _part(prefix: str, fields: dict[str, Any]) -> dict[str, Any]:
-    return {key.removeprefix(prefix): value for key, value in fields.items() if key.startswith(prefix)}

@@ -31,8 +31,8 @@ class ControlUnreachable(ControlError):
     """Nobody answers at the control socket (exit code 3)."""
 
 
-def encode(message: Json) -> bytes:
-    """One message as a line."""
+def encode(message: Any) -> bytes:  # noqa: ANN401 - JSON
+    """One message, or a part of one, as a line."""
     return json.dumps(message, separators=(",", ":"), ensure_ascii=True).encode() + b"\n"
 
 

@@ -7,6 +7,7 @@ stop in order and exit 0, a second one at once; SIGHUP reloads.
 """
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -19,7 +20,10 @@ from nameserver.control.server import ControlServer, Verb
 from nameserver.errors import ConfigError, NameserverError
 from nameserver.server import loop as loops
 from nameserver.server.channel import Header
+from nameserver.server.descriptors import fill_standard_streams, fitted, raise_limit
+from nameserver.server.faults import Faults
 from nameserver.server.http import HttpServer
+from nameserver.server.lag import LoopWatch
 from nameserver.server.notify_out import NotifyOut
 from nameserver.server.notify_socket import ServiceManager
 from nameserver.server.publisher import Publisher
@@ -38,6 +42,8 @@ from nameserver.telemetry.words import plural
 STOP_PATIENCE = 8.0  # seconds for the workers to finish; they give their connections 5
 LOAD_PATIENCE = 60.0  # seconds after which we count as started although stored zones are still being loaded
 BIND_PATIENCE = 5.0  # seconds for a predecessor's workers to let go of the addresses
+START_EXTENSION = 30.0  # seconds that the service manager is asked to wait on, again and again while starting, …
+LONGEST_START = 3600.0  # … but no longer than this in all: a disk that hangs is for it to deal with
 
 log = logging.getLogger("nameserver")
 
@@ -53,24 +59,63 @@ class Daemon:
         self._reload_wanted = asyncio.Event()
         self._reload_lock = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
+        self._patience: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Serve until a signal says stop. Raises NameserverError where it cannot start."""
+        self._listen_to_signals()
+        self._watch = LoopWatch(asyncio.get_running_loop())
+        self._watch.start()
+        self._patience = waiting = asyncio.create_task(self._ask_for_patience(), name="patience")
+        try:
+            if not await self._take_what_is_ours():
+                return
+            try:
+                await self._start_unless_stopped()
+                await self._stop.wait()
+            finally:
+                await self._shut_down()
+        finally:
+            waiting.cancel()
+            self._watch.stop()
+
+    def _listen_to_signals(self) -> None:
+        """From the beginning: a SIGHUP or SIGUSR1 that comes early must not be the end."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop_requested)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            loop.add_signal_handler(number, lambda: None)
+
+    async def _ask_for_patience(self) -> None:
+        """While starting: a store of many gigabytes takes longer to check than a service manager likes to wait."""
+        until = time.monotonic() + LONGEST_START
+        while time.monotonic() < until:
+            self._service.extend_timeout(START_EXTENSION)
+            await asyncio.sleep(START_EXTENSION / 3)
+
+    async def _take_what_is_ours(self) -> bool:
+        """Open files, the state directory, which no other instance may have, the addresses; False when told to stop."""
         server = self._config.server
-        store = Store.open(server.state_dir, time.time())
+        workers = server.workers or len(os.sched_getaffinity(0))
+        fitting, problems = fitted(server, workers, raise_limit())
+        for problem in problems:
+            log.warning("%s", problem)
+        # In a thread, so that signals and the service manager are heard meanwhile.
+        store = await asyncio.to_thread(Store.open, server.state_dir, time.time())
         for notice in store.notices:
             log.error("%s", notice)
         try:
-            sockets = await self._bind(server.listen, server.workers or len(os.sched_getaffinity(0)))
+            sockets = await self._bind(server.listen, workers)
         except NameserverError:
             store.close()
             raise
-        self._assemble(store, sockets)
-        try:
-            await self._start_unless_stopped()
-            await self._stop.wait()
-        finally:
-            await self._shut_down()
+        if sockets is None:
+            store.close()
+            return False
+        self._assemble(store, sockets, _hello(fitting, store))
+        return True
 
     async def _start_unless_stopped(self) -> None:
         """Start; where a signal says stop before that is done, leave off."""
@@ -84,13 +129,13 @@ class Daemon:
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
 
-    def _assemble(self, store: Store, sockets: list[ListeningSockets]) -> None:
+    def _assemble(self, store: Store, sockets: list[ListeningSockets], hello: Header) -> None:
         """Put the parts together; nothing runs yet."""
         server = self._config.server
         tally = Tally()
         supervisor = Supervisor(
             sockets,
-            _hello(server, store),
+            hello,
             server.event_loop,
             on_start=lambda worker: self._state.publisher.bring_up(worker, self._state.config),
             on_message=self._worker_said,
@@ -109,16 +154,14 @@ class Daemon:
             reload=Reload(now, now),
             started=now,
         )
+        self._watch.lag = tally.loop_lag["transfer"]
         self._reporter = Reporter(self._state)
         self._control = ControlServer(server.control, self._verbs())
         self._http = HttpServer(server.http, self._reporter.routes()) if server.http else None
 
     async def _start(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop_requested)
-        loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
-        loop.add_signal_handler(signal.SIGUSR1, lambda: None)
+        faults = Faults(self._state.tally.internal_error)
+        asyncio.get_running_loop().set_exception_handler(faults.loop_handler)
         await self._control.start()
         if self._http is not None:
             await self._http.start()
@@ -130,9 +173,12 @@ class Daemon:
         self._tasks.append(asyncio.create_task(self._reload_on_signal(), name="reload"))
         if self._service.watchdog_interval:
             self._tasks.append(asyncio.create_task(self._pet_watchdog(), name="watchdog"))
+        gc.freeze()  # what there is now stays: no collection needs to look at it again
         listening = ", ".join(map(str, self._state.config.server.listen))
         zones = plural(len(self._state.config.zones), "zone")
         log.info("ready: %s, %s, on %s", zones, plural(len(self._state.supervisor.workers), "worker"), listening)
+        if self._patience is not None:  # first, so that nothing is asked for after this
+            self._patience.cancel()
         self._service.ready(f"{zones} on {listening}")
 
     async def _shut_down(self) -> None:
@@ -159,15 +205,17 @@ class Daemon:
     def _stop_requested(self) -> None:
         (self._impatient if self._stop.is_set() else self._stop).set()
 
-    @staticmethod
-    async def _bind(endpoints: tuple[Endpoint, ...], workers: int) -> list[ListeningSockets]:
-        """Bind for every worker; a predecessor that was just killed gets a moment to let go of the addresses."""
+    async def _bind(self, endpoints: tuple[Endpoint, ...], workers: int) -> list[ListeningSockets] | None:
+        """Bind for every worker; a predecessor that was just killed gets a moment to let go of the addresses.
+
+        None when told to stop meanwhile.
+        """
         wanted = usable(endpoints)
         waited = False
         until = time.monotonic() + BIND_PATIENCE
-        while True:
+        while not self._stop.is_set():
             try:
-                check_free(wanted)
+                absent = check_free(wanted)
                 break
             except BindError as error:
                 if time.monotonic() > until:
@@ -176,6 +224,10 @@ class Daemon:
                     log.info("%s; waiting up to %.0f s for it", error, BIND_PATIENCE)
                     waited = True
                 await asyncio.sleep(0.1)
+        if self._stop.is_set():
+            return None
+        for each in absent:
+            log.warning("no interface has the address of %s: it is answered as soon as one does", each)
         return [open_sockets(wanted) for _ in range(workers)]
 
     async def _pet_watchdog(self) -> None:
@@ -186,12 +238,15 @@ class Daemon:
     def _worker_said(self, worker: Worker, header: Header) -> None:
         match header["kind"]:
             case "notify":
-                self._state.zones.notified(bytes.fromhex(header["zone"]), header["source"], header["serial"])
+                for zone, source, serial, times in header["rows"]:
+                    self._state.zones.notified(bytes.fromhex(zone), source, serial, times)
             case "served":
                 self._state.zones.confirmed([bytes.fromhex(name) for name in header["zones"]])
             case "beat":
                 self._state.zones.count_queries(header["queries"])
                 self._state.sending[worker.index] = header["sending"]
+                self._state.queued[worker.index] = header["queued"]
+                self._state.tally.loop_lag[f"worker-{worker.index}"].merge(header["lag"])
                 for event in header["transfers_out"]:
                     self._reporter.transferred_out(event)
                 self._reporter.refused(header["refused"])
@@ -266,7 +321,7 @@ class Daemon:
         }
 
     async def _verb_status(self, request: Json) -> Json:
-        return self._reporter.status(self._state.zones.named(request["zone"]) if request.get("zone") else None)
+        return await self._reporter.status(self._state.zones.named(request["zone"]) if request.get("zone") else None)
 
     async def _verb_refresh(self, request: Json) -> Json:
         entries = [self._state.zones.named(request["zone"])] if request.get("zone") else self._state.zones.secondaries()
@@ -302,6 +357,7 @@ def _hello(server: ServerConfig, store: Store) -> Header:
 
 def run(config: Config) -> None:
     """Run the daemon until it is told to stop. Raises NameserverError where it cannot start."""
+    fill_standard_streams()
     telemetry_log.setup(config.server.log_level, config.server.log_format)
     for warning in config.warnings:
         log.warning("%s", warning)

@@ -25,6 +25,7 @@ import h11
 
 from nameserver.config.model import Endpoint
 from nameserver.errors import NameserverError
+from nameserver.server.connections import Connections
 
 MAX_HEAD = 16 * 1024  # bytes of request line and headers
 READ = 4096  # bytes taken at once: how far a head can be over the limit before it is noticed
@@ -86,16 +87,15 @@ class HttpServer:
         self._endpoint = endpoint
         self._routes = dict(routes)
         self._time_limit = time_limit
-        self._max_connections = max_connections
         self._clock = clock
         self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections = Connections(self._serve, max_connections)
 
     async def start(self) -> None:
         """Listen. Raises HttpError saying which address cannot be had and why."""
         try:
             self._server = await asyncio.start_server(
-                self._accept, self._endpoint.host, self._endpoint.port, limit=MAX_HEAD
+                self._connections.accept, self._endpoint.host, self._endpoint.port, limit=MAX_HEAD
             )
         except OSError as error:
             # asyncio's own text names the address once more
@@ -118,27 +118,9 @@ class HttpServer:
         if self._server is None:
             return
         self._server.close()
-        for task in list(self._connections):
-            task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        await self._connections.end()
         await self._server.wait_closed()
         self._server = None
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is None or len(self._connections) >= self._max_connections:
-            writer.transport.abort()
-            return
-        self._connections.add(task)
-        try:
-            await self._serve(reader, writer)
-        except (OSError, TimeoutError, asyncio.CancelledError):
-            writer.transport.abort()  # gone, too slow, or we stop: nobody is left to be told
-        finally:
-            self._connections.discard(task)
-            writer.close()
-            with suppress(OSError):
-                await writer.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
@@ -223,7 +205,7 @@ def _packed(body: Iterable[bytes]) -> Iterator[bytes]:
     """`body` as gzip. Gives a chunk, maybe an empty one, for each slice of input, so that the loop turns in between."""
     packer = zlib.compressobj(_PACK_LEVEL, zlib.DEFLATED, _GZIP)
     for chunk in body:
-        for start in range(0, len(chunk), PACK_SLICE):
+        for start in range(0, len(chunk) or 1, PACK_SLICE):
             yield packer.compress(chunk[start : start + PACK_SLICE])
     yield packer.flush()
 

@@ -62,6 +62,8 @@ class PrimaryFiles:
         await self._publisher.publish_full(zone, built, str(zone.file), ZoneTimers(now, now, NEVER, NEVER))
         self._taken[zone.name] = state
         log.info("zone %s: serial %d taken from %s", zone.text, built.soa.serial, zone.file)
+        for warning in built.warnings:
+            log.warning("zone %s: %s", zone.text, warning)
         return FileVerdict(changed=True)
 
     @staticmethod

@@ -41,9 +41,24 @@ class Publisher:
         self._timers: dict[bytes, ZoneTimers] = {}
         self._flush: asyncio.TimerHandle | None = None
         self._flushing: set[asyncio.Task[None]] = set()
+        self.on_lost: Callable[[set[bytes]], None] = lambda _zones: None
+        self.on_error: Callable[[StoreError], None] = lambda _error: None
 
     async def in_store_thread(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run a blocking store call in its thread."""
+        """Run a blocking store call in its thread.
+
+        `on_lost` is told of zones that the store has lost meanwhile, `on_error` of a StoreError before it is raised.
+        """
+        try:
+            return await self._in_thread(function, *args, **kwargs)
+        except StoreError as error:
+            self.on_error(error)
+            raise
+        finally:
+            if lost := self._forget_dropped():
+                self.on_lost(lost)
+
+    async def _in_thread(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **kwargs))
 
     async def publish_full(self, zone: ZoneConfig, built: BuiltZone, source: str, timers: ZoneTimers) -> StoredZone:
@@ -101,17 +116,22 @@ class Publisher:
         self._expired.discard(name)
         self._timers.pop(name, None)
 
-    async def read_node(self, name: bytes, key: bytes) -> bytes | None:
-        """One node of the current version."""
-        return await self.in_store_thread(self._store.node, name, key)
-
     def node_reader(self, name: bytes) -> Callable[[bytes], bytes | None]:
-        """The same for code that already runs in the store's thread."""
+        """What reads nodes (by key) of a zone's current version; to be called in the store's thread."""
         return lambda key: self._store.node(name, key)
 
     async def quarantine(self, name: bytes) -> set[bytes]:
         """What is stored of a zone is damaged: set it aside. Returns every zone that has to be fetched again."""
-        dropped = await self.in_store_thread(self._store.quarantine, name, time.time())
+        await self._in_thread(self._store.quarantine, name, time.time())
+        return self._forget_dropped()
+
+    def _forget_dropped(self) -> set[bytes]:
+        """The zones that the store had to give up; nothing of them is kept here either."""
+        told = self._store.take_dropped()
+        if not told:
+            return told
+        kept = self._store.zones()
+        dropped = {name for name in told if name not in kept}
         for each in dropped:
             self.stored.pop(each, None)
             self._timers.pop(each, None)

@@ -15,13 +15,14 @@ from typing import TypeVar
 
 from nameserver.config.model import Endpoint, PullLimits, Remote, ZoneConfig
 from nameserver.errors import Reason, TransferError, WireError
+from nameserver.server.clock import wall_clock
 from nameserver.transfer.inbound import InboundTransfer, TransferKind
 from nameserver.wire import codes
 from nameserver.wire.framing import frame
 from nameserver.wire.query import build_query
 from nameserver.wire.response import SoaResponse, parse_soa_response
 from nameserver.wire.rrset import RRset
-from nameserver.wire.tsig import StreamVerifier, sign
+from nameserver.wire.tsig import StreamVerifier, TsigKey, sign
 
 EDNS_SIZE = 1232
 SUSPICIOUS_GRACE = 0.5  # seconds to wait for a better answer after one that failed its checks
@@ -30,15 +31,19 @@ SUSPICIOUS_GRACE = 0.5  # seconds to wait for a better answer after one that fai
 STREAM_BUFFER = 16 * 1024 * 1024
 Answer = TypeVar("Answer")
 NO_EDNS_RCODES = frozenset({codes.FORMERR, codes.NOTIMP, codes.BADVERS})
+NO_EDNS_REASONS = frozenset({Reason.FORMERR, Reason.NOTIMP})
+OUR_OWN_LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 @dataclass(slots=True)
 class Peer:
-    """One address of one primary, and what we found out about it."""
+    """One address of one primary with the key that signs, one of the remote's; and what we found out about it."""
 
     remote: Remote
     endpoint: Endpoint
+    key: TsigKey | None
     skew: float | None = None  # seconds its clock is ahead of ours, from the last TSIG seen
+    edns: bool = True  # ask with EDNS; turned off by an answer that seems not to know it (RFC 6891 §7)
 
 
 @dataclass(slots=True)
@@ -50,26 +55,20 @@ class _Question:
     verifier: StreamVerifier | None
 
 
-def wall_clock() -> int:
-    """Seconds since the epoch, for TSIG."""
-    return int(time.time())
-
-
-def _question(peer: Peer, zone: ZoneConfig, qtype: int, *, edns: bool, soa: RRset | None = None) -> _Question:
+def _question(peer: Peer, zone: ZoneConfig, qtype: int, soa: RRset | None = None) -> _Question:
     ident = secrets.randbelow(65536)
     message = build_query(
         ident,
         zone.name,
         qtype,
         soa=soa,
-        edns=EDNS_SIZE if edns else False,
-        options=((codes.OPT_EXPIRE, b""),) if edns else (),
+        edns=EDNS_SIZE if peer.edns else False,
+        options=((codes.OPT_EXPIRE, b""),) if peer.edns else (),
     )
-    key = peer.remote.key
-    if key is None:
+    if peer.key is None:
         return _Question(message, ident, None)
-    signed, mac = sign(message, key, wall_clock())
-    return _Question(signed, ident, StreamVerifier(key, mac))
+    signed, mac = sign(message, peer.key, wall_clock())
+    return _Question(signed, ident, StreamVerifier(peer.key, mac))
 
 
 # --- SOA over UDP ----------------------------------------------------------------------------------------------------
@@ -92,27 +91,25 @@ class _Datagrams(asyncio.DatagramProtocol):
 
 async def soa_over_udp(peer: Peer, zone: ZoneConfig, limits: PullLimits) -> SoaResponse:
     """Ask for the SOA; each try from a fresh random port. A truncated answer is returned as such."""
-    failure = TransferError(Reason.CONNECT_TIMEOUT, f"no answer over UDP in {limits.udp_tries} tries")
-    edns = True
     tries = 0
     while tries < limits.udp_tries:
-        tries += 1
         try:
-            response = await _one_udp_try(peer, zone, limits.udp_timeout, edns)
+            response = await _one_udp_try(peer, zone, limits.udp_timeout)
         except TransferError as error:
-            if error.reason is not Reason.CONNECT_TIMEOUT:
+            if error.reason is Reason.CONNECT_TIMEOUT:
+                tries += 1
+                continue
+            if error.reason not in NO_EDNS_REASONS or not peer.edns:
                 raise
-            continue
-        if response.rcode in NO_EDNS_RCODES and edns:
-            edns = False  # RFC 6891 §7: an old server; the same question without EDNS
-            tries -= 1
-            continue
-        return response
-    raise failure
+        else:
+            if response.rcode not in NO_EDNS_RCODES or not peer.edns:
+                return response
+        peer.edns = False
+    raise TransferError(Reason.CONNECT_TIMEOUT, f"no answer over UDP in {limits.udp_tries} tries")
 
 
-async def _one_udp_try(peer: Peer, zone: ZoneConfig, patience: float, edns: bool) -> SoaResponse:
-    question = _question(peer, zone, codes.SOA, edns=edns)
+async def _one_udp_try(peer: Peer, zone: ZoneConfig, patience: float) -> SoaResponse:
+    question = _question(peer, zone, codes.SOA)
     return await ask_over_udp(
         peer, question.message, lambda answer: _checked_soa(answer, question, peer, zone), patience
     )
@@ -265,18 +262,26 @@ class Dialogue:
 
 async def soa_over_tcp(peer: Peer, zone: ZoneConfig, limits: PullLimits) -> SoaResponse:
     """Ask for the SOA on a connection of its own."""
+    if peer.edns:
+        try:
+            response = await _one_tcp_try(peer, zone, limits)
+            if response.rcode not in NO_EDNS_RCODES:
+                return response
+        except TransferError as error:
+            if error.reason not in NO_EDNS_REASONS:
+                raise
+        peer.edns = False
+    return await _one_tcp_try(peer, zone, limits)
+
+
+async def _one_tcp_try(peer: Peer, zone: ZoneConfig, limits: PullLimits) -> SoaResponse:
     dialogue = await Dialogue.connect(peer, limits)
     try:
-        for edns in (True, False):
-            question = _question(peer, zone, codes.SOA, edns=edns)
-            await dialogue.send(question.message)
-            try:
-                response = _checked_soa(await dialogue.receive(), question, peer, zone)
-            except WireError as error:
-                raise TransferError(Reason.MALFORMED, str(error)) from error
-            if response.rcode not in NO_EDNS_RCODES:
-                break
-        return response
+        question = _question(peer, zone, codes.SOA)
+        await dialogue.send(question.message)
+        return _checked_soa(await dialogue.receive(), question, peer, zone)
+    except WireError as error:
+        raise TransferError(Reason.MALFORMED, str(error)) from error
     finally:
         dialogue.close()
 
@@ -287,27 +292,47 @@ async def transfer(
     kind: TransferKind,
     held_soa: RRset | None,
     make_inbound: Callable[[int, StreamVerifier | None], InboundTransfer],
-    *,
-    edns: bool = True,
+    heard: Callable[[], None] = lambda: None,
 ) -> InboundTransfer:
     """Run one AXFR or IXFR to its end; the machine that `make_inbound` made then holds the result and the statistics.
 
-    The caller sees the machine in both cases: it keeps the one it made when this raises. With `edns` the primary is
-    asked for how long its own copy is good (RFC 7314); servers of old answer that with FORMERR or NOTIMP.
+    The caller sees the machine in both cases: it keeps the one it made when this raises. With EDNS the primary is asked
+    for how long its own copy is good (RFC 7314); servers of old answer that with FORMERR or NOTIMP, and are asked again
+    without. `heard` is called for each message that came.
     """
+    if peer.edns:
+        try:
+            return await _one_transfer(peer, zone, kind, held_soa, make_inbound, heard)
+        except TransferError as error:
+            if error.reason not in NO_EDNS_REASONS:
+                raise
+        peer.edns = False
+    return await _one_transfer(peer, zone, kind, held_soa, make_inbound, heard)
+
+
+async def _one_transfer(
+    peer: Peer,
+    zone: ZoneConfig,
+    kind: TransferKind,
+    held_soa: RRset | None,
+    make_inbound: Callable[[int, StreamVerifier | None], InboundTransfer],
+    heard: Callable[[], None],
+) -> InboundTransfer:
     limits = zone.pull
     try:
         async with asyncio.timeout(limits.total_timeout):
             dialogue = await Dialogue.connect(peer, limits)
             try:
                 qtype = codes.IXFR if kind is TransferKind.IXFR else codes.AXFR
-                question = _question(peer, zone, qtype, edns=edns, soa=held_soa)
+                question = _question(peer, zone, qtype, held_soa)
                 inbound = make_inbound(question.id, question.verifier)
                 await dialogue.send(question.message)
                 try:
                     done = False
                     while not done:
-                        done = inbound.feed(await dialogue.receive(), wall_clock())
+                        message = await dialogue.receive()
+                        heard()
+                        done = inbound.feed(message, wall_clock())
                         await asyncio.sleep(0)  # a stream that never pauses must not hold the loop
                     if (more := await dialogue.arrived()) is not None:
                         inbound.feed(more, wall_clock())  # nothing may follow the closing SOA: this raises
@@ -330,4 +355,6 @@ def network_failure(error: OSError, transport: str) -> TransferError:
         return TransferError(Reason.CLOSED_EARLY, text)
     if error.errno == errno.ETIMEDOUT:
         return TransferError(Reason.CONNECT_TIMEOUT, text)
+    if error.errno in OUR_OWN_LIMITS:
+        return TransferError(Reason.QUOTA, text)
     return TransferError(Reason.UNREACHABLE, text)

@@ -1,14 +1,11 @@
 """Drives one refresh run: does the steps that `refresh.plan` decides, commits what a transfer brought, reports events.
 
-The plan decides, this does: sockets under the slots (SOA checks in all, transfers in all and per primary), the store,
-one log line and one count per exchange.
+The plan decides, this does: sockets in the places there are (`slots`) and towards who answers (`reach`), the store, one
+log line and one count per exchange.
 """
 
-import asyncio
 import time
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,7 +15,10 @@ from nameserver.refresh.outcome import Failed, Outcome
 from nameserver.refresh.plan import PrimaryPlan, RefreshRun, Step, StepKind
 from nameserver.refresh.timers import Timers, effective, life_after_transfer
 from nameserver.server import pull
+from nameserver.server.key_choice import OTHER_KEY_MAY_HELP, KeyChoice, in_one
 from nameserver.server.publisher import Publisher
+from nameserver.server.reach import PassedOver, Reach, Way
+from nameserver.server.slots import Slots
 from nameserver.store.database import ZoneTimers
 from nameserver.telemetry.events import CheckEvent, Kind, TransferEvent
 from nameserver.telemetry.events import Outcome as Verdict
@@ -36,7 +36,7 @@ from nameserver.wire import codes, names
 from nameserver.wire.failures import rcode_failure
 from nameserver.wire.response import SoaResponse
 from nameserver.wire.rrset import RRset
-from nameserver.wire.tsig import StreamVerifier
+from nameserver.wire.tsig import StreamVerifier, TsigKey
 from nameserver.zone.builder import BuiltZone
 from nameserver.zone.changes import Applied, apply_changes, differs
 from nameserver.zone.soa import Soa
@@ -46,47 +46,6 @@ COMPARED_AT_MOST = 100_000  # records of a version with our own serial: its read
 LEAST_DIFFERENCE = 1024 * 1024  # bytes that an incremental transfer may take however small the zone is
 MAX_HABITS = 1000
 NOT_ASKED_AGAIN_FOR = 3600.0  # seconds for which a primary is not asked for IXFR, or with EDNS, when it knows neither
-
-
-@dataclass(slots=True)
-class Slots:
-    """How much may be under way at once. Per-primary slots are taken first: a stalled primary holds only its own."""
-
-    soa_checks: asyncio.Semaphore
-    transfers: asyncio.Semaphore
-    per_primary: defaultdict[str, asyncio.Semaphore]
-    transferring: int = 0
-    waiting: int = 0
-
-    @classmethod
-    def of(cls, server: ServerConfig) -> "Slots":
-        """As configured."""
-        return cls(
-            asyncio.Semaphore(server.soa_checks),
-            asyncio.Semaphore(server.transfers_in),
-            defaultdict(lambda: asyncio.Semaphore(server.transfers_per_primary)),
-        )
-
-    @asynccontextmanager
-    async def transfer(self, primary: str) -> AsyncIterator[None]:
-        """Wait for a place among the transfers."""
-        self.waiting += 1
-        try:
-            await self.per_primary[primary].acquire()
-            try:
-                await self.transfers.acquire()
-            except asyncio.CancelledError:
-                self.per_primary[primary].release()
-                raise
-        finally:
-            self.waiting -= 1
-        self.transferring += 1
-        try:
-            yield
-        finally:
-            self.transferring -= 1
-            self.transfers.release()
-            self.per_primary[primary].release()
 
 
 @dataclass(slots=True)
@@ -105,19 +64,31 @@ class ZoneRun:
 class Refresher:
     """Runs refresh runs; one per zone at a time, as many zones as the slots let through."""
 
-    def __init__(self, server: ServerConfig, publisher: Publisher, tally: Tally) -> None:
+    def __init__(
+        self,
+        server: ServerConfig,
+        publisher: Publisher,
+        tally: Tally,
+        on_return: Callable[[Collection[bytes]], None] = lambda _zones: None,
+    ) -> None:
+        """`on_return` is told of zones that could not get through to a primary that now answers again."""
         self._publisher = publisher
         self._tally = tally
-        self.slots = Slots.of(server)
+        self.slots = Slots(server)
+        self.reach = Reach(server.silent_primary_time, on_return)
         self._no_ixfr: dict[str, float] = {}  # remote → until (monotonic)
         self._habits: set[tuple[str, str]] = set()  # remote and what is put right in its transfers, warned of once
-        self._no_edns: dict[str, float] = {}  # the same for EDNS in transfers
+        self._no_edns: dict[str, float] = {}  # the same for EDNS
+        self._keys = KeyChoice()
 
     async def run(self, work: ZoneRun) -> Outcome:
         """Go through the primaries until the run has an outcome."""
         zone = work.zone
         stored = self._publisher.stored.get(zone.name)
-        plans = [PrimaryPlan(each.name, len(each.addresses), self._ask_ixfr(each)) for each in zone.primaries]
+        plans = [
+            PrimaryPlan(each.name, len(each.addresses), self._ask_ixfr(each), self.reach.silent(each))
+            for each in zone.primaries
+        ]
         plan = RefreshRun(
             plans,
             stored.serial if stored else None,
@@ -126,20 +97,47 @@ class Refresher:
             first=_indexes_of(work.sources, zone.primaries),
         )
         while (step := plan.step) is not None:
-            remote = zone.primaries[step.primary]
-            peer = pull.Peer(remote, remote.addresses[step.address])
+            await self._step(work, plan, step)
+        return plan.outcome or Failed(Reason.SUPERSEDED, "the run had nothing to do")
+
+    async def _step(self, work: ZoneRun, plan: RefreshRun, step: Step) -> None:
+        """One step; at a remote with two keys, again under the other one where the first is not accepted."""
+        remote = work.zone.primaries[step.primary]
+        failures: list[TransferError] = []
+        for key in self._keys.to_try(remote, time.monotonic()):
+            peer = pull.Peer(remote, remote.addresses[step.address], key, edns=self._ask_edns(remote))
             try:
                 if step.kind in (StepKind.SOA_UDP, StepKind.SOA_TCP):
                     await self._check(work, plan, step, peer)
                 else:
                     await self._transfer(work, plan, step, peer)
+            except PassedOver as error:
+                self._note(work, peer, asked=False, last_reason=error.reason, last_detail=error.detail)
+                plan.failed(error.reason, error.detail, asked=False)
+                return
             except TransferError as error:
-                self._primary_failed(work, peer, error)
-                plan.failed(error.reason, error.detail)
-        return plan.outcome or Failed(Reason.SUPERSEDED, "the run had nothing to do")
+                failures.append(error)
+                if error.reason not in OTHER_KEY_MAY_HELP:
+                    break
+            else:
+                if key is not None and len(remote.keys) > 1:
+                    self._keys.worked(remote, key, failures, time.monotonic())
+                    self._note_key(work, peer, key)
+                return
+        failure = in_one(failures)
+        self._primary_failed(work, peer, failure)
+        plan.failed(failure.reason, failure.detail)
 
     def _ask_ixfr(self, remote: Remote) -> bool:
         return remote.request_ixfr and self._no_ixfr.get(remote.name, 0.0) < time.monotonic()
+
+    def _ask_edns(self, remote: Remote) -> bool:
+        return self._no_edns.get(remote.name, 0.0) < time.monotonic()
+
+    def _learn_edns(self, peer: pull.Peer, asked_with: bool) -> None:
+        """After an exchange that went well: it may have done so only without EDNS."""
+        if asked_with and not peer.edns:
+            self._no_edns[peer.remote.name] = time.monotonic() + NOT_ASKED_AGAIN_FOR
 
     # --- the SOA check -----------------------------------------------------------------------------------------------
 
@@ -147,20 +145,26 @@ class Refresher:
         transport = "udp" if step.kind is StepKind.SOA_UDP else "tcp"
         ask = pull.soa_over_udp if step.kind is StepKind.SOA_UDP else pull.soa_over_tcp
         stored = self._publisher.stored.get(work.zone.name)
-        async with self.slots.soa_checks:
+        with_edns = peer.edns
+        async with self.slots.check(str(peer.endpoint)):
             began = time.monotonic()
             event = CheckEvent(
                 at=time.time(),
                 zone=work.zone.text,
                 primary=peer.remote.name,
                 address=str(peer.endpoint),
-                key=_key_name(peer.remote),
+                key=_key_name(peer.key),
                 transport=transport,
                 serial_held=stored.serial if stored else None,
             )
             try:
-                response = await ask(peer, work.zone, work.zone.pull)
+                way = Way(peer.endpoint, transport)
+                with self.reach.exchange(way, work.zone.name, elsewhere=plan.elsewhere) as heard:
+                    response = await ask(peer, work.zone, work.zone.pull)
+                    heard()
                 serial = _judge(response)
+            except PassedOver:
+                raise
             except TransferError as error:
                 self._report(
                     work,
@@ -185,6 +189,7 @@ class Refresher:
                 outcome=Verdict.UP_TO_DATE if same else Verdict.OK,
             ),
         )
+        self._learn_edns(peer, with_edns)
         self._primary_answered(work, peer, serial)
         plan.soa_answered(serial, response.expire)
 
@@ -199,8 +204,10 @@ class Refresher:
             async with self.slots.transfer(peer.remote.name):
                 attempt.began = time.monotonic()
                 asked_soa = held_soa if kind is TransferKind.IXFR else None
-                inbound = await self._pull(work, peer, kind, asked_soa, attempt)
+                inbound = await self._pull(plan, asked_soa, attempt)
                 await self._take(work, plan, peer, inbound, attempt)
+        except PassedOver:
+            raise
         except (ZoneError, StoreError) as error:
             failure = _as_transfer_error(error)
             self._transfer_ended(work, attempt, failure)
@@ -212,19 +219,13 @@ class Refresher:
             raise
         self._transfer_ended(work, attempt, None)
 
-    async def _pull(
-        self, work: ZoneRun, peer: pull.Peer, kind: TransferKind, asked_soa: RRset | None, attempt: "_Attempt"
-    ) -> InboundTransfer:
-        """The transfer's exchange; asked again without EDNS where the primary does not know that."""
-        name = peer.remote.name
-        edns = self._no_edns.get(name, 0.0) < time.monotonic()
-        try:
-            return await pull.transfer(peer, work.zone, kind, asked_soa, attempt.make_inbound, edns=edns)
-        except TransferError as error:
-            if not edns or error.reason not in (Reason.FORMERR, Reason.NOTIMP):
-                raise
-        inbound = await pull.transfer(peer, work.zone, kind, asked_soa, attempt.make_inbound, edns=False)
-        self._no_edns[name] = time.monotonic() + NOT_ASKED_AGAIN_FOR
+    async def _pull(self, plan: RefreshRun, asked_soa: RRset | None, attempt: "_Attempt") -> InboundTransfer:
+        """The transfer's exchange."""
+        zone, peer = attempt.work.zone, attempt.peer
+        with_edns = peer.edns
+        with self.reach.exchange(Way(peer.endpoint, "tcp"), zone.name, elsewhere=plan.elsewhere) as heard:
+            inbound = await pull.transfer(peer, zone, attempt.kind, asked_soa, attempt.make_inbound, heard)
+        self._learn_edns(peer, with_edns)
         return inbound
 
     async def _take(
@@ -333,15 +334,34 @@ class Refresher:
         silent = error.reason in (Reason.CONNECT_REFUSED, Reason.CONNECT_TIMEOUT, Reason.UNREACHABLE)
         self._tally.primary_seen(peer.remote.name, up=not silent, skew=peer.skew)
 
+    def _note_key(self, work: ZoneRun, peer: pull.Peer, key: TsigKey) -> None:
+        """Which of a remote's keys was accepted, and if that is not the preferred one, what came of that."""
+        reason = self._keys.preferred_failed(peer.remote)
+        self._note(
+            work,
+            peer,
+            key=_key_name(key),
+            key_fingerprint=key.fingerprint,
+            preferred_key=None if reason is None else _key_name(peer.remote.keys[0]),
+            preferred_key_reason=reason,
+        )
+
     @staticmethod
-    def _note(work: ZoneRun, peer: pull.Peer, **found: Any) -> None:  # noqa: ANN401 - fields of PrimaryStatus
+    def _note(
+        work: ZoneRun,
+        peer: pull.Peer,
+        *,
+        asked: bool = True,
+        **found: Any,  # noqa: ANN401 - fields of PrimaryStatus
+    ) -> None:
         """Keep what an exchange with a primary has shown; not of one that a reload took away during this run."""
         status = work.primaries.get(peer.remote.name)
         if status is None:
             return
         skew = peer.skew if peer.skew is not None else status.skew
+        last_attempt = time.time() if asked else status.last_attempt
         work.primaries[peer.remote.name] = replace(
-            status, address=str(peer.endpoint), last_attempt=time.time(), skew=skew, **found
+            status, address=str(peer.endpoint), last_attempt=last_attempt, skew=skew, **found
         )
 
 
@@ -392,7 +412,7 @@ class _Attempt:
             zone=self.work.zone.text,
             primary=self.peer.remote.name,
             address=str(self.peer.endpoint),
-            key=_key_name(self.peer.remote),
+            key=_key_name(self.peer.key),
             asked=asked,
             got=_GOT[stats.got] if stats else Kind.NONE,
             serial_old=self.serial_held,
@@ -442,14 +462,14 @@ def _indexes_of(sources: Sequence[str], primaries: Sequence[Remote]) -> list[int
     ]
 
 
-def _key_name(remote: Remote) -> str:
-    return names.to_text(remote.key.name) if remote.key else ""
+def _key_name(key: TsigKey | None) -> str:
+    return names.to_text(key.name) if key else ""
 
 
 def _as_transfer_error(error: ZoneError | StoreError) -> TransferError:
     if isinstance(error, ZoneError):
         return TransferError(error.reason, error.detail)
-    return TransferError(Reason.QUOTA, f"cannot be stored: {error}")
+    return TransferError(Reason.STORE_FAILED, f"cannot be stored: {error}")
 
 
 def primary_statuses(zone: ZoneConfig) -> dict[str, PrimaryStatus]:
@@ -458,10 +478,11 @@ def primary_statuses(zone: ZoneConfig) -> dict[str, PrimaryStatus]:
         remote.name: PrimaryStatus(
             name=remote.name,
             address=_first(remote.addresses),
-            key=_key_name(remote) or None,
-            key_fingerprint=remote.key.fingerprint if remote.key else None,
+            key=_key_name(key) or None,
+            key_fingerprint=key.fingerprint if key else None,
         )
         for remote in zone.primaries
+        for key in [remote.keys[0] if remote.keys else None]
     }
 
 

@@ -1,16 +1,18 @@
 """The daemon's state as a snapshot: for /metrics, the status page, /health, /ready, and the control socket."""
 
+import asyncio
 import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import nameserver
 from nameserver.errors import Reason
-from nameserver.query.counters import COUNTERS
+from nameserver.query.counters import CALLBACK, COUNTERS, INTERNAL_ERROR_METRIC
 from nameserver.server.http import Response, Route, plain
+from nameserver.server.refusals import RefusalLog
 from nameserver.server.state import DaemonState
 from nameserver.server.zones import ZoneEntry
 from nameserver.telemetry.events import Direction, Event, Kind, NotifyReceivedEvent, TransferEvent
@@ -21,6 +23,8 @@ from nameserver.telemetry.page import render_page
 from nameserver.telemetry.status import CounterRow, ServerStatus, Snapshot, WorkerStatus, ZoneStatus
 from nameserver.telemetry.words import plural
 
+ZONES_A_TURN = 100  # zones looked at between two turns of the loop: a millisecond or two
+
 log = logging.getLogger("nameserver.access")
 
 
@@ -29,6 +33,7 @@ class Reporter:
 
     def __init__(self, state: DaemonState) -> None:
         self._state = state
+        self._refusals = RefusalLog()
 
     def routes(self) -> Mapping[str, Route]:
         """The HTTP server's pages."""
@@ -41,42 +46,59 @@ class Reporter:
         self._state.tally.add(event)
 
     def refused(self, data: dict[str, Any]) -> None:
-        """A worker has turned transfers or NOTIFYs away: the first few in full, the rest as counts."""
+        """A worker has turned transfers or NOTIFYs away, or none: it says so with each heart-beat."""
+        for (asked, reason), count in self._refusals.minute(time.monotonic()):
+            log.info("%d more refused in the last minute: %s, %s", count, asked, reason)
         for row in data["shown"]:
-            event = _refusal(row["asked"], row["reason"], zone=row["zone"], source=row["source"], key=row["key"])
-            log_event(event)
+            asked, reason, zone, source = row["asked"], row["reason"], row["zone"], row["source"]
+            event = _refusal(asked, reason, zone=zone, source=source, key=row["key"])
+            if self._refusals.wants((asked, reason), zone, source):
+                log_event(event)
             self._state.tally.add(event)
         for asked, reason, count in data["more"]:
-            log.info("%d more refused: %s, %s", count, asked, reason)
+            self._refusals.skipped((asked, reason), count)
             self._state.tally.add(_refusal(asked, reason), count)
 
-    def status(self, entry: ZoneEntry | None = None) -> dict[str, Any]:
-        """What `nameserver status` gets: everything, or one zone."""
+    async def status(self, entry: ZoneEntry | None = None) -> dict[str, Any]:
+        """What `nameserver status` gets: everything, or one zone. Of many zones, a few in each turn of the loop."""
         entries = [entry] if entry else sorted(self._state.zones.entries.values(), key=lambda each: each.config.text)
-        return {
-            "server": self._server().to_json(),
-            "zones": [self._zone(each).to_json() for each in entries],
-        }
+        zones = []
+        for number, each in enumerate(entries):
+            if number % ZONES_A_TURN == ZONES_A_TURN - 1:
+                await asyncio.sleep(0)
+            zones.append(self._zone(each).to_json())
+        return {"server": self._server().to_json(), "zones": zones}
 
-    def _snapshot(self) -> Snapshot:
+    def _drawn(self, render: Callable[[Snapshot], Iterator[bytes]]) -> Iterator[bytes]:
+        """What `render` makes of a snapshot; before that some empty pieces, for the loop to turn while it is taken."""
+        zones: list[ZoneStatus] = []
+        entries = list(self._state.zones.entries.values())
+        for start in range(0, len(entries), ZONES_A_TURN):
+            zones += map(self._zone, entries[start : start + ZONES_A_TURN])
+            yield b""
+        yield from render(self._snapshot(zones))
+
+    def _snapshot(self, zones: list[ZoneStatus]) -> Snapshot:
         state = self._state
         counters: list[CounterRow] = [
             (name.metric, name.labels, float(value))
             for name, value in zip(COUNTERS, state.supervisor.totals(), strict=True)
         ]
+        survived = float(sum(state.tally.internal_errors.values()))
+        counters.append((INTERNAL_ERROR_METRIC, {"process": "transfer", "where": CALLBACK}, survived))
         return Snapshot(
             server=self._server(),
-            zones=[self._zone(each) for each in state.zones.entries.values()],
+            zones=zones,
             counters=counters,
             tally=state.tally,
             per_zone_metrics=state.config.server.per_zone_metrics,
         )
 
     def _metrics(self) -> Response:
-        return Response(content_type=CONTENT_TYPE, body=iter_metrics(self._snapshot()))
+        return Response(content_type=CONTENT_TYPE, body=self._drawn(iter_metrics))
 
     def _page(self) -> Response:
-        return Response(content_type="text/html; charset=utf-8", body=render_page(self._snapshot()))
+        return Response(content_type="text/html; charset=utf-8", body=self._drawn(render_page))
 
     def _health(self) -> Response:
         """Alive: some worker answers. One that is being replaced is no reason to restart the others."""
@@ -122,7 +144,7 @@ class Reporter:
             workers=tuple(self._workers()),
             zones_by_state=dict(Counter(entry.state for entry in entries)),
             transfers_in_progress={"in": state.zones.transferring, "out": sum(state.sending.values())},
-            transfer_queue_length={"in": state.zones.waiting},
+            transfer_queue_length={"in": state.zones.waiting, "out": sum(state.queued.values())},
             notices=tuple(state.store.notices),
         )
 

@@ -1,12 +1,17 @@
 """What a worker needs to know of the configuration, as JSON for the channel: no secret touches argv or environment."""
 
 import base64
+from dataclasses import asdict
 from ipaddress import ip_network
+from secrets import token_bytes
 from typing import Any
 
 from nameserver.config.load import notify_acl
 from nameserver.config.model import Config, ServerConfig, ZoneConfig
 from nameserver.query.acl import Acl, AclRow
+from nameserver.query.exchange import QuerySettings
+from nameserver.query.rate_limit import RateLimiter, RateLimits
+from nameserver.wire.cookie import SECRET_SIZE
 from nameserver.wire.tsig import TsigKey
 
 Json = dict[str, Any]
@@ -19,11 +24,49 @@ def encode_server(server: ServerConfig) -> Json:
         "version": server.version,
         "identity": server.identity,
         "max_udp_size": server.max_udp_size,
+        "minimal_responses": server.minimal_responses,
+        "cookie_secrets": [secret.hex() for secret in _cookie_secrets(server)],
+        "require_cookies": server.require_cookies,
+        "rate_limit": asdict(server.rate_limit) | {"exempt": [str(network) for network in server.rate_limit.exempt]},
         "tcp_idle_timeout": server.tcp_idle_timeout,
+        "tcp_message_timeout": server.tcp_message_timeout,
         "tcp_max_clients": server.tcp_max_clients,
         "tcp_max_clients_per_address": server.tcp_max_clients_per_address,
-        "transfers_out": server.transfers_out,
+        "transfers_out": {
+            "at_once": server.transfers_out,
+            "per_address": server.transfers_out_per_address,
+            "wait": server.transfers_out_wait,
+            "idle_timeout": server.transfers_out_idle_timeout,
+            "min_rate_bytes": server.transfers_out_min_rate_bytes,
+            "min_rate_interval": server.transfers_out_min_rate_interval,
+        },
     }
+
+
+def _cookie_secrets(server: ServerConfig) -> tuple[bytes, ...]:
+    """Those configured, or one for all workers of this run, or none."""
+    return (server.cookie_secrets or (token_bytes(SECRET_SIZE),)) if server.cookies else ()
+
+
+def decode_query_settings(settings: Json) -> QuerySettings:
+    """What answers depend on, from the settings of `[server]`."""
+    return QuerySettings(
+        nsid=bytes.fromhex(settings["nsid"]),
+        version=settings["version"],
+        identity=settings["identity"],
+        max_udp_size=settings["max_udp_size"],
+        minimal_responses=settings["minimal_responses"],
+        cookie_secrets=tuple(map(bytes.fromhex, settings["cookie_secrets"])),
+        require_cookies=settings["require_cookies"],
+        tcp_idle_timeout=settings["tcp_idle_timeout"],
+    )
+
+
+def decode_limiter(settings: Json) -> RateLimiter | None:
+    """The table of response rate limits, where there are any. Each worker has its own, for its share of the queries."""
+    exempt = tuple(map(ip_network, settings["rate_limit"]["exempt"]))
+    limits = RateLimits(**settings["rate_limit"] | {"exempt": exempt})
+    return RateLimiter(limits, token_bytes(16)) if limits.rate else None
 
 
 def encode_keys(config: Config) -> list[list[str]]:

@@ -26,3 +26,4 @@ class DaemonState:
     reload: Reload
     started: float = field(default_factory=time.time)  # wall clock
     sending: dict[int, int] = field(default_factory=dict)  # worker → transfers out under way
+    queued: dict[int, int] = field(default_factory=dict)  # worker → transfers out that wait for a place

@@ -13,7 +13,6 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,8 +22,8 @@ from nameserver.query.counters import COUNTERS
 from nameserver.server.channel import Channel, Header
 from nameserver.server.sockets import ListeningSockets
 
-WATCH_INTERVAL = 1.0  # seconds between two looks at all workers
-BEAT_TIMEOUT = 5.0  # seconds without a heart-beat until a worker counts as hung
+WATCH_INTERVAL = 0.5  # seconds between two looks at all workers
+BEAT_TIMEOUT = 3.0  # seconds without a heart-beat (one comes each second) until a worker counts as hung
 START_TIMEOUT = 30.0  # seconds from start to "ready"
 END_PATIENCE = 2.0  # seconds from a closed channel to the end of the process
 YOUNG = 10.0  # a worker that lived shorter than this died young
@@ -80,9 +79,8 @@ class Worker:
 def _open_counters() -> tuple[mmap.mmap, int]:
     """Shared memory for one worker's counters: it survives the worker, so nothing is counted twice or lost."""
     size = 8 * len(COUNTERS)
-    with tempfile.TemporaryFile() as file:
-        file.truncate(size)
-        handle = os.dup(file.fileno())
+    handle = os.memfd_create("nameserver-counters")  # no file: on a full disk, touching a page of one is fatal
+    os.ftruncate(handle, size)
     return mmap.mmap(handle, size), handle
 
 

@@ -1,18 +1,23 @@
 """Transfers to secondaries (RFC 5936): streamed from the store, a message at a time, between the queries.
 
 A transfer reads a snapshot of the store, never the live zone, so publications do not disturb it however long it takes.
-Each message is a slice of work of about a millisecond, after which the loop turns; a client that does not read is
-waited for, up to a limit, and costs one message of memory.
+Each message is a slice of work of about a millisecond, after which the loop turns. A client that does not read, or not
+fast enough, is waited for up to a limit (`server.pace`), and costs what is written ahead of it, some 200 KiB.
+
+    allowed (query.transfers) ─▶ a place? ──▶ snapshot ──▶ message, message, … ──▶ place given back
+                                   └ none within `wait`: REFUSED    └ the zone cannot be read: SERVFAIL, or cut off
 """
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from nameserver.errors import NameserverError, Reason, TransferError
 from nameserver.query.exchange import TransferRequest
+from nameserver.server.pace import OutLimits
+from nameserver.server.places import Places
 from nameserver.store.chunks import Item
 from nameserver.store.reader import LoadedZone, StoreReader
 from nameserver.telemetry.events import Direction, Kind, Outcome, TransferEvent
@@ -26,18 +31,33 @@ from nameserver.zone.soa import soa_rrset
 if TYPE_CHECKING:
     from nameserver.server.tcp import TcpConnection
 
-PATIENCE = 30.0  # seconds that a client may take nothing
-QUEUE_PATIENCE = 10.0  # seconds to wait for a place among the transfers; then the connection is closed
+Refuse = Callable[["TcpConnection", TransferRequest, int, str], bytes]  # RCODE and text → a reply, signed where due
 
 
 class TransferOut:
-    """The transfers of one worker. The access list was asked before: whoever gets here is allowed."""
+    """The transfers of one worker. The access list was asked before: whoever gets here is allowed.
 
-    def __init__(self, reader: StoreReader, at_once: int) -> None:
+    So nobody who may not transfer takes a place, or a turn in the queue, from those who may. `clock` gives
+    whole seconds since 1970, for signatures.
+    """
+
+    def __init__(self, reader: StoreReader, limits: OutLimits, refuse: Refuse, clock: Callable[[], int]) -> None:
         self._reader = reader
-        self._places = asyncio.Semaphore(at_once)
+        self._limits = limits
+        self._refuse = refuse
+        self._clock = clock
+        self._places = Places(limits.at_once, limits.per_address)
         self._finished: list[TransferEvent] = []
-        self.in_progress = 0
+
+    @property
+    def in_progress(self) -> int:
+        """Transfers that are being sent."""
+        return self._places.held
+
+    @property
+    def waiting(self) -> int:
+        """Transfers that wait for a place."""
+        return self._places.waiting
 
     async def send(self, connection: "TcpConnection", request: TransferRequest) -> None:
         """Send the whole zone; what became of it is reported through `take_finished`."""
@@ -48,23 +68,23 @@ class TransferOut:
             failure = await self._send_in_place(connection, request, sent)
         finally:  # also when cancelled, which is how a client that goes away ends it
             self._finished.append(_event(connection, request, sent, time.monotonic() - began, failure))
-        if failure is not None:
-            connection.abort()
+        if failure is None:
+            return
+        if sent.messages:
+            connection.abort()  # in the middle of a zone there is no other way to say so
+            return
+        rcode = codes.REFUSED if failure.reason is Reason.QUOTA else codes.SERVFAIL
+        text = failure.detail if failure.reason is Reason.QUOTA else "the zone cannot be sent"
+        connection.reply(self._refuse(connection, request, rcode, text))
 
     async def _send_in_place(
         self, connection: "TcpConnection", request: TransferRequest, sent: "_Sent"
     ) -> TransferError | None:
         """Wait for a place, send; why it failed, or None."""
-        try:
-            async with asyncio.timeout(QUEUE_PATIENCE):
-                await self._places.acquire()
-        except TimeoutError:
+        if not await self._places.take(connection.group, self._limits.wait):
             return TransferError(Reason.QUOTA, "too many transfers at once")
-        self.in_progress += 1
         try:
             await self._stream(connection, request, sent)
-        except TimeoutError:
-            return TransferError(Reason.IDLE_TIMEOUT, f"the client took nothing for {PATIENCE:g} s")
         except ConnectionError as error:
             return TransferError(Reason.CLOSED_EARLY, str(error))
         except TransferError as error:
@@ -72,8 +92,7 @@ class TransferOut:
         except NameserverError as error:
             return TransferError(Reason.SERVFAIL, str(error))
         finally:
-            self.in_progress -= 1
-            self._places.release()
+            self._places.give_back(connection.group)
         return None
 
     async def _stream(self, connection: "TcpConnection", request: TransferRequest, sent: "_Sent") -> None:
@@ -88,8 +107,8 @@ class TransferOut:
             question = request.request
             flags = codes.QR | codes.AA | (question.flags & codes.RD)
             for message in axfr_messages(soa, items, question.id, question.question, flags=flags, reserve=reserve):
-                signed = signer.sign(message, int(time.time())) if signer else message
-                await connection.send(signed, PATIENCE)
+                signed = signer.sign(message, self._clock()) if signer else message
+                await connection.send(signed, self._limits)
                 sent.messages += 1
                 sent.bytes += len(signed)
                 await asyncio.sleep(0)
@@ -154,7 +173,13 @@ def _event(
         records=sent.records,
         bytes=sent.bytes,
         seconds=seconds,
-        outcome=Outcome.FAILED if failure else Outcome.OK,
+        outcome=_outcome(failure),
         reason=failure.reason if failure else None,
         detail=failure.detail if failure else "",
     )
+
+
+def _outcome(failure: TransferError | None) -> Outcome:
+    if failure is None:
+        return Outcome.OK
+    return Outcome.REFUSED if failure.reason is Reason.QUOTA else Outcome.FAILED

@@ -1,27 +1,29 @@
-"""UDP: read what is waiting, answer it, go back to the loop.
+"""UDP: read what is waiting, answer it, go back to the loop, so that other sockets and timers get their turn.
 
 The reply leaves from the address that was asked, also on a wildcard listener: the kernel tells the destination of each
 request (IP_PKTINFO) and is told the source of each reply.
 """
 
 import asyncio
-import logging
 import socket
 from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from nameserver.query.counters import TOO_LARGE, dropped_slot
+from nameserver.query.counters import CALLBACK, QUERY, TOO_LARGE, UDP, dropped_slot
 from nameserver.query.exchange import Outcome
-from nameserver.query.pipeline import Pipeline
+from nameserver.query.notify_shortcut import NotifyShortcut, is_notify
+from nameserver.query.pipeline import UNANSWERED
+from nameserver.query.shortcut import UNCOUNTED, Entry
+from nameserver.server.batch import SLOT_SIZE, SLOTS, Batch, as_received, locate, usable
+from nameserver.server.counting import CountedShortcuts
+from nameserver.server.faults import Faults
 from nameserver.server.sockets import IP_PKTINFO
 
-BATCH = 64  # requests answered before other sockets and timers get their turn
 MAX_REQUEST = 4096  # octets; no request that we serve is larger
 _ANCILLARY = 64  # bytes: one packet-info message
+_UNANSWERED = as_received(UNANSWERED)
 _TOO_LARGE = dropped_slot(TOO_LARGE)
-
-log = logging.getLogger("nameserver.udp")
 
 
 @lru_cache(maxsize=4096)
@@ -37,18 +39,24 @@ class UdpListener:
         self,
         loop: asyncio.AbstractEventLoop,
         sock: socket.socket,
-        pipeline: Pipeline,
+        shortcuts: CountedShortcuts,
         now: Callable[[], int],
         on_outcome: Callable[[Outcome], None],
+        faults: Faults,
     ) -> None:
         self._loop = loop
         self._socket = sock
-        self._pipeline = pipeline
+        self._shortcuts = shortcuts
+        version = 4 if sock.family == socket.AF_INET else 6
+        self._shortcut = shortcuts.of(UDP, version)
+        self._notifies = NotifyShortcut(self._shortcut.pipeline, UDP, version)
         self._now = now
         self._on_outcome = on_outcome
-        host = sock.getsockname()[0]
-        self._wildcard = host in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
-        loop.add_reader(sock.fileno(), self._readable)
+        self._faults = faults
+
+    def open(self) -> None:
+        """Begin to answer."""
+        self._loop.add_reader(self._socket.fileno(), self._readable)
 
     def close(self) -> None:
         """Answer what has already arrived, then stop."""
@@ -56,17 +64,135 @@ class UdpListener:
         self._readable()
 
     def _readable(self) -> None:
+        raise NotImplementedError
+
+    def _look_up(self, packet: bytes, port: int) -> Entry | None:
+        if port in UNANSWERED or is_notify(packet):
+            return None
+        try:
+            return self._shortcut.find(packet)
+        except Exception as error:  # noqa: BLE001 - it only saves work: the pipeline can do without
+            self._faults.broke(QUERY, "a short cut to an answer", error)
+            return None
+
+    def _answer(self, packet: bytes, address: IPv4Address | IPv6Address, port: int) -> bytes | None:
+        """What the pipeline has to say, a reply without its id."""
+        shortcut, pipeline = self._shortcut, self._shortcut.pipeline
+        if len(packet) > MAX_REQUEST:
+            pipeline.counters[_TOO_LARGE] += 1
+            return None
+        try:
+            if is_notify(packet) and port not in UNANSWERED:
+                outcome = self._notified(packet, address, port)
+            else:
+                outcome = pipeline.handle(packet, address, port, UDP, self._now())
+                shortcut.learn(packet, outcome)
+        except Exception as error:  # noqa: BLE001 - whatever broke costs this client its answer, and nobody else theirs
+            outcome = self._faults.answer(error, pipeline, packet, UDP)
+        if outcome.notify is not None or outcome.refused is not None:
+            try:
+                self._on_outcome(outcome)
+            except Exception as error:  # noqa: BLE001 - the datagrams beside it are still to be answered
+                self._faults.broke(CALLBACK, "passing on what a request said", error)
+        return None if outcome.reply is None else outcome.reply[2:]
+
+    def _notified(self, packet: bytes, address: IPv4Address | IPv6Address, port: int) -> Outcome:
+        outcome = self._notifies.find(packet, address)
+        if outcome is None:
+            outcome = self._shortcut.pipeline.handle(packet, address, port, UDP, self._now())
+            self._notifies.learn(packet, address, outcome)
+        return outcome
+
+
+class BatchListener(UdpListener):
+    """Datagrams by the batch (see `nameserver.server.batch`)."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        shortcuts: CountedShortcuts,
+        now: Callable[[], int],
+        on_outcome: Callable[[Outcome], None],
+        faults: Faults,
+    ) -> None:
+        super().__init__(loop, sock, shortcuts, now, on_outcome, faults)
+        self._batch = Batch(sock)
+
+    def _readable(self) -> None:
+        """One batch: the hottest loop of the project. Per datagram it makes one slice, and no other object."""
+        batch, shortcut = self._batch, self._shortcut
+        try:
+            lengths = batch.receive()
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:  # the socket goes on, in the next turn
+            self._faults.mention("receiving datagrams", error)
+            return
+        octets, bodies, tally, epoch = batch.octets, batch.bodies, shortcut.tally, shortcut.zones.epoch
+        get = _nothing if batch.came_from(_UNANSWERED, len(lengths)) else shortcut.entries.get
+        others: list[
+            Entry | None
+        ] = []  # answers that `entries` need not hold: their octets must last until they are sent
+        unanswered: list[int] = []
+        begin, word = 0, 2
+        for length in lengths:
+            entry = get(octets[begin + 2 : begin + length])
+            if entry is None or entry[0] != epoch:
+                entry = self._find(octets[begin : begin + length], word >> 2)
+                others.append(entry)
+                if entry is None:
+                    unanswered.append(word >> 2)
+                    begin += SLOT_SIZE
+                    word += 4
+                    continue
+            _, bodies[word], bodies[word + 1], kind, _ = entry
+            tally[kind] += 1
+            begin += SLOT_SIZE
+            word += 4
+        first, not_sent = 0, self._faults.not_sent
+        for slot in unanswered:
+            batch.send(first, slot, not_sent)
+            first = slot + 1
+        batch.send(first, len(lengths), not_sent)
+        self._shortcuts.count_soon()
+        shortcut.spent.clear()
+
+    def _find(self, packet: bytes, slot: int) -> Entry | None:
+        address, port = self._batch.source(slot)
+        entry = self._look_up(packet, port)
+        if entry is not None:
+            return entry
+        body = self._answer(packet, address, port)
+        return None if body is None else (0, locate(body), len(body), UNCOUNTED, body)
+
+
+class PlainListener(UdpListener):
+    """Datagrams one by one, with the calls that every system has."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        shortcuts: CountedShortcuts,
+        now: Callable[[], int],
+        on_outcome: Callable[[Outcome], None],
+        faults: Faults,
+    ) -> None:
+        super().__init__(loop, sock, shortcuts, now, on_outcome, faults)
+        self._wildcard = sock.getsockname()[0] in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+
+    def _readable(self) -> None:
         receive = self._receive_from_any if self._wildcard else self._receive
-        now = self._now()
-        for _ in range(BATCH):
+        for _ in range(SLOTS):
             try:
                 data, ancillary, address = receive()
             except (BlockingIOError, InterruptedError):
                 return
-            except OSError as error:  # an ICMP error of an earlier reply; the socket goes on
-                log.debug("receive: %s", error)
-                continue
-            self._answer(data, ancillary, address, now)
+            except OSError as error:  # the socket goes on, in the next turn
+                self._faults.mention("receiving a datagram", error)
+                return
+            self._reply(data, ancillary, address)
 
     def _receive(self) -> tuple[bytes, list[tuple[int, int, bytes]], tuple[str, int]]:
         data, address = self._socket.recvfrom(MAX_REQUEST + 1)
@@ -76,21 +202,42 @@ class UdpListener:
         data, ancillary, _, address = self._socket.recvmsg(MAX_REQUEST + 1, _ANCILLARY)
         return data, ancillary, address
 
-    def _answer(self, data: bytes, ancillary: list[tuple[int, int, bytes]], address: tuple[str, int], now: int) -> None:
-        if len(data) > MAX_REQUEST:
-            self._pipeline.counters[_TOO_LARGE] += 1
+    def _reply(self, data: bytes, ancillary: list[tuple[int, int, bytes]], address: tuple[str, int]) -> None:
+        entry = self._look_up(data, address[1])
+        if entry is not None:
+            self._shortcut.tally[entry[3]] += 1
+            self._shortcuts.count_soon()
+            body: bytes | None = entry[4]
+        else:
+            body = self._answer(data, parse_address(address[0]), address[1])
+        if body is None:
             return
-        outcome = self._pipeline.handle(data, parse_address(address[0]), address[1], "udp", now)
-        if outcome.reply is not None:
-            try:
-                if ancillary:
-                    self._socket.sendmsg([outcome.reply], reply_source(ancillary), 0, address)
-                else:
-                    self._socket.sendto(outcome.reply, address)
-            except OSError as error:  # full queue, firewall, unreachable: this reply is lost, the socket stays open
-                log.debug("send: %s", error)
-        if outcome.notify is not None or outcome.refused is not None:
-            self._on_outcome(outcome)
+        try:
+            if ancillary:
+                self._socket.sendmsg([data[:2], body], reply_source(ancillary), 0, address)
+            else:
+                self._socket.sendto(data[:2] + body, address)
+        except OSError as error:  # full queue, firewall, unreachable: this reply is lost, the socket stays open
+            self._faults.not_sent(error)
+
+
+def listen(
+    loop: asyncio.AbstractEventLoop,
+    sock: socket.socket,
+    shortcuts: CountedShortcuts,
+    now: Callable[[], int],
+    on_outcome: Callable[[Outcome], None],
+    faults: Faults,
+) -> UdpListener:
+    """Begin to answer on a socket, in the quickest way that the system has."""
+    listener = BatchListener if usable() else PlainListener
+    made = listener(loop, sock, shortcuts, now, on_outcome, faults)
+    made.open()
+    return made
+
+
+def _nothing(_key: bytes) -> None:
+    """In place of the look-up where every datagram has to be looked at."""
 
 
 def reply_source(ancillary: list[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:

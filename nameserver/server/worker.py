@@ -15,23 +15,29 @@ import mmap
 import signal
 import socket
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from nameserver.errors import StoreError, ZoneError
 from nameserver.query.counters import COUNTERS
-from nameserver.query.exchange import Outcome, QuerySettings
+from nameserver.query.exchange import Outcome, TransferRequest
 from nameserver.query.pipeline import Pipeline
 from nameserver.query.zoneset import ServedZone, ZoneSet, ZoneState
+from nameserver.server.acceptor import Acceptor
+from nameserver.server.batch import locate
 from nameserver.server.channel import Channel, Header, unpack_changes
+from nameserver.server.clock import wall_clock
+from nameserver.server.counting import CountedShortcuts
+from nameserver.server.faults import Faults
+from nameserver.server.lag import LoopWatch
 from nameserver.server.loop import run as run_loop
-from nameserver.server.notify_forwarder import NotifyForwarder
+from nameserver.server.notify_forwarder import NotifyForwarder, NotifyRow
+from nameserver.server.pace import OutLimits
 from nameserver.server.refusals import Refusals
-from nameserver.server.settings import decode_acl, decode_keys
-from nameserver.server.tcp import TcpLimits, TcpServer
+from nameserver.server.settings import decode_acl, decode_keys, decode_limiter, decode_query_settings
+from nameserver.server.tcp import TcpConnection, TcpLimits, TcpServer
 from nameserver.server.transfer_out import TransferOut
-from nameserver.server.udp import UdpListener
+from nameserver.server.udp import UdpListener, listen
 from nameserver.store.reader import StoreReader
 from nameserver.telemetry.log import setup as setup_log
 from nameserver.zone.contents import Zone, ZoneLoader
@@ -40,6 +46,7 @@ BEAT_INTERVAL = 1.0
 CONFIRM_BATCH = 200  # zones confirmed by one message, …
 CONFIRM_WITHIN = 0.5  # … or so many seconds after the first of them was loaded
 LISTEN_PATIENCE = 5.0  # seconds of loading after which it listens with what it has; the rest is SERVFAIL meanwhile
+INDEXED_AT_ONCE = 2000  # owners of a zone that becomes a signed one within a turn; a larger one is loaded, in slices
 LONGEST_TURN = 0.002  # seconds of loading between two turns of the loop
 DRAIN_PATIENCE = 5.0  # seconds for replies in flight at shutdown
 
@@ -65,25 +72,30 @@ class Worker:
         self._reader = StoreReader(Path(hello["store"]))
         settings = hello["server"]
         self._counters = memoryview(mmap.mmap(int(hello["counters"]), 8 * len(COUNTERS))).cast("Q")
+        self._faults = Faults.counted_in(self._counters)
+        self._watch = LoopWatch(loop)
         self.zones = ZoneSet()
-        query_settings = QuerySettings(
-            nsid=bytes.fromhex(settings["nsid"]),
-            version=settings["version"],
-            identity=settings["identity"],
-            max_udp_size=settings["max_udp_size"],
-        )
-        self._pipeline = Pipeline(self.zones, {}, query_settings, self._counters)
-        self._notifies = NotifyForwarder(loop, self._send_notify)
+        self._pipeline = Pipeline(self.zones, {}, decode_query_settings(settings), self._counters)
+        self._pipeline.limiter = decode_limiter(settings)
+        self._shortcuts = CountedShortcuts(loop, self._pipeline, locate)
+        self._notifies = NotifyForwarder(loop, self._send_notifies, lambda: channel.backlog)
         self._refusals = Refusals()
-        self._transfers = TransferOut(self._reader, settings["transfers_out"])
+        self._transfers = TransferOut(
+            self._reader, OutLimits(**settings["transfers_out"]), self._refuse_transfer, wall_clock
+        )
         self._tcp = TcpServer(
             loop,
             self._pipeline,
+            self._shortcuts,
             wall_clock,
             self._on_outcome,
             self._transfers.send,
+            self._faults,
             TcpLimits(
-                settings["tcp_idle_timeout"], settings["tcp_max_clients"], settings["tcp_max_clients_per_address"]
+                settings["tcp_idle_timeout"],
+                settings["tcp_message_timeout"],
+                settings["tcp_max_clients"],
+                settings["tcp_max_clients_per_address"],
             ),
         )
         self._udp_sockets = [socket.socket(fileno=number) for number in hello["udp"]]
@@ -96,25 +108,28 @@ class Worker:
         self._loaded.set()
         self._listen_wanted = asyncio.Event()
         self._udp: list[UdpListener] = []
-        self._servers: list[asyncio.Server] = []
+        self._acceptors: list[Acceptor] = []
         self._reported: dict[bytes, tuple[int, int]] = {}  # zone → queries as of the last beat
 
     async def run(self) -> None:
         """Serve until told to stop or the transfer process is gone."""
+        self._loop.set_exception_handler(self._faults.loop_handler)
+        self._watch.start()
         follow = asyncio.create_task(self._follow())
         tasks = [follow, *(asyncio.create_task(each()) for each in (self._load_zones, self._beat, self._serve))]
         # Only `_follow` ever returns. Where another one ends it broke, and a worker without it must not go on.
         ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for listener in self._udp:
             listener.close()
-        for server in self._servers:
-            server.close()
+        for acceptor in self._acceptors:
+            acceptor.close()
         orderly = follow in ended and follow.exception() is None and follow.result()
         if orderly and (cut := await self._tcp.drain(DRAIN_PATIENCE)):
             log.warning("worker %d: %d connections cut at shutdown", self._index, cut)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._watch.stop()
         self._reader.close()
         for task in ended:
             task.result()  # raises what broke it: the process ends with a traceback, and is replaced
@@ -126,9 +141,9 @@ class Worker:
             async with asyncio.timeout(LISTEN_PATIENCE):
                 await self._loaded.wait()
         for each in self._tcp_sockets:
-            self._servers.append(await self._loop.create_server(self._tcp.connection, sock=each))
+            self._acceptors.append(Acceptor(self._loop, each, self._tcp))
         for each in self._udp_sockets:
-            self._udp.append(UdpListener(self._loop, each, self._pipeline, wall_clock, self._on_outcome))
+            self._udp.append(listen(self._loop, each, self._shortcuts, wall_clock, self._on_outcome, self._faults))
         self._channel.send("ready")
         await asyncio.Event().wait()
 
@@ -185,6 +200,7 @@ class Worker:
         coming = name in self._held and state is ZoneState.SERVING
         if served is not None and served.zone is not None and not coming:
             served.state = state
+            self.zones.changed(served)
 
     def _want(self, name: bytes, state: ZoneState = ZoneState.SERVING) -> None:
         self._loads[name] = state
@@ -202,13 +218,18 @@ class Worker:
             return
         zone = served.zone
         if zone is not None and zone.generation == int(header["base"]):
+            changes = dict(unpack_changes(body))
+            if len(zone.nodes) > INDEXED_AT_ONCE and zone.becomes_signed(changes):
+                self._want(name)
+                return
             try:
-                zone.apply(dict(unpack_changes(body)), generation)
+                redirected = zone.apply(changes, generation)
             except ZoneError as error:  # nothing was changed; what the store has is judged as it is loaded
                 log.error("worker %d cannot apply a change to %s: %s", self._index, served.text, error)
                 self._want(name)
                 return
             served.state = ZoneState.SERVING
+            self.zones.changed(served, None if redirected else changes)
         elif zone is None or zone.generation < generation:
             self._want(name)  # a change was missed: the store has the whole of it
             return
@@ -271,7 +292,11 @@ class Worker:
             return None
         served.zone = zone
         served.state = loading.state
+        self.zones.changed(served)
         return zone.generation
+
+    def _refuse_transfer(self, client: TcpConnection, request: TransferRequest, rcode: int, text: str) -> bytes:
+        return self._pipeline.refuse_transfer(request, client.address, rcode, text, wall_clock())
 
     def _on_outcome(self, outcome: Outcome) -> None:
         if outcome.notify is not None:
@@ -279,13 +304,14 @@ class Worker:
         if outcome.refused is not None:
             self._refusals.add(outcome.refused)
 
-    def _send_notify(self, zone: bytes, source: str, serial: int | None) -> None:
-        self._channel.send("notify", zone=zone.hex(), source=source, serial=serial)
+    def _send_notifies(self, rows: list[NotifyRow]) -> None:
+        self._channel.send("notify", rows=rows)
 
     async def _beat(self) -> None:
         """Once a second: alive, what was asked of each zone, which transfers ended. Idle, it looks at no zone."""
         asked = -1
         while True:
+            self._shortcuts.count()
             total = sum(self._counters)
             transfers = self._transfers
             self._channel.send(
@@ -294,6 +320,8 @@ class Worker:
                 transfers_out=transfers.take_finished(),
                 refused=self._refusals.take(),
                 sending=transfers.in_progress,
+                queued=transfers.waiting,
+                lag=self._watch.take().to_json(),
             )
             asked = total
             await asyncio.sleep(BEAT_INTERVAL)
@@ -309,11 +337,6 @@ class Worker:
         return queries
 
 
-def wall_clock() -> int:
-    """Seconds since the epoch, for TSIG."""
-    return int(time.time())
-
-
 async def serve(channel_number: int) -> None:
     """The life of a worker process."""
     channel = await Channel.over(socket.socket(fileno=channel_number))
@@ -323,7 +346,7 @@ async def serve(channel_number: int) -> None:
     hello = message[0]
     setup_log(hello["log_level"], hello["log_format"])
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         # A signal sent to the whole process group is the transfer process's to act on; it tells us what to do.
         loop.add_signal_handler(number, lambda: None)
     await Worker(channel, hello, loop).run()

@@ -11,10 +11,9 @@ import asyncio
 import heapq
 import itertools
 import logging
-import math
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -24,6 +23,8 @@ from nameserver.errors import Reason, StoreError
 from nameserver.refresh.machine import Action, Check, Expire, RefreshMachine, Revive, State, StateChanged
 from nameserver.refresh.outcome import Failed, Transferred
 from nameserver.refresh.outcome import Outcome as RunOutcome
+from nameserver.refresh.pace import Pace
+from nameserver.server.clocks import WallClock, machine_clock, to_wall
 from nameserver.server.notify_out import NotifyOut
 from nameserver.server.primary_files import FileVerdict, PrimaryFiles
 from nameserver.server.publisher import Publisher
@@ -35,29 +36,18 @@ from nameserver.telemetry.events import Outcome as Verdict
 from nameserver.telemetry.log import log_event
 from nameserver.telemetry.status import PrimaryStatus
 from nameserver.telemetry.tally import Tally
-from nameserver.telemetry.words import plural
+from nameserver.telemetry.words import duration, plural, timestamp
 from nameserver.wire import names
 from nameserver.zone.serial import newer
 from nameserver.zone.soa import parse_soa
 
 NOT_LOADED = "not-loaded"  # the state of a primary zone whose file could not be read
 HEAP_SLACK = 1000  # superseded deadlines kept before they are swept out
+DUE_AT_ONCE = 200  # zones whose time has come that are seen to in one turn of the loop
 LONGEST_SLEEP = 5.0  # seconds: a clock that went on during a suspend is noticed this soon
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+CLOCK_BEHIND = 60.0  # seconds by which the clock may be behind the last check of a stored zone
 
 log = logging.getLogger("nameserver.zones")
-
-
-def machine_clock() -> float:
-    """The clock of the refresh machines: never steps back, and goes on while the machine is suspended."""
-    return time.clock_gettime(_CLOCK)
-
-
-def to_wall(when: float | None) -> float | None:
-    """A moment of the machine clock as wall-clock time; None stays None, never becomes None."""
-    if when is None or math.isinf(when):
-        return None
-    return time.time() + when - machine_clock()
 
 
 class ZoneTimes(NamedTuple):
@@ -150,16 +140,21 @@ class ZoneManager:
         self.entries: dict[bytes, ZoneEntry] = {}
         self.started = False
         self._publisher = publisher
+        self._losses: set[asyncio.Task[None]] = set()
+        publisher.on_lost = self._lost
+        publisher.on_error = self._store_failed
         self._supervisor = supervisor
         self._notify_out = notify_out
         self._tally = tally
-        self._refresher = Refresher(server, publisher, tally)
+        self._refresher = Refresher(server, publisher, tally, self._primary_back)
         self._files = PrimaryFiles(publisher)
         self._heap: list[tuple[float, int, bytes]] = []
         self._order = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for = 0.0  # on the loop's clock
         self._random = random.Random()
+        self._pace = Pace(server.soa_rate)
+        self._wall_clock = WallClock()
         self._stopping = False
 
     # --- start, stop, reload -----------------------------------------------------------------------------------------
@@ -183,9 +178,23 @@ class ZoneManager:
         for entry in self.entries.values():
             if entry.machine is None:
                 await self._load_file(entry)
-        for entry in list(self.entries.values()):
-            self._start_machine(entry)
+        self._judge_the_clock()
+        stored = self._publisher.stored
+        # The longest overdue go first: checks of what is held begin at a limited rate.
+        for name in sorted(self.entries, key=lambda name: stored[name].refresh_at if name in stored else 0.0):
+            self._start_machine(self.entries[name])
         self.started = True
+
+    def _judge_the_clock(self) -> None:
+        """Say so where the clock is behind what the store holds: it was not set yet, or it was wrong before."""
+        last = max((each.last_success for each in self._publisher.stored.values()), default=0.0)
+        if last - time.time() > CLOCK_BEHIND:
+            log.warning(
+                "the clock says %s, but stored zones were checked at %s: it was set back, or is wrong. How old they "
+                "are cannot be told; they are served as if just checked, and are checked now",
+                timestamp(time.time()),
+                timestamp(last),
+            )
 
     async def stop(self) -> None:
         """End every run; nothing that is not committed is lost, for it would have been asked for again."""
@@ -224,6 +233,7 @@ class ZoneManager:
                 files += await self._load_file(entry)
         for zone in (*added, *replaced):
             self._start_machine(self.entries[zone.name])
+        self._refresher.reach.keep(config.zones.values())
         known = {remote.name for zone in config.zones.values() for remote in zone.primaries}
         for remote_name in set(self._tally.primary_up) - known:
             self._tally.forget_primary(remote_name)
@@ -241,7 +251,7 @@ class ZoneManager:
     def _add(self, zone: ZoneConfig) -> None:
         machine = None
         if zone.type != "primary":
-            machine = RefreshMachine(zone.text, zone.timers, self._random.random, machine_clock())
+            machine = RefreshMachine(zone.text, zone.timers, self._random.random, machine_clock(), turn=self._pace.turn)
         stored = self._publisher.stored.get(zone.name)
         entry = ZoneEntry(zone, machine, primary_statuses(zone), held=stored is not None)
         self.entries[zone.name] = entry
@@ -252,7 +262,7 @@ class ZoneManager:
 
     def _start_machine(self, entry: ZoneEntry) -> None:
         machine = entry.machine
-        if machine is None:
+        if machine is None or entry.live:  # it is, where damaged data had it fetched again before the start got here
             return
         entry.live = True
         now = machine_clock()
@@ -260,16 +270,17 @@ class ZoneManager:
         if stored is None:
             self._act(entry, machine.start(now))
             return
-        wall = time.time()
+        # Times to come, where the clock was set back: it has the age of a version that was checked just now.
+        age = max(0.0, time.time() - stored.last_success)
         self._act(
             entry,
             machine.restore(
                 stored.serial,
                 parse_soa(stored.soa_rdata),
-                stored.expires_at - wall,
+                stored.expires_at - stored.last_success - age,
                 now,
-                last_success=now - wall + stored.last_success,
-                last_change=now - wall + stored.last_change,
+                last_success=now - age,
+                last_change=now - age + min(0.0, stored.last_change - stored.last_success),
             ),
         )
 
@@ -316,8 +327,8 @@ class ZoneManager:
 
     # --- what drives a machine ---------------------------------------------------------------------------------------
 
-    def notified(self, name: bytes, source: str, serial: int | None) -> None:
-        """A worker passed a NOTIFY on."""
+    def notified(self, name: bytes, source: str, serial: int | None, times: int = 1) -> None:
+        """A worker passed a NOTIFY on, which stands for several of the same source ("": of several sources)."""
         entry = self.entries.get(name)
         if entry is None or entry.machine is None or not entry.live:
             return
@@ -335,12 +346,22 @@ class ZoneManager:
             reason=Reason.SERIAL_SAME if known else Reason.SERIAL_BACKWARDS if stale else None,
         )
         log_event(event)
-        self._tally.add(event)
+        self._tally.add(event, times)
+        self._refresher.reach.ask_again(entry.config, source)
         self._act(entry, entry.machine.notify(source, serial, machine_clock()))
+
+    def _primary_back(self, zones: Collection[bytes]) -> None:
+        """A primary that these zones could not get through to answers again."""
+        for name in zones:
+            entry = self.entries.get(name)
+            if entry is not None and entry.machine is not None and entry.live and not self._stopping:
+                self._act(entry, entry.machine.primary_back(machine_clock()))
 
     def refresh(self, entry: ZoneEntry) -> None:
         """An operator asks for a check."""
-        self._act(entry, self._machine_of(entry).refresh(machine_clock()))
+        machine = self._machine_of(entry)
+        self._refresher.reach.ask_again(entry.config)
+        self._act(entry, machine.refresh(machine_clock()))
 
     @staticmethod
     def _machine_of(entry: ZoneEntry) -> RefreshMachine:
@@ -356,6 +377,7 @@ class ZoneManager:
         machine = self._machine_of(entry)
         waiter: asyncio.Future[RunOutcome] = asyncio.get_running_loop().create_future()
         running = entry.task is not None
+        self._refresher.reach.ask_again(entry.config)
         self._act(entry, machine.retransfer(machine_clock()))
         if not wait:
             waiter.cancel()
@@ -491,6 +513,19 @@ class ZoneManager:
             return
         finally:
             entry.recovery = None
+        await self._begin_afresh(dropped)
+
+    def _lost(self, names: set[bytes]) -> None:
+        """The store found damage in the course of other work, and gave these zones up."""
+        task = asyncio.create_task(self._begin_afresh(names), name="zones lost by the store")
+        self._losses.add(task)
+        task.add_done_callback(self._losses.discard)
+
+    def _store_failed(self, error: StoreError) -> None:
+        self._tally.store_errors[error.fault] += 1
+
+    async def _begin_afresh(self, dropped: set[bytes]) -> None:
+        """Fetch again what is stored no more."""
         for name in dropped:
             lost = self.entries.pop(name, None)
             if lost is None:
@@ -548,18 +583,30 @@ class ZoneManager:
 
     def _due(self) -> None:
         self._timer = None
+        if step := self._wall_clock.step():
+            self._clock_was_set(step)
         now = machine_clock()
-        while self._heap and self._heap[0][0] <= now:
+        seen = 0
+        while self._heap and self._heap[0][0] <= now and seen < DUE_AT_ONCE:
             deadline, _, name = heapq.heappop(self._heap)
             entry = self.entries.get(name)
             if entry is None or entry.machine is None or entry.queued != deadline:
                 continue
             entry.queued = None
+            seen += 1
             try:
                 self._act(entry, entry.machine.tick(now))
             except Exception:  # one zone's fault must not stop the clock of all
                 log.exception("zone %s: its clock broke; please report this", entry.config.text)
         self._arm()
+
+    def _clock_was_set(self, step: float) -> None:
+        """Timers that run do not go by the wall clock; those in the store do, and are written anew."""
+        log.warning("the clock was set %s %s; no timer changes", duration(abs(step)), "forward" if step > 0 else "back")
+        for entry in self.entries.values():
+            # An expired zone may be so by a clock that was wrong at the start: its times stay as they are.
+            if entry.machine is not None and entry.answering:
+                self._save_timers(entry)
 
     # --- for others --------------------------------------------------------------------------------------------------
 
@@ -599,7 +646,8 @@ def _update_statuses(held: dict[str, PrimaryStatus], fresh: dict[str, PrimarySta
         del held[name]
     for name, status in fresh.items():
         old = held.get(name, status)
-        held[name] = replace(old, address=status.address, key=status.key, key_fingerprint=status.key_fingerprint)
+        configured = ("address", "key", "key_fingerprint", "preferred_key", "preferred_key_reason")
+        held[name] = replace(old, **{field: getattr(status, field) for field in configured})
 
 
 def _level(old: State, new: State) -> int:

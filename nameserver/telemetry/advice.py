@@ -193,6 +193,11 @@ ADVICE: dict[Reason, Advice] = {
         "As many transfers run as the configuration allows; this one waits or was put off.",
         "Nothing is wrong. If it lasts, raise transfers-in or transfers-per-primary under [server].",
     ),
+    Reason.STORE_FAILED: Advice(
+        "The new version cannot be written to the state directory; the one before it goes on being served.",
+        "See the detail: it names the device and what is wrong with it (no space, read-only, an error of the disk). "
+        "Once that is mended, the next retry takes the version: no restart is needed.",
+    ),
     Reason.SHUTTING_DOWN: Advice(
         "The server was stopped meanwhile.",
         "Nothing is wrong: it goes on after the start.",

@@ -9,7 +9,6 @@ was put together, can start a second line or speak to a terminal.
 
 import json
 import logging
-import sys
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -23,6 +22,7 @@ from nameserver.telemetry.events import (
     Outcome,
     TransferEvent,
 )
+from nameserver.telemetry.outlet import OutletHandler
 
 MAX_TEXT = 255  # characters of a peer's text that are kept
 MAX_LINE = 8192  # characters of a message, without a traceback
@@ -147,18 +147,28 @@ def log_event(event: Event, *, repeated: bool = False, known: bool = False) -> N
     fine = event.outcome in (Outcome.OK, Outcome.UP_TO_DATE, Outcome.IGNORED)
     match event:
         case TransferEvent():
-            level = logging.WARNING if event.detail and not known else logging.INFO
-            name, line = "transfer", transfer_line(event)
+            name, level = "transfer", logging.WARNING if event.detail and not known else logging.INFO
         case CheckEvent():
-            name, line, level = "check", check_line(event), logging.DEBUG
+            name, level = "check", logging.DEBUG
         case _:
-            name, line, level = "notify", notify_line(event), logging.DEBUG
+            name, level = "notify", logging.DEBUG
     logger = logging.getLogger(f"{_ROOT}.{name}")
     if repeated:
         level = logging.DEBUG
     elif not fine:
         level = logging.INFO if event.outcome is Outcome.REFUSED else logging.WARNING
-    logger.log(level, "%s", line, extra={"event": event})
+    if logger.isEnabledFor(level):  # most lines are not wanted, and to write one costs
+        logger.log(level, "%s", _event_line(event), extra={"event": event})
+
+
+def _event_line(event: Event) -> str:
+    match event:
+        case TransferEvent():
+            return transfer_line(event)
+        case CheckEvent():
+            return check_line(event)
+        case _:
+            return notify_line(event)
 
 
 def _time(created: float) -> str:
@@ -203,7 +213,7 @@ class LogSettingsError(NameserverError):
 
 
 def setup(level: str, log_format: str, stream: TextIO | None = None) -> None:
-    """Send everything logged under "nameserver", and warnings of libraries, to `stream` (standard error).
+    """Send everything logged under "nameserver", and warnings of libraries, to `stream` (standard error, unwaited for).
 
     Replaces what an earlier call set up, so a reload may call it again. Raises LogSettingsError.
     """
@@ -211,7 +221,7 @@ def setup(level: str, log_format: str, stream: TextIO | None = None) -> None:
         raise LogSettingsError(f'no log level "{level}"; there is: {", ".join(LEVELS)}')
     if log_format not in FORMATS:
         raise LogSettingsError(f'no log format "{log_format}"; there is: {", ".join(FORMATS)}')
-    handler = logging.StreamHandler(sys.stderr if stream is None else stream)
+    handler = OutletHandler() if stream is None else logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter() if log_format == "json" else PlainFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]

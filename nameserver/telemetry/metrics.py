@@ -31,6 +31,10 @@ _COUNTER_HELP = {
     "nameserver_queries_total": "Requests received, by transport, address family, opcode and type.",
     "nameserver_responses_total": "Responses sent, by RCODE, transport and whether truncated.",
     "nameserver_dropped_total": "Requests dropped without an answer, by reason.",
+    "nameserver_send_errors_total": "Replies over UDP that the system did not take, by its error.",
+    "nameserver_internal_errors_total": "Faults of our own that were survived; the log has each kind once a minute.",
+    "nameserver_rate_limited_total": "Answers over UDP that a rate limit held back, by what became of them.",
+    "nameserver_tcp_connections_total": "TCP connections taken, turned away, and cut off by us, by why.",
 }
 # Slots of this one are many and mostly untouched; a combination that never came has no series.
 _SPARSE = "nameserver_queries_total"
@@ -172,6 +176,12 @@ def _tally_families(tally: Tally) -> Iterator[Metric]:
         {(): tally.publish},
         (),
     )
+    lags = {(process,): histogram for process, histogram in tally.loop_lag.items()}
+    text = "How late the event loop of a process was, by ticks of 0.1 s; what held it up is in the log above 0.1 s."
+    yield _histogram("nameserver_event_loop_lag_seconds", text, lags, ("process",))
+    faults = {(fault,): count for fault, count in tally.store_errors.items()}
+    text = "Reads and writes of the state directory that failed, by what was wrong with it."
+    yield _counter("nameserver_store_errors_total", text, faults, ("fault",))
     skews = {(primary,): skew for primary, skew in tally.primary_skew.items()}
     text = "The primary's clock minus ours, from its last signed reply."
     yield _gauge("nameserver_primary_clock_skew_seconds", text, skews, ("primary",))

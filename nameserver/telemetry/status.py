@@ -35,8 +35,10 @@ class PrimaryStatus:
 
     name: str  # of the remote
     address: str = ""  # the address tried last, with its port
-    key: str | None = None  # name of the TSIG key
+    key: str | None = None  # name of the TSIG key in use
     key_fingerprint: str | None = None
+    preferred_key: str | None = None  # the first of the remote's two keys, where that is not the one in use …
+    preferred_key_reason: str | None = None  # … and the `Reason` why it is not
     serial: int | None = None  # last seen there
     last_attempt: float | None = None
     last_success: float | None = None

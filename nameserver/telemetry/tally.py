@@ -19,6 +19,7 @@ from nameserver.telemetry.events import (
 
 DURATION_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0)
 SIZE_BOUNDS = tuple(float(4**power) for power in range(4, 16))  # 256 B … 1 GiB
+LAG_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 DELAY_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 
@@ -36,6 +37,15 @@ class Histogram:
         """Count one value."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.sum += value
+
+    def to_json(self) -> list[float]:
+        """The sum, then the counts."""
+        return [self.sum, *self.counts]
+
+    def merge(self, data: list[float]) -> None:
+        """Add what `to_json` gave of one with the same bounds."""
+        self.sum += data[0]
+        self.counts = [have + int(more) for have, more in zip(self.counts, data[1:], strict=True)]
 
     def buckets(self) -> list[tuple[str, float]]:
         """Cumulative counts by upper bound, as the exposition format wants them; the last bound is "+Inf"."""
@@ -60,6 +70,11 @@ class Tally:
         self.transfer_sizes: dict[tuple[str, str], Histogram] = {}  # direction, kind
         self.notify_to_publish = Histogram(DELAY_BOUNDS)  # NOTIFY in → every live worker answers the new version
         self.publish = Histogram(DELAY_BOUNDS)  # committed → every live worker answers the new version
+        self.loop_lag: defaultdict[str, Histogram] = defaultdict(lambda: Histogram(LAG_BOUNDS))  # by process
+        self.internal_errors: defaultdict[str, int] = defaultdict(
+            int
+        )  # where → faults survived in the transfer process
+        self.store_errors: defaultdict[str, int] = defaultdict(int)  # fault → calls that failed for it
         self.primary_skew: dict[str, float] = {}  # primary → its clock minus ours, seconds
         self.primary_up: dict[str, bool] = {}  # primary → whether the last exchange got an answer
 
@@ -83,6 +98,10 @@ class Tally:
         kind = (event.direction, event.got)
         self.transfer_durations.setdefault(kind, Histogram(DURATION_BOUNDS)).observe(event.seconds)
         self.transfer_sizes.setdefault(kind, Histogram(SIZE_BOUNDS)).observe(event.bytes)
+
+    def internal_error(self, where: str) -> None:
+        """The transfer process survived a fault of its own."""
+        self.internal_errors[where] += 1
 
     def primary_seen(self, primary: str, *, up: bool, skew: float | None = None) -> None:
         """An exchange with a primary ended: did it answer at all (`up`), and how far is its clock from ours."""

@@ -1,0 +1,42 @@
+"""The two clocks of the transfer process, and what each is for.
+
+The machine clock never steps back and goes on while the machine is suspended: every timer that runs goes by it. The
+wall clock may be set at any moment, by an operator, by NTP, by a machine that boots without one: only what outlives the
+process goes by it (times in the store), and what others see (signatures, logs, status). So setting it expires nothing
+and starts nothing; but times in the store then are of another age than the clock that they will be compared with, and
+have to be written anew: see `WallClock`.
+"""
+
+import math
+import time
+
+TOLERANCE = 2.0  # seconds by which the clocks may run apart, as they do while NTP slews, before that is a step
+_MACHINE = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def machine_clock() -> float:
+    """The clock of the refresh machines: never steps back, and goes on while the machine is suspended."""
+    return time.clock_gettime(_MACHINE)
+
+
+def to_wall(when: float | None) -> float | None:
+    """A moment of the machine clock as wall-clock time; None stays None, never becomes None."""
+    if when is None or math.isinf(when):
+        return None
+    return time.time() + when - machine_clock()
+
+
+class WallClock:
+    """Notices that the wall clock was set, by how far it and the machine clock are apart."""
+
+    def __init__(self) -> None:
+        self._apart = time.time() - machine_clock()
+
+    def step(self) -> float:
+        """By how many seconds it was set since the last step (back: negative); 0.0 while it was not."""
+        apart = time.time() - machine_clock()
+        step = apart - self._apart
+        if abs(step) < TOLERANCE:
+            return 0.0
+        self._apart = apart
+        return step
