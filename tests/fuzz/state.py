@@ -292,13 +292,17 @@ class Target:
             for name, content in files.items():
                 (directory / name).write_bytes(content)
             with closing(Store.open(directory, NOW)) as store:
-                verdict = "moved aside" if any("store starts empty" in notice for notice in store.notices) else "opened"
-                verdict = "row damaged" if store.notices and verdict == "opened" else verdict
+                said = " ".join(store.notices)
+                verdict = (
+                    "moved aside" if "starts empty" in said else "saved in part" if "saved from it" in said else ""
+                )
+                verdict = verdict or ("row damaged" if said else "opened")
                 damaged = self._read_all(store)
                 for name in damaged:
                     verdict = "zone damaged"
                     if name in store.zones():
-                        _claim(name in store.quarantine(name, NOW), "a damaged zone was not put aside")
+                        store.quarantine(name, NOW)
+                        _claim(name in store.take_dropped(), "a damaged zone was not put aside")
                         _claim(name not in store.zones(), "a damaged zone is still there")
                 _claim(not self._read_all(store), "damage stays behind")
                 fresh = nodes_of(77, 50)

@@ -1,5 +1,6 @@
 """TCP as clients of our daemon see it: framing, limits, and the way it ends."""
 
+import contextlib
 import socket
 from collections.abc import Iterator
 
@@ -56,27 +57,32 @@ def test_an_empty_message_and_silence_end_the_connection(server: Own) -> None:
         assert ended(silent), "after the idle timeout"
 
 
-def test_clients_have_limits_by_address_and_in_all_and_places_are_given_back(server: Own) -> None:
-    opened: list[socket.socket] = []
+def test_newcomers_are_served_at_the_expense_of_the_longest_idle_and_the_limits_hold(server: Own) -> None:
+    """C54: six places in all, four for one address; whoever comes is answered, the longest idle goes."""
 
-    def places(source: str) -> int:
-        """How many connections from an address are served."""
-        served = 0
-        for _ in range(5):
-            connection = connect(server.port, source=source)
-            opened.append(connection)
-            try:
-                served += answered(connection)
-            except (EOFError, ConnectionError):
-                continue
-        return served
+    def alive(connection: socket.socket) -> bool:
+        try:
+            return answered(connection)
+        except (EOFError, ConnectionError):
+            return False
 
-    assert (places("127.0.0.1"), places("127.0.0.5")) == (4, 2)
-    for connection in opened:
-        connection.close()
-    server.wait(lambda: places("127.0.0.9") == 4, what="the places to be free again")
-    for connection in opened:
-        connection.close()
+    with contextlib.ExitStack() as stack:
+
+        def come(source: str, number: int) -> list[socket.socket]:
+            made = []
+            for _ in range(number):
+                made.append(stack.enter_context(connect(server.port, source=source)))
+                assert answered(made[-1])
+            return made
+
+        flood, others = come("127.0.0.1", 10), come("127.0.0.5", 3)
+        assert [alive(each) for each in others] == [True] * 3
+        assert sum(alive(each) for each in flood) == 3
+    metrics = server.metrics()
+    name = "nameserver_tcp_connections_total"
+    assert metrics[f'{name}{{event="displaced"}}'] == 7
+    assert metrics[f'{name}{{event="refused"}}'] == 0
+    assert "the longest idle make room" in server.log
 
 
 def test_an_answer_too_large_for_udp_is_complete_over_tcp(server: Own) -> None:

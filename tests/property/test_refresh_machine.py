@@ -8,7 +8,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from support.refreshing import BROKEN, FAILED, DrivenZone, checks, transferred
 
-from nameserver.refresh.machine import NEXT_STATE, Action, Check, Event, Expire, Revive, State, StateChanged, Trigger
+from nameserver.refresh.machine import (
+    LOOKS,
+    NEXT_STATE,
+    NOTIFY_SPACING,
+    SHORTEST_REST,
+    Action,
+    Check,
+    Event,
+    Expire,
+    Revive,
+    State,
+    StateChanged,
+    Trigger,
+)
 from nameserver.refresh.outcome import LowerSerial, Outcome, UpToDate
 from nameserver.refresh.timers import TimerLimits
 
@@ -85,6 +98,7 @@ EVENTS = {
     "retransfer": lambda zone: zone.retransfer(),
     "tick": lambda zone: zone.tick(),
     "late tick": lambda zone: zone.advance(10**6) if zone.checking else zone.to_deadline(),
+    "primary back": lambda zone: zone.primary_back(),
     "reconfigure": lambda zone: zone.reconfigure(TimerLimits()),
     "start": lambda zone: zone.start(),
     **{
@@ -155,11 +169,14 @@ class Histories(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.zone = DrivenZone(LIMITS, random=0.5)
+        self.line = self.longest_line = 0.0  # seconds that what a timer starts has to wait for its turn
+        self.zone = DrivenZone(LIMITS, random=0.5, turn=lambda now: now + self.line)
         self.answering = False  # by the actions alone
         self.outstanding = 0
         self.asked_for = False  # an order or a NOTIFY that needs a check begun after it
         self.notify_checks: list[float] = []
+        self.brought: list[float] = []  # when a check ended that brought another version
+        self.looks = 0
         self.follow(self.zone.start())
 
     def follow(self, actions: list[Action]) -> None:
@@ -179,6 +196,7 @@ class Histories(RuleBasedStateMachine):
                 self.asked_for = False
                 if action.reason is Trigger.NOTIFY:
                     self.notify_checks.append(self.zone.now)
+                self.looks += action.reason is Trigger.FOLLOW
             elif action.old is State.NEVER_TRANSFERRED:
                 self.answering = True
 
@@ -210,6 +228,22 @@ class Histories(RuleBasedStateMachine):
         self.asked_for = True
         self.follow(self.zone.retransfer() if hard else self.zone.refresh())
 
+    @rule()
+    def primary_back(self) -> None:
+        """One check at most, when it is its turn, and none for a zone that has no trouble."""
+        self.follow(self.zone.tick())
+        troubled, waiting = self.zone.machine.snapshot().failures > 0, not self.outstanding
+        self.follow(self.zone.primary_back())
+        if waiting and troubled:
+            assert self.outstanding or self.zone.wait <= self.longest_line + 1e-6
+        elif waiting:
+            assert not self.outstanding
+
+    @rule(line=SPANS)
+    def the_line_of_other_zones_is_of_another_length(self, line: float) -> None:
+        self.line = line
+        self.longest_line = max(self.longest_line, line)
+
     @rule(limits=st.sampled_from([LIMITS, TimerLimits(), TimerLimits(max_refresh=2, max_retry=2, max_expire=4)]))
     def reconfigure(self, limits: TimerLimits) -> None:
         self.follow(self.zone.reconfigure(limits))
@@ -217,10 +251,12 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.outstanding)
     @rule(serial=SERIALS, refresh=TIMES, retry=TIMES, expire=TIMES, option=OPTIONS)
     def transfer(self, serial: int, refresh: int, retry: int, expire: int, option: int | None) -> None:
+        if serial != self.zone.machine.serial:
+            self.brought.append(self.zone.now)
         self.finish(transferred(serial, option, refresh=refresh, retry=retry, expire=expire))
         assert self.zone.machine.serial == serial
         if option is not None and option < expire:  # else it is the SOA's own, and clamped like it
-            assert self.zone.life <= option
+            assert self.zone.life <= option + 1e-6
 
     @precondition(lambda self: self.outstanding and self.zone.machine.serial is not None)
     @rule(option=OPTIONS, missed=st.sampled_from([None, FAILED, BROKEN]))
@@ -259,9 +295,14 @@ class Histories(RuleBasedStateMachine):
             assert self.zone.wait <= 0.5
 
     @invariant()
-    def notify_starts_two_checks_a_second_at_most(self) -> None:
-        times = self.notify_checks
-        assert all(later - earlier >= 0.5 - 1e-6 for earlier, later in pairwise(times))
+    def notify_starts_two_checks_a_second_but_for_those_that_a_new_version_pays_for(self) -> None:
+        for earlier, later in pairwise(self.notify_checks):
+            paid = any(earlier <= when <= later for when in self.brought)
+            assert later - earlier >= (SHORTEST_REST if paid else NOTIFY_SPACING) - 1e-6
+
+    @invariant()
+    def looks_end_where_nothing_is_found(self) -> None:
+        assert self.looks <= (LOOKS + 1) * len(self.brought)
 
 
 Histories.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -15,8 +15,8 @@ from nameserver.transfer.outbound import axfr_messages
 from nameserver.wire import codes
 from nameserver.wire.rrset import Record
 from nameserver.wire.tsig import StreamSigner, StreamVerifier, TsigKey
-from nameserver.wire.walk import walk
-from nameserver.zone.builder import BuiltZone
+from nameserver.wire.walk import Section
+from nameserver.zone.builder import BuiltZone, ZoneBuilder
 from nameserver.zone.changes import apply_changes, diff
 from nameserver.zone.node import find_rrset, owner_of, unpack_node
 from nameserver.zone.zonefile import read_zone_file, write_zone_file
@@ -174,9 +174,69 @@ def test_a_mutated_message_is_taken_or_refused_but_never_crashes(kind, changes):
 @given(st.binary(max_size=80), st.integers(0, 65535))
 def test_noise_is_walked_over_or_refused(noise, count):
     try:
-        for owner, rdtype, rdclass, tail in walk(bytes(12) + noise, 12, count):
+        for owner, rdtype, rdclass, tail in Section(bytes(12) + noise, 12, count):
             assert owner[-1] == 0 and len(owner) <= 255
             assert tail[:4] == struct.pack("!HH", rdtype, rdclass)
             assert len(tail) == 10 + int.from_bytes(tail[8:10], "big")
     except WireError:
         pass
+
+
+class OneByOne(ZoneBuilder):
+    """A builder that leaves every record to the general reader."""
+
+    def _take_plain(self, section: Section) -> None:
+        pass
+
+
+def compressed(sent: list[Record], choices: list[int]) -> bytes:
+    """Records as a section, their owners compressed in as many ways as `choices` say."""
+    out = bytearray(bytes(12) + APEX + bytes(4))
+    places = {APEX: 12}
+    for index, record in enumerate(sent):
+        owner, choice = record.owner, choices[index % len(choices)]
+        here, rest = len(out), owner
+        if choice % 3 == 1 and owner in places:
+            out += (0xC000 | places[owner]).to_bytes(2, "big")
+        elif choice % 3 == 2:
+            while rest not in places:
+                places.setdefault(rest, here + len(owner) - len(rest))
+                out += rest[: rest[0] + 1]
+                rest = rest[rest[0] + 1 :]
+            out += (0xC000 | places[rest]).to_bytes(2, "big")
+        else:
+            out += owner
+            places[owner] = here
+        out += struct.pack("!HHIH", record.type, record.rdclass, record.ttl, len(record.rdata)) + record.rdata
+    return bytes(out)
+
+
+def taken(make, sections: list[tuple[bytes, int]]) -> object:
+    """What a builder makes of sections: the zone, or why not."""
+    builder = make(APEX, LIMITS)
+    builder.add(soa(1))
+    try:
+        for data, count in sections:
+            while builder.extend(section := Section(data, 12 + len(APEX) + 4, count)) is not None:
+                count = section.left
+                data = data[: 12 + len(APEX) + 4] + data[section.offset :]
+        built = builder.finish()
+    except (WireError, ZoneError) as error:
+        return str(error)
+    return comparable(built.nodes), built.records, built.size, built.tally
+
+
+@settings(QUICK, max_examples=300)
+@given(
+    st.lists(st.lists(records | st.just(NS), max_size=12), min_size=1, max_size=3),
+    st.lists(st.integers(0, 2), min_size=1, max_size=9),
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 400), st.integers(0, 255)), max_size=2),
+)
+def test_records_taken_at_once_make_the_zone_that_they_make_one_by_one(messages, choices, mutations):
+    sections = [(compressed(sent, choices), len(sent)) for sent in ([NS], *messages)]
+    for which, place, octet in mutations:
+        data, count = sections[which % len(sections)]
+        place = 12 + len(APEX) + 4 + place
+        if place < len(data):
+            sections[which % len(sections)] = data[:place] + bytes((octet,)) + data[place + 1 :], count
+    assert taken(ZoneBuilder, sections) == taken(OneByOne, sections)

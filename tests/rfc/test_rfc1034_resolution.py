@@ -126,10 +126,10 @@ def test_a_loop_of_cnames_is_gone_round_once(pipeline, name, links):
 
 
 def test_a_long_chain_is_cut_and_the_reply_is_valid():
-    links = "\n".join(f"c{n} 60 IN CNAME c{n + 1}" for n in range(100))
+    links = "\n".join(f"c{n} 60 IN CNAME c{n + 1}" for n in range(1000))
     reply = ask(pipeline_of(served(f"{HEAD}\n{links}", "example.test.")), "c0.example.test.", transport="tcp")
     assert rcode(reply) == "NOERROR"
-    assert len(lines(reply.answer)) == 17  # the first, and sixteen that were followed
+    assert len(lines(reply.answer)) == 12  # the first, and eleven that were followed
 
 
 def test_step_3b_a_delegation_is_referred_to_with_glue_and_without_aa(pipeline):

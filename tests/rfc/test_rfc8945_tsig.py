@@ -8,6 +8,7 @@ import dns.name
 import dns.rcode
 import dns.tsig
 import pytest
+from support.tsig_messages import changed, with_record
 
 from nameserver.errors import Reason, TransferError, WireError
 from nameserver.wire import codes, names
@@ -45,32 +46,6 @@ def signed_request(
     key: TsigKey = KEY, now: int = NOW, *, fudge: int = 300, error: int = 0, other: bytes = b""
 ) -> tuple[bytes, bytes]:
     return sign(QUERY, key, now, fudge=fudge, error=error, other=other)
-
-
-def with_record(message: bytes, record: TsigRecord) -> bytes:
-    """`message` (unsigned) with a TSIG record of exactly these fields."""
-    rdata = b"".join(
-        (
-            record.algorithm,
-            record.time_signed.to_bytes(6, "big"),
-            record.fudge.to_bytes(2, "big"),
-            len(record.mac).to_bytes(2, "big"),
-            record.mac,
-            record.original_id.to_bytes(2, "big"),
-            record.error.to_bytes(2, "big"),
-            len(record.other).to_bytes(2, "big"),
-            record.other,
-        )
-    )
-    head = message[:10] + (int.from_bytes(message[10:12], "big") + 1).to_bytes(2, "big") + message[12:]
-    return head + record.key_name + b"\x00\xfa\x00\xff\x00\x00\x00\x00" + len(rdata).to_bytes(2, "big") + rdata
-
-
-def changed(message: bytes, **fields: object) -> bytes:
-    """A signed message with some fields of its TSIG record replaced."""
-    record = find_tsig(message)
-    assert record is not None
-    return with_record(strip_tsig(message, record), record._replace(**fields))
 
 
 def judge(message: bytes, now: int = NOW) -> Verified | TsigFailure:

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import NamedTuple
 
 import dns.exception
@@ -56,6 +57,14 @@ class Phase(Enum):
     HEALED = "healed"
 
 
+@lru_cache(maxsize=10_000)
+def _read(origin: dns.name.Name, line: str) -> Record:
+    owner, ttl, rdtype, rdata = line.split(" ", 3)
+    kind = dns.rdatatype.from_text(rdtype)
+    parsed = dns.rdata.from_text(dns.rdataclass.IN, kind, rdata, origin, False)
+    return Record(dns.name.from_text(owner, origin).to_wire(), int(kind), codes.IN, int(ttl), parsed.to_wire())
+
+
 class Zone:
     """One zone in all its versions. Each has a few records, of which one tells the serial."""
 
@@ -66,10 +75,7 @@ class Zone:
 
     def rr(self, line: str) -> Record:
         """`"www 300 A 192.0.2.1"`, relative to the zone, class IN."""
-        owner, ttl, rdtype, rdata = line.split(" ", 3)
-        kind = dns.rdatatype.from_text(rdtype)
-        parsed = dns.rdata.from_text(dns.rdataclass.IN, kind, rdata, self.origin, False)
-        return Record(dns.name.from_text(owner, self.origin).to_wire(), int(kind), codes.IN, int(ttl), parsed.to_wire())
+        return _read(self.origin, line)
 
     def soa(self, serial: int, rname: str = "hostmaster") -> Record:
         return self.rr(f"@ 3600 SOA ns1 {rname} {serial} {TIMERS}")
@@ -220,6 +226,16 @@ def _other_case(zone: Zone) -> Reply:
     return _sent(new, old, *rest[:middle], *capitals, rest[middle], *back, *rest[middle + 1 :])
 
 
+def _other_soa(zone: Zone) -> Reply:
+    new, old, gone, middle, *rest = zone.difference(5, 6)
+    return _sent(new, old, gone, middle._replace(owner=b"\3sub" + zone.wire), *rest)
+
+
+def _chaos_added(zone: Zone) -> Reply:
+    *most, end = zone.difference(5, 6)
+    return _sent(*most, zone.rr("chaos 300 TXT chaos")._replace(rdclass=codes.CH), end)
+
+
 ROWS: dict[str, Row] = {
     "a00": Row("a good AXFR", lambda z: _sent(*z.whole(6))),
     "a01": Row("no closing SOA, then FIN", lambda z: _sent(*z.whole(6)[:-1], closes=True)),
@@ -267,6 +283,11 @@ ROWS: dict[str, Row] = {
     "i15": Row("deletes with another TTL", _step_with(deleted=["serial 77 TXT 5"], without=["serial 300 TXT 5"])),
     "i16": Row("deletes in another letter case", _other_case),
     "i17": Row("adds an owner outside the zone", _step_with(added=["www.elsewhere.test. 300 A 192.0.2.8"])),
+    "i18": Row("deletes a record twice", _step_with(deleted=["serial 300 TXT 5"])),
+    "i19": Row("another zone's SOA in the middle", _other_soa),
+    "i20": Row("adds a record of class CH", _chaos_added),
+    "i21": Row("a whole zone, cut short, then FIN", lambda z: _sent(*z.whole(6)[:-2], closes=True)),
+    "i22": Row("a single SOA of our serial 5", lambda z: _sent(z.soa(5))),
 }
 
 

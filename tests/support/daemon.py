@@ -1,6 +1,7 @@
 """Our own daemon as operators run it: `nameserver run -c FILE`, seen through its sockets, its log and its commands."""
 
 import base64
+import json
 import os
 import secrets
 import shutil
@@ -35,7 +36,8 @@ class Nameserver:
     """One daemon with its configuration, its state and its log in a directory of its own.
 
     Change the attributes and call `configure()` (and `reload()`) to change its configuration. Transfers out are allowed
-    to `watch_key` alone, which no primary knows, so that looking at what is served never depends on the primary's key.
+    to `watch_key` alone, which no primary knows, so that looking at what is served never depends on the primary's key;
+    to anybody on loopback with `open_transfers`.
     """
 
     def __init__(
@@ -46,22 +48,27 @@ class Nameserver:
         key: Key | None = None,
         workers: int = 1,
         template: Mapping[str, str] | None = None,
-        server: Mapping[str, str] | None = None,
+        server: Mapping[str, str | int] | None = None,
         extra: str = "",
         skew: int = 0,
+        open_transfers: bool = False,
     ) -> None:
         self.zones = list(zones)
         self.primary_port = primary_port
         self.key = key
+        self.second_key: Key | None = None  # of the primary, behind `key`
         self.workers = workers
         self.template = {**QUICK, **(template or {})}
         self.server = dict(server or {})
         self.extra = extra
         self.skew = skew
+        self.open_transfers = open_transfers
         self.watch_key = new_key("watch-key")
         self.port = free_port()
         self.http_port = free_port()
         self.directory = short_directory("ns")
+        self.launcher: list[str] = []  # what starts it, where it is not started as it is
+        self.environment: dict[str, str] = {}  # what it has besides ours
         self.child: Child | None = None
         WITNESSES.append(self.explain)
 
@@ -89,16 +96,18 @@ class Nameserver:
             'state-dir = "state"',
             'control = "control.sock"',
             f'http = "{LOOPBACK}:{self.http_port}"',
-            *(f'{name} = "{value}"' for name, value in self.server.items()),
+            *(f"{name} = {json.dumps(value)}" for name, value in self.server.items()),
         ]
-        for key in {key.name: key for key in (self.watch_key, self.key) if key}.values():
+        for key in {key.name: key for key in (self.watch_key, self.key, self.second_key) if key}.values():
             lines += [f'[key."{key.name}"]', f'algorithm = "{key.algorithm}"', f'secret = "{key.secret}"']
         if self.primary_port:
             lines += ["[remote.primary]", f'address = ["{LOOPBACK}:{self.primary_port}"]']
-            lines += [f'key = "{self.key.name}"'] if self.key else []
+            keys = ", ".join(f'"{key.name}"' for key in (self.key, self.second_key) if key)
+            lines += [f"key = [{keys}]" if self.second_key else f"key = {keys}"] if keys else []
         lines += ["[template.default]"]
         lines += ['primaries = ["primary"]'] if self.primary_port else []
-        lines += [f'allow-transfer = [{{ address = "127.0.0.0/8", key = "{self.watch_key.name}" }}]']
+        key = "" if self.open_transfers else f', key = "{self.watch_key.name}"'
+        lines += [f'allow-transfer = [{{ address = "127.0.0.0/8"{key} }}]']
         lines += [f'{name} = "{value}"' for name, value in self.template.items()]
         lines += [f'[zone."{zone}"]' for zone in self.zones]
         return "\n".join(lines) + "\n" + self.extra
@@ -108,10 +117,9 @@ class Nameserver:
     def start(self, *, wait_ready: bool = True) -> "Nameserver":
         """Starts it with a configuration written now; waits until each of its workers answers each of its zones."""
         self.configure()
-        command = [sys.executable, "-m", "nameserver", "run", "-c", str(self.config)]
-        self.child = Child(
-            command, self.directory / "log", skewed_clock(self.directory, self.skew) if self.skew else None
-        )
+        command = [*self.launcher, sys.executable, "-m", "nameserver", "run", "-c", str(self.config)]
+        skewed = skewed_clock(self.directory, self.skew) if self.skew else {}
+        self.child = Child(command, self.directory / "log", {**self.environment, **skewed})
         if wait_ready:
             self.wait(self._all_serving, 30, "every zone to be served")
         return self

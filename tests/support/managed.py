@@ -21,6 +21,7 @@ from nameserver.telemetry.tally import Tally
 from nameserver.wire import names
 
 HASTY = PullLimits(connect_timeout=1.0, idle_timeout=1.0, udp_timeout=0.2, udp_tries=1)
+PATIENT = PullLimits(connect_timeout=10.0, idle_timeout=10.0, udp_timeout=5.0, udp_tries=1)  # where all is answered
 CALM = TimerLimits(jitter=0.0)
 
 

@@ -2,9 +2,9 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from ipaddress import ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_network
 from pathlib import Path
 
 from support.pipelines import pipeline_of
@@ -13,14 +13,20 @@ from support.zones import zone_text
 
 from nameserver.config.model import Endpoint, Remote, ZoneConfig
 from nameserver.query.acl import Acl, AclRow
-from nameserver.query.exchange import Outcome
+from nameserver.query.exchange import Outcome, TransferRequest
 from nameserver.query.pipeline import Pipeline
+from nameserver.query.shortcut import Entry, Shortcut
 from nameserver.query.zoneset import ServedZone, ZoneState
+from nameserver.server.acceptor import Acceptor
+from nameserver.server.batch import locate
+from nameserver.server.clock import wall_clock
+from nameserver.server.counting import CountedShortcuts
+from nameserver.server.faults import Faults
+from nameserver.server.pace import OutLimits
 from nameserver.server.sockets import open_sockets
-from nameserver.server.tcp import TcpLimits, TcpServer
+from nameserver.server.tcp import TcpConnection, TcpLimits, TcpServer
 from nameserver.server.transfer_out import TransferOut
-from nameserver.server.udp import UdpListener
-from nameserver.server.worker import wall_clock
+from nameserver.server.udp import UdpListener, listen
 from nameserver.store.database import Store, StoredZone, ZoneTimers
 from nameserver.store.reader import StoreReader
 from nameserver.wire import names
@@ -74,25 +80,70 @@ def _commit_owners(store: Store, zone: str, serial: int, owners: int, node: byte
     return _commit(store, zone, built, built.records + owners)
 
 
-class OwnServer:
-    """Sockets, pipeline, zones and store of one answering process. `outcomes` are the NOTIFYs that were passed on."""
+class NoShortcut(Shortcut):
+    """Knows nothing and learns nothing."""
 
-    def __init__(self, directory: Path, key: TsigKey | None = None, limits: TcpLimits | None = None) -> None:
+    def find(self, packet: bytes) -> Entry | None:
+        """Nothing."""
+        return None
+
+    def learn(self, packet: bytes, outcome: Outcome) -> None:
+        """Nothing."""
+
+
+class NoShortcuts(CountedShortcuts):
+    """None for any transport."""
+
+    made = NoShortcut
+
+
+class Watched(Pipeline):
+    """A pipeline that notes every request before it judges it."""
+
+    def __init__(self, pipeline: Pipeline, asked: list[bytes]) -> None:
+        super().__init__(pipeline.zones, pipeline.keys, pipeline.settings, pipeline.counters)
+        self._asked = asked
+
+    def handle(self, data: bytes, address: IPv4Address | IPv6Address, port: int, transport: str, now: int) -> Outcome:
+        self._asked.append(data)
+        return super().handle(data, address, port, transport, now)
+
+
+class OwnServer:
+    """Sockets, pipeline, zones and store of one answering process.
+
+    `asked` are the requests that came, `outcomes` the NOTIFYs that were passed on, `clock` is its wall clock.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        key: TsigKey | None = None,
+        limits: TcpLimits | None = None,
+        clock: Callable[[], int] = wall_clock,
+        out: OutLimits | None = None,
+    ) -> None:
         self.key = key
         self.port = free_port()
         self.endpoint = Endpoint(LOOPBACK, self.port)
         self.store = Store.open(directory, 0.0)
         self.reader = StoreReader(self.store.path)
-        self.pipeline: Pipeline = pipeline_of(keys=[key] if key else [])
-        self.transfers = TransferOut(self.reader, 10)
+        self.asked: list[bytes] = []
+        self.pipeline: Pipeline = Watched(pipeline_of(keys=[key] if key else []), self.asked)
+        self.clock = clock
+        self.transfers = TransferOut(self.reader, out or OutLimits(), self._refuse_transfer, clock)
         self.outcomes: list[Outcome] = []
         self.limits = limits or TcpLimits()
-        self._closers: list[asyncio.Server | UdpListener | socket.socket] = []
+        self.faults = Faults.counted_in(self.pipeline.counters)
+        self._closers: list[Acceptor | UdpListener | socket.socket] = []
+
+    def _refuse_transfer(self, client: TcpConnection, request: TransferRequest, rcode: int, text: str) -> bytes:
+        return self.pipeline.refuse_transfer(request, client.address, rcode, text, self.clock())
 
     @property
     def remote(self) -> Remote:
         """Itself, as its secondary's configuration names it."""
-        return Remote("own", (self.endpoint,), self.key)
+        return Remote("own", (self.endpoint,), (self.key,) if self.key else ())
 
     def zone_config(self, zone: str, **more) -> ZoneConfig:
         """The zone as its secondary is configured for it."""
@@ -120,19 +171,30 @@ class OwnServer:
         """Listen on UDP and TCP."""
         loop = asyncio.get_running_loop()
         sockets = open_sockets((self.endpoint,))
-        self.tcp = TcpServer(loop, self.pipeline, wall_clock, self.outcomes.append, self.transfers.send, self.limits)
-        udp = UdpListener(loop, sockets.udp[0], self.pipeline, wall_clock, self.outcomes.append)
-        server = await loop.create_server(self.tcp.connection, sock=sockets.tcp[0])
-        self._closers = [udp, server, *sockets.udp]
+        shortcuts = NoShortcuts(loop, self.pipeline, locate)  # every message is to be seen by the pipeline
+        self.tcp = TcpServer(
+            loop,
+            self.pipeline,
+            shortcuts,
+            self.clock,
+            self.outcomes.append,
+            self.transfers.send,
+            self.faults,
+            self.limits,
+        )
+        udp = listen(loop, sockets.udp[0], shortcuts, self.clock, self.outcomes.append, self.faults)
+        self.acceptor = Acceptor(loop, sockets.tcp[0], self.tcp)
+        self._closers = [udp, self.acceptor, *sockets.udp, *sockets.tcp]
 
     async def stop(self) -> None:
         """Stop listening, end every connection."""
         for each in self._closers:
             each.close()
         self._closers = []
-        for connection in list(self.tcp.connections):
+        await asyncio.sleep(0)
+        for connection in list(self.tcp.clients):
             connection.abort()
-        await until(lambda: not self.tcp.connections)
+        await until(lambda: not self.tcp.clients)
         await asyncio.sleep(0)  # tasks of transfers that were cancelled
 
     def close(self) -> None:
@@ -143,10 +205,14 @@ class OwnServer:
 
 @asynccontextmanager
 async def own_server(
-    directory: Path, key: TsigKey | None = None, limits: TcpLimits | None = None
+    directory: Path,
+    key: TsigKey | None = None,
+    limits: TcpLimits | None = None,
+    clock: Callable[[], int] = wall_clock,
+    out: OutLimits | None = None,
 ) -> AsyncIterator[OwnServer]:
     """A server that listens, and is gone afterwards."""
-    server = OwnServer(directory, key, limits)
+    server = OwnServer(directory, key, limits, clock, out)
     try:
         await server.start()
         yield server

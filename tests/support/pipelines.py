@@ -16,7 +16,9 @@ from nameserver.query.counters import COUNTERS
 from nameserver.query.exchange import Outcome, QuerySettings
 from nameserver.query.pipeline import Pipeline
 from nameserver.query.zoneset import ServedZone, ZoneSet, ZoneState
+from nameserver.wire.names import to_text
 from nameserver.wire.tsig import TsigKey
+from nameserver.zone.contents import Zone
 
 NOW = 1_800_000_000
 CLIENT = "192.0.2.200"
@@ -27,6 +29,11 @@ def served(text: str | None, origin: str, **rules) -> ServedZone:
     zone = None if text is None else zone_from_text(text, origin)
     state = ZoneState.NOT_LOADED if zone is None else ZoneState.SERVING
     return ServedZone(wire(origin).lower(), origin.rstrip(".") or ".", zone, **({"state": state} | rules))
+
+
+def served_zone(zone: Zone) -> ServedZone:
+    """A zone that is there already, being served."""
+    return ServedZone(zone.apex, to_text(zone.apex), zone, ZoneState.SERVING)
 
 
 def pipeline_of(*zones: ServedZone, keys: Iterable[TsigKey] = (), settings: QuerySettings | None = None) -> Pipeline:

@@ -1,5 +1,7 @@
 """A refresh machine with its clock in hand: what the shell does around it, without sockets or sleeping."""
 
+from collections.abc import Callable
+
 from nameserver.errors import Reason
 from nameserver.refresh.machine import Action, Check, Expire, RefreshMachine, Revive, State
 from nameserver.refresh.outcome import Failed, Outcome, Transferred
@@ -34,9 +36,12 @@ def transferred(serial: int, option: int | None = None, **times: int) -> Transfe
 class DrivenZone:
     """One zone's machine; `now` moves with `advance`. Records every action, and when each check began."""
 
-    def __init__(self, limits: TimerLimits | None = None, *, random: float = 0.0, now: float = -5000.0) -> None:
+    def __init__(
+        self, limits: TimerLimits | None = None, *, random: float = 0.0, now: float = -5000.0,
+        turn: Callable[[float], float] = lambda now: now,
+    ) -> None:  # fmt: skip
         self.now = now
-        self.machine = RefreshMachine("example.com", limits or TimerLimits(), lambda: random, now)
+        self.machine = RefreshMachine("example.com", limits or TimerLimits(), lambda: random, now, turn)
         self.actions: list[Action] = []
         self.began: list[tuple[float, Check]] = []
 
@@ -74,6 +79,9 @@ class DrivenZone:
 
     def retransfer(self) -> list[Action]:
         return self._took(self.machine.retransfer(self.now))
+
+    def primary_back(self) -> list[Action]:
+        return self._took(self.machine.primary_back(self.now))
 
     def finish(self, outcome: Outcome) -> list[Action]:
         return self._took(self.machine.check_finished(outcome, self.now))

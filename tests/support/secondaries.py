@@ -22,6 +22,8 @@ class Secondary:
 
     zones: Mapping[str, int]
     key: Key | None = None  # signs everything between it and the primary
+    settings: str = ""  # more lines of its configuration's section about the server
+    hurried: bool = True  # asks again every second or two, whatever the zone says
     port: int = field(default_factory=free_port)
     directory: Path = field(init=False)
     child: Child | None = field(init=False, default=None)
@@ -99,7 +101,7 @@ class KnotSecondary(Secondary):
         ports = sorted(set(self.zones.values()))
         (self.directory / "knot.conf").write_text(
             f"server:\n  rundir: {self.directory}\n  listen: {LOOPBACK}@{self.port}\n  background-workers: 4\n"
-            f"  udp-workers: 1\n  tcp-workers: 2\n"
+            f"  udp-workers: 1\n{self.settings or '  tcp-workers: 2'}\n"
             f"database:\n  storage: {self.directory}/db\n  journal-db-max-size: 200M\n"
             "log:\n  - target: stderr\n    any: info\n"
             + (f'key:\n  - id: "{self.key.name}"\n    {self.key_lines()}' if self.key else "")
@@ -133,7 +135,7 @@ class NsdSecondary(Secondary):
         (home / "nsd.conf").write_text(
             f'server:\n  ip-address: {LOOPBACK}@{self.port}\n  username: ""\n  chroot: ""\n  database: ""\n'
             f'  zonesdir: "{home}"\n  pidfile: "{home}/nsd.pid"\n  xfrdfile: "{home}/xfrd"\n  xfrdir: "{home}"\n'
-            f'  zonelistfile: "{home}/list"\n  server-count: 1\n  verbosity: 1\n'
+            f'  zonelistfile: "{home}/list"\n  server-count: 1\n  verbosity: 1\n{self.settings}'
             f"remote-control:\n  control-enable: no\n{key}{zones}"
         )
 
@@ -159,14 +161,18 @@ class BindSecondary(Secondary):
             f'file "zones/{zone}"; }};'
             for zone, port in self.zones.items()
         )
+        hurry = (
+            "min-refresh-time 1; max-refresh-time 2; min-retry-time 1; max-retry-time 2;\n"
+            "  serial-query-rate 1000; transfers-in 50; transfers-per-ns 50;"
+        )
         (self.directory / "named.conf").write_text(f"""{key}
 controls {{ }};
 options {{
   directory "{self.directory}"; pid-file none; session-keyfile "{self.directory}/session.key";
   listen-on port {self.port} {{ {LOOPBACK}; }}; listen-on-v6 {{ none; }};
   recursion no; dnssec-validation no; empty-zones-enable no; notify no; allow-transfer {{ 127.0.0.0/8; }};
-  min-refresh-time 1; max-refresh-time 2; min-retry-time 1; max-retry-time 2;
-  serial-query-rate 1000; transfers-in 50; transfers-per-ns 50;
+  {hurry if self.hurried else ""}
+  {self.settings}
 }};
 {zones}
 """)

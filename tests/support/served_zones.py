@@ -44,7 +44,11 @@ def rrsets_from_text(text: str, origin: str) -> list[RRset]:
 
 def nodes_from_text(text: str, origin: str) -> tuple[bytes, dict[bytes, bytes]]:
     """(apex as received, nodes) of a zone text. The apex takes the case in which the SOA's owner is written."""
-    rrsets = rrsets_from_text(text, origin)
+    return nodes_of(rrsets_from_text(text, origin), origin)
+
+
+def nodes_of(rrsets: list[RRset], origin: str) -> tuple[bytes, dict[bytes, bytes]]:
+    """The same of RRsets, in any order."""
     apex = next((rrset.owner for rrset in rrsets if rrset.type == 6), wire(origin))
     by_key: dict[bytes, list[RRset]] = defaultdict(list)
     for rrset in rrsets:

@@ -117,6 +117,6 @@ async def worker_on(store: Path, *, listen: bool = True, **server: Any) -> Async
                 its_channel.close()
                 channel.close()
                 await listening
-                for each in worker._udp_sockets:
+                for each in (*worker._udp_sockets, *worker._tcp_sockets):
                     each.close()
                 sockets.close()

@@ -99,8 +99,12 @@ def test_every_key_is_another(capsys: pytest.CaptureFixture[str]):
     assert len({generate(capsys, "--format", "secret") for _ in range(20)}) == 20
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a;b", 'a"b', "-a", "a..b", "x" * 64, "$(id)"])
+@pytest.mark.parametrize(
+    "name",
+    ["", "a b", "a;b", 'a"b', "a{b", "a}b", "a\\b", "a\nb", "a'b", "a#b", "a:b", "ä", "-a", "a..b", "x" * 64, "$(id)"],
+)
 def test_a_name_that_some_server_would_misread_is_refused(name: str, capsys: pytest.CaptureFixture[str]):
+    """C14."""
     with pytest.raises(SystemExit) as stop:
         main(["keygen", "--", name])
     assert stop.value.code == 2
@@ -145,6 +149,56 @@ def test_knot_accepts_its_form(algorithm: str, tmp_path: Path, capsys: pytest.Ca
     tool = find_tool("knotc")
     (tmp_path / "knot.conf").write_text(generate(capsys, "--format", "knot", "-a", algorithm))
     subprocess.run([tool, "-c", str(tmp_path / "knot.conf"), "conf-check"], check=True, timeout=30, capture_output=True)
+
+
+# Allowed, and still not what a parser expects: numbers, words of YAML and of the configurations, dots, underscores.
+ODD_NAMES = [
+    "9",
+    "1.5e3",
+    "0x1f",
+    "null",
+    "true",
+    "key",
+    "algorithm",
+    "name",
+    "id",
+    "_a._b",
+    "a-b.c-d",
+    "end.",
+    "NO",
+]
+
+
+def test_every_server_reads_odd_names_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """C14: all keys in one file, as each of the three takes them; ours too, from its own form and from BIND's."""
+
+    def all_of(form: str) -> str:
+        texts = []
+        for name in ODD_NAMES:
+            assert main(["keygen", name, "--format", form]) == 0
+            texts.append(capsys.readouterr().out)
+        return "\n".join(texts)
+
+    def check(tool: str, *arguments: str) -> str:
+        command = [find_tool(tool), *arguments]
+        return subprocess.run(command, check=True, timeout=30, capture_output=True, text=True).stdout
+
+    bind, nsd, knot = (tmp_path / f"{form}.conf" for form in ("bind", "nsd", "knot"))
+    for path in (bind, nsd, knot):
+        path.write_text(all_of(path.stem))
+        path.chmod(0o600)
+    (tmp_path / "main.toml").write_text(all_of("toml"))
+    (tmp_path / "main.toml").chmod(0o600)
+    (tmp_path / "other.toml").write_text('include = ["bind.conf"]\n')
+    wanted = {from_text(name.lower()) for name in ODD_NAMES}
+    assert load_config(tmp_path / "main.toml").keys.keys() == wanted
+    assert load_config(tmp_path / "other.toml").keys.keys() == wanted
+    shown = check("named-checkconf", "-p", str(bind))
+    assert set(re.findall(r'key "(.*?)"', shown)) == {name.lower().removesuffix(".") for name in ODD_NAMES}
+    secrets = re.findall(r'secret: "(.*)"', nsd.read_text())
+    for name, secret in zip(ODD_NAMES, secrets, strict=True):
+        assert check("nsd-checkconf", "-s", name.lower().removesuffix("."), str(nsd)).strip() == secret
+    check("knotc", "-c", str(knot), "conf-check")
 
 
 def test_powerdns_gets_the_command_of_both_its_generations(capsys: pytest.CaptureFixture[str]):

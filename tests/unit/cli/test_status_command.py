@@ -97,7 +97,17 @@ def test_nothing_of_a_peer_reaches_the_terminal_raw(tmp_path: Path, capsys: pyte
         name=HOSTILE,
         state=HOSTILE,
         last_detail=HOSTILE,
-        primaries=(primary(name=HOSTILE, address=HOSTILE, key=HOSTILE, last_reason=HOSTILE, last_detail=HOSTILE),),
+        primaries=(
+            primary(
+                name=HOSTILE,
+                address=HOSTILE,
+                key=HOSTILE,
+                preferred_key=HOSTILE,
+                preferred_key_reason=HOSTILE,
+                last_reason=HOSTILE,
+                last_detail=HOSTILE,
+            ),
+        ),
         last_transfer=transfer(primary=HOSTILE),
     )
     of = server(notices=(HOSTILE,), config_path=HOSTILE, last_reload_ok=False, last_reload_message=HOSTILE)
@@ -133,6 +143,15 @@ def test_a_failure_is_told_with_its_detail_and_count() -> None:
     text = "\n".join(status.zone_lines(bare, server(), PLAIN))
     assert "problem        tsig-badsig\n" in text
     assert "result        refused" in text
+
+
+def test_a_preferred_key_that_is_not_the_one_in_use_is_told_with_the_reason() -> None:
+    """F17."""
+    other = primary(key="old-key", preferred_key="new-key", preferred_key_reason="tsig-badkey")
+    text = "\n".join(status.primary_lines(other, NOW, PLAIN))
+    assert "key           old-key (fingerprint 0a1b2c3d)" in text
+    assert "preferred     new-key, not accepted there (tsig-badkey)" in text
+    assert "preferred" not in "\n".join(status.primary_lines(primary(), NOW, PLAIN))
 
 
 @pytest.mark.parametrize(("skew", "text"), [(-31.0, "31 s behind this"), (90.0, "90 s ahead of this")])

@@ -1,5 +1,6 @@
 """Whole configurations: what the daemon gets from a file."""
 
+import json
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
@@ -140,13 +141,13 @@ def test_two_loads_of_the_same_text_are_equal(folder: Folder):
 
 def test_keys_are_found_under_any_case_and_with_a_final_dot(folder: Folder):
     config = folder.load(KEY.replace("key.k", 'key."K.Example"') + REMOTE + 'key = "k.example."\n')
-    assert config.remotes["a"].key is config.keys[from_text("k.example")]
+    assert config.remotes["a"].keys == (config.keys[from_text("k.example")],)
 
 
 def test_a_plain_key_with_a_long_name_is_no_secret(folder: Folder):
     long_name = "transferkeyforexamplecom"
     config = folder.load(KEY.replace("key.k", f"key.{long_name}") + REMOTE + f'key = "{long_name}"\n')
-    assert config.remotes["a"].key is not None
+    assert len(config.remotes["a"].keys) == 1
 
 
 def test_a_secret_file_is_relative_to_the_file_that_names_it(folder: Folder):
@@ -166,6 +167,7 @@ def test_a_readable_file_with_a_secret_is_warned_of(folder: Folder):
 def test_weak_algorithms_work_where_they_are_allowed(folder: Folder):
     config = folder.load(KEY + 'algorithm = "hmac-sha1"\nallow-weak = true\n')
     assert config.keys[from_text("k")].algorithm == "hmac-sha1"
+    assert any("key.k.algorithm: hmac-sha1 is weak" in warning for warning in config.warnings)
 
 
 def test_who_may_notify_are_the_primaries_and_the_rows(folder: Folder):
@@ -184,6 +186,25 @@ def test_who_may_notify_are_the_primaries_and_the_rows(folder: Folder):
     assert acl.allows(ip_address("192.0.2.2"), None)
     assert acl.allows(ip_address("198.51.100.9"), None)
     assert not acl.allows(ip_address("203.0.113.1"), key)
+
+
+def test_a_remote_may_have_two_keys_and_either_may_sign_what_it_sends(folder: Folder):
+    """F17. A row may narrow that to one of them; a key of another remote opens nothing."""
+    keys = "".join(f'[key.{name}]\nsecret = "{SECRET}"\n' for name in ("new", "old", "other"))
+    config = folder.load(
+        keys
+        + '[remote.a]\naddress = ["192.0.2.1"]\nkey = ["new", "old"]\n'
+        + '[remote.b]\naddress = ["192.0.2.2"]\nkey = "other"\n'
+        + '[zone."example.com"]\nprimaries = ["a", "b"]\nallow-transfer = [{ remote = "a" }]\n'
+        + '[zone."example.net"]\nprimaries = ["a"]\nallow-transfer = [{ remote = "a", key = "old" }]\n'
+    )
+    new, old, other = (from_text(name) for name in ("new", "old", "other"))
+    assert [key.name for key in config.remotes["a"].keys] == [new, old]
+    zone, address = config.zones[EXAMPLE], ip_address("192.0.2.1")
+    for acl in (notify_acl(zone), zone.allow_transfer):
+        assert [acl.allows(address, key) for key in (new, old, other, None)] == [True, True, False, False]
+    narrow = config.zones[from_text("example.net")].allow_transfer
+    assert [narrow.allows(address, key) for key in (new, old, other, None)] == [False, True, False, False]
 
 
 def test_rows_of_access_lists_become_policy(folder: Folder):
@@ -318,6 +339,25 @@ def test_the_inside_of_an_unquoted_name_is_read_as_it_was_meant(folder: Folder):
         ["main.toml:5", "key.a.b"],
         ["main.toml:6", "key.a.b.secret"],
     ]
+
+
+MISREAD = ['a"b', "a{b", "a}b", "a;b", "a\\b", "a\nb", "a b", "a#b", "a'b", "$(id)", "a/b", "a:b", "ä", "a\tb", "a,b"]
+
+
+@pytest.mark.parametrize("name", MISREAD)
+def test_a_key_name_that_some_servers_configuration_would_misread_is_refused(folder: Folder, name: str):
+    """C14: in a table, in a key block, where a remote or a row refers to it. It is not shown: it may be a secret."""
+    quoted = json.dumps(name, ensure_ascii=False)
+    [problem] = folder.problems(f'[key.{quoted}]\nsecret = "{SECRET}"\n')
+    assert problem.startswith('main.toml:1: key."(not shown)": the name of a key has letters, digits, - _ and . only')
+    block = name.replace("\\", "\\\\").replace('"', '\\"')
+    folder.write("k.key", f'key "{block}" {{ algorithm hmac-sha256; secret "{SECRET}"; }};\n')
+    problems = folder.problems('include = ["k.key"]\n')
+    assert len(problems) == 1 and problems[0].startswith("k.key:1: ")
+    rows = f"allow-transfer = [{{ key = {quoted} }}]\n"
+    problems = folder.problems(REMOTE + f"key = {quoted}\n" + ZONE + rows)
+    assert [problem.split(": ")[0] for problem in problems] == ["main.toml:3", "main.toml:6"]
+    assert not [problem for problem in problems if name in problem.partition("expected")[2]]
 
 
 def test_names_and_values_of_keys_are_judged_like_all_others(folder: Folder):

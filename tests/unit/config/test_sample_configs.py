@@ -11,6 +11,7 @@ import pytest
 from nameserver.config import schema
 from nameserver.config.load import load_config, read_config
 from nameserver.config.model import Config, PullLimits, Remote, ServerConfig, ZoneConfig
+from nameserver.query.rate_limit import RateLimits
 from nameserver.refresh.timers import TimerLimits
 from nameserver.transfer.limits import TransferLimits
 
@@ -54,11 +55,11 @@ def test_the_complete_sample_shows_every_key(table: str, keys: dict[str, schema.
 def test_every_field_of_the_model_can_be_configured():
     """And every key fills a field that exists."""
     filled = {setting.field for table in (schema.SERVER, *schema.TABLES.values()) for setting in table.values()}
-    parts = {"timers": TimerLimits, "limits": TransferLimits, "pull": PullLimits}
+    parts = {"timers": TimerLimits, "limits": TransferLimits, "pull": PullLimits, "rate_limit": RateLimits}
     fields = {f"{part}.{name}" for part, kind in parts.items() for name in kind.__dataclass_fields__}
     for kind in (ServerConfig, Remote, ZoneConfig):
         fields |= set(kind.__dataclass_fields__)
-    fields -= {"timers", "limits", "pull", "name", "text"}
+    fields -= {*parts, "name", "text"}
     assert filled - {"algorithm", "secret", "secret_file", "allow_weak", "template"} == fields
 
 

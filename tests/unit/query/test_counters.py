@@ -1,18 +1,27 @@
 """nameserver.query.counters"""
 
+import errno
 from itertools import product
 
 import pytest
 
 from nameserver.query.counters import (
+    CALLBACK,
     COUNTERS,
     PORT_ZERO,
+    QUERY,
+    REFLECTOR,
     RESPONSE,
     SHORT,
+    TCP_EVENTS,
     TOO_LARGE,
     dropped_slot,
+    internal_error_slot,
     query_slot,
+    rate_limited_slot,
     response_slot,
+    send_error_slot,
+    tcp_slot,
 )
 from nameserver.wire import codes
 
@@ -64,8 +73,18 @@ def test_a_drop_is_counted_under_its_reason(reason):
 def test_no_two_kinds_of_event_share_a_slot():
     queries = {query_slot(*a) for a in product(("udp", "tcp"), (4, 6), (0, 4, 5), (*range(1, 260), 65535))}
     replies = {response_slot(*a) for a in product(range(30), ("udp", "tcp"), (False, True))}
-    drops = {dropped_slot(reason) for reason in (PORT_ZERO, SHORT, RESPONSE, TOO_LARGE)}
-    assert len(queries | replies | drops) == len(queries) + len(replies) + len(drops) == len(COUNTERS)
+    drops = {dropped_slot(reason) for reason in (PORT_ZERO, SHORT, RESPONSE, TOO_LARGE, REFLECTOR)}
+    unsent = {send_error_slot(error) for error in (*errno.errorcode.values(), "")}
+    faults = {internal_error_slot(where) for where in (QUERY, CALLBACK)}
+    connections = {tcp_slot(event) for event in TCP_EVENTS}
+    limited = {rate_limited_slot(action) for action in ("drop", "slip")}
+    kinds = (queries, replies, drops, unsent, faults, connections, limited)
+    assert len(set().union(*kinds)) == sum(map(len, kinds)) == len(COUNTERS)
+
+
+def test_an_error_of_sending_is_counted_by_name_and_rare_ones_together():
+    assert COUNTERS[send_error_slot("EPERM")].labels == {"error": "EPERM"}
+    assert COUNTERS[send_error_slot("EDOM")].labels == COUNTERS[send_error_slot("")].labels == {"error": "other"}
 
 
 def test_a_memoryview_serves_as_well_as_a_list():

@@ -65,6 +65,22 @@ def test_what_comes_from_port_zero_is_dropped_before_it_is_looked_at(pipeline):
     assert counted(pipeline) == {"nameserver_dropped_total{reason=port-zero}": 2}
 
 
+@pytest.mark.parametrize("port", [7, 11, 13, 15, 17, 19, 37])
+def test_what_comes_from_a_service_that_answers_anything_is_not_answered_over_udp(pipeline, port):
+    """C60: with its port forged as the source, the two of us would answer each other for ever."""
+    assert handle(pipeline, question("example.com."), port=port) == Outcome()
+    assert counted(pipeline) == {"nameserver_dropped_total{reason=reflector-port}": 1}
+    assert handle(pipeline, question("example.com."), port=port, transport="tcp").reply is not None
+
+
+@pytest.mark.parametrize("port", [1, 9, 53, 123, 1023, 65535])
+def test_other_ports_are_answered(pipeline, port):
+    """Also 53, which old servers ask and notify from: a reply is answered by neither side, so nothing can go round."""
+    reply = handle(pipeline, question("example.com."), port=port).reply
+    assert reply is not None
+    assert handle(pipeline, reply, port=port) == Outcome()
+
+
 def test_replies_are_never_answered(pipeline):
     data = bytearray(question("www.example.test."))
     data[2] |= 0x80

@@ -71,15 +71,18 @@ def test_rfc1995_section_2_over_udp_any_client_gets_our_soa_alone(pipeline):
     assert reply.answer[0][0].serial == SERIAL
 
 
-def test_rfc5936_section_4_2_axfr_over_udp_is_a_format_error(pipeline):
-    _, reply = send(pipeline, "example.test.", "AXFR", transport="udp")
-    assert rcode(reply) == "FORMERR"
+@pytest.mark.parametrize("zone", ["example.test.", "unknown.test."])
+def test_rfc5936_section_4_2_axfr_over_udp_is_not_defined_and_not_done(pipeline, zone):
+    _, reply = send(pipeline, zone, "AXFR", transport="udp")
+    assert rcode(reply) == "NOTIMP"
     assert extended_errors(reply) == [21]
 
 
 def test_rfc1995_section_3_ixfr_without_the_clients_soa_is_a_format_error(pipeline):
     _, reply = send(pipeline, "example.test.", "IXFR")
     assert rcode(reply) == "FORMERR"
+    _, reply = send(pipeline, "unknown.test.", "IXFR")
+    assert rcode(reply) == "NOTAUTH"
 
 
 @pytest.mark.parametrize(("rdtype", "serial"), [("AXFR", None), ("IXFR", 1)])

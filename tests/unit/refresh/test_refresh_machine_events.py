@@ -1,5 +1,7 @@
 """The refresh machine, event by event: what starts a check, what a zone's state is, what is done about it."""
 
+from itertools import pairwise
+
 import pytest
 from support.refreshing import (
     BROKEN,
@@ -16,6 +18,8 @@ from nameserver.errors import Reason
 from nameserver.refresh.machine import (
     MAX_FIRST_LOAD_WAIT,
     MAX_NOTIFY_SOURCES,
+    NOTIFY_SPACING,
+    SHORTEST_REST,
     Check,
     Expire,
     Revive,
@@ -23,7 +27,7 @@ from nameserver.refresh.machine import (
     StateChanged,
     Trigger,
 )
-from nameserver.refresh.outcome import Failed, LowerSerial, UpToDate
+from nameserver.refresh.outcome import Failed, LowerSerial, Outcome, UpToDate
 from nameserver.refresh.timers import TimerLimits
 
 # --- starting --------------------------------------------------------------------------------------------------------
@@ -466,6 +470,203 @@ def test_a_notify_held_back_goes_along_with_a_check_that_is_due_anyway() -> None
     assert checks(zone.advance(20)) == []
 
 
+@pytest.mark.parametrize(("takes", "rest"), [(0.0, SHORTEST_REST), (0.1, 0.2), (0.4, 0.5), (3.0, 3.0)])
+def test_after_a_check_that_brought_a_version_the_next_may_begin_after_a_rest_as_long_as_it_took(
+    takes: float, rest: float
+) -> None:
+    zone = DrivenZone.serving(5)
+    zone.notify(serial=6)
+    began = zone.now
+    zone.advance(takes)
+    zone.finish(transferred(6))
+    zone.notify(serial=7)
+    if not zone.checking:
+        zone.to_next_check()
+    assert zone.now - began == pytest.approx(rest)
+    assert zone.began[-1][1].reason is Trigger.NOTIFY
+
+
+@pytest.mark.parametrize("outcome", [UpToDate(5), FAILED, BROKEN, LowerSerial(4)])
+def test_after_a_check_that_brought_nothing_the_next_begins_half_a_second_later(outcome: Outcome) -> None:
+    zone = DrivenZone.serving(5)
+    zone.notify()
+    began = zone.now
+    zone.finish(outcome)
+    zone.notify()
+    zone.to_next_check()
+    assert zone.now - began == NOTIFY_SPACING
+
+
+def test_a_retransfer_of_the_version_that_is_held_is_not_news_that_shortens_the_wait() -> None:
+    zone = DrivenZone.serving(5)
+    zone.notify()
+    zone.finish(transferred(5))
+    assert checks(zone.notify()) == []
+    assert zone.wait == NOTIFY_SPACING
+
+
+def test_after_a_version_that_notify_brought_the_primary_is_looked_at_again_once() -> None:
+    """BIND holds further NOTIFYs of a zone back for five seconds, whatever changes meanwhile."""
+    zone = DrivenZone.serving(5)
+    zone.notify("192.0.2.7", 6)
+    began = zone.now
+    zone.finish(transferred(6))
+    assert zone.to_next_check() == Check(Trigger.FOLLOW, first=("192.0.2.7",))
+    assert zone.now - began == NOTIFY_SPACING
+    zone.finish(UpToDate(6))
+    assert zone.to_next_check() == Check(Trigger.REFRESH)
+
+
+def test_looks_that_bring_something_are_followed_by_more_until_two_bring_nothing() -> None:
+    zone = DrivenZone.serving(5)
+    zone.notify("192.0.2.7", 6)
+    zone.finish(transferred(6))
+    times = []
+    for outcome in (transferred(8), transferred(9), UpToDate(9), UpToDate(9)):
+        assert zone.to_next_check() == Check(Trigger.FOLLOW, first=("192.0.2.7",))
+        times.append(zone.now)
+        zone.finish(outcome)
+    waits = [later - earlier for earlier, later in pairwise(times)]
+    assert waits == pytest.approx([SHORTEST_REST, SHORTEST_REST, NOTIFY_SPACING])
+    assert zone.to_next_check() == Check(Trigger.REFRESH)
+
+
+def test_a_zone_that_takes_long_is_not_looked_at_without_a_rest() -> None:
+    zone = DrivenZone.serving(5)
+    zone.notify(serial=6)
+    for serial in range(6, 10):
+        zone.advance(30)
+        zone.finish(transferred(serial))
+        ended = zone.now
+        assert zone.to_next_check().reason is Trigger.FOLLOW
+        assert zone.now - ended == 30
+
+
+@pytest.mark.parametrize("outcome", [UpToDate(5), transferred(5), FAILED])
+def test_a_notify_that_brought_nothing_new_is_not_followed_by_a_look(outcome: Outcome) -> None:
+    zone = DrivenZone.serving(5)
+    zone.notify(serial=6)
+    zone.finish(outcome)
+    assert zone.to_next_check().reason is not Trigger.FOLLOW
+
+
+def test_a_look_that_fails_is_the_last() -> None:
+    zone = DrivenZone.serving(5, retry=600)
+    zone.notify(serial=6)
+    zone.finish(transferred(6))
+    zone.to_next_check()
+    zone.finish(FAILED)
+    assert zone.wait == 600
+
+
+def test_looks_that_find_nothing_do_not_delay_a_notify() -> None:
+    zone = DrivenZone.serving(5)
+    zone.notify(serial=6)
+    zone.finish(transferred(6))
+    zone.to_next_check()
+    zone.finish(UpToDate(6))
+    assert checks(zone.notify(serial=7)) == [Check(Trigger.NOTIFY, first=("192.0.2.1",))]
+
+
+# --- turns -----------------------------------------------------------------------------------------------------------
+
+
+class Line:
+    """Gives turns `wait` seconds from now, and counts how many were asked for."""
+
+    def __init__(self, wait: float) -> None:
+        self.wait = wait
+        self.asked = 0
+
+    def turn(self, now: float) -> float:
+        self.asked += 1
+        return now + self.wait
+
+
+def in_line(wait: float, **times: int) -> tuple[DrivenZone, Line]:
+    """A zone that was just loaded and will have to wait so long for each turn."""
+    line = Line(wait)
+    zone = DrivenZone(turn=line.turn)
+    zone.start()
+    zone.finish(transferred(5, **times))
+    zone.forget()
+    return zone, line
+
+
+def test_what_a_timer_starts_waits_for_its_turn_and_takes_one() -> None:
+    zone, line = in_line(7, refresh=3600, retry=600)
+    loaded = zone.now
+    assert zone.to_next_check() == Check(Trigger.REFRESH)
+    assert (zone.now - loaded, line.asked) == (3607, 1)
+    zone.finish(FAILED)
+    failed = zone.now
+    assert zone.to_next_check() == Check(Trigger.RETRY)
+    assert (zone.now - failed, line.asked) == (607, 2)
+
+
+def test_a_restored_version_waits_for_its_turn_and_an_expired_one_does_not() -> None:
+    live, expired = DrivenZone(turn=Line(7).turn), DrivenZone(turn=Line(7).turn)
+    assert checks(live.restore(5, DAY)) == []
+    assert live.wait == 7
+    assert checks(expired.restore(5, 0)) == [Check(Trigger.RETRY, accept_lower=True)]
+
+
+def test_first_loads_notifies_and_orders_take_no_turn() -> None:
+    zone, line = in_line(7)
+    for event in (zone.notify, zone.refresh, zone.retransfer):
+        assert len(checks(event())) == 1
+        zone.finish(UpToDate(5))
+    assert line.asked == 0
+
+
+def test_a_notify_goes_before_the_turn_and_makes_it_needless() -> None:
+    zone, line = in_line(7, refresh=3600)
+    zone.advance(3601)
+    assert checks(zone.notify(serial=6))
+    zone.finish(UpToDate(5))
+    assert zone.wait == 3600
+    zone.to_next_check()
+    assert line.asked == 2
+
+
+def test_a_notify_that_is_held_back_does_not_have_to_wait_for_the_turn_of_a_timer() -> None:
+    zone, _ = in_line(100, retry=1)
+    zone.notify(serial=6)
+    zone.finish(FAILED)
+    zone.notify(serial=6)
+    zone.reconfigure(TimerLimits(min_retry=0.1, max_retry=0.1))  # due, and then in line, before the NOTIFY may go
+    assert zone.wait > 0
+    zone.advance(0.2)
+    assert zone.to_next_check().reason is Trigger.NOTIFY
+    assert zone.now - zone.began[0][0] == NOTIFY_SPACING
+
+
+def test_a_zone_in_line_expires_in_time() -> None:
+    zone, _ = in_line(1000, refresh=3600, retry=600, expire=4200)
+    life = zone.life
+    good = zone.now
+    zone.let_fail_until(State.EXPIRED)
+    assert zone.now - good == life
+
+
+def test_waiting_in_line_takes_at_most_half_of_the_life_that_is_left() -> None:
+    """However many zones are before it: it must not expire because of us."""
+    zone, _ = in_line(10_000, refresh=3600, retry=600, expire=4200)
+    loaded = zone.now
+    zone.to_next_check()
+    assert zone.now - loaded == 3900
+    assert zone.state is State.REFRESHING
+
+
+def test_new_limits_do_not_help_a_zone_past_the_line() -> None:
+    zone, line = in_line(50, refresh=3600)
+    zone.advance(3601)
+    zone.reconfigure(TimerLimits(max_refresh=30, min_refresh=1))
+    assert checks(zone.advance(48)) == []
+    assert len(checks(zone.advance(2))) == 1
+    assert line.asked == 1
+
+
 # --- operators -------------------------------------------------------------------------------------------------------
 
 
@@ -506,3 +707,36 @@ def test_shutting_down_is_a_failure_like_any_other() -> None:
     zone.to_next_check()
     zone.finish(Failed(Reason.SHUTTING_DOWN))
     assert zone.machine.snapshot().last_reason is Reason.SHUTTING_DOWN
+
+
+# --- a primary that answers again ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", [State.NEVER_TRANSFERRED, State.RETRYING, State.EXPIRED])
+def test_a_zone_in_trouble_is_checked_at_once_when_its_primary_answers_again(state: State) -> None:
+    zone = DrivenZone() if state is State.NEVER_TRANSFERRED else DrivenZone.serving(5)
+    if state is State.NEVER_TRANSFERRED:
+        zone.start()
+        zone.finish(FAILED)
+    else:
+        zone.let_fail_until(state)
+    assert zone.wait > 0
+    assert len(checks(zone.primary_back())) == 1
+
+
+def test_a_zone_without_trouble_is_not_checked_when_a_primary_answers_again() -> None:
+    zone = DrivenZone.serving(5)
+    before = zone.wait
+    assert checks(zone.primary_back()) == []
+    assert zone.wait == before
+
+
+def test_a_check_that_fails_after_its_primary_came_back_is_followed_by_another_at_once() -> None:
+    zone = DrivenZone.serving(5)
+    zone.to_next_check()
+    assert checks(zone.primary_back()) == []
+    assert len(checks(zone.finish(FAILED))) == 1
+    assert checks(zone.finish(FAILED)) == [], "once"
+    zone.to_next_check()
+    zone.primary_back()
+    assert checks(zone.finish(UpToDate(5))) == []

@@ -9,7 +9,11 @@ from nameserver.refresh.plan import AFTER_FAILURE, PrimaryPlan, RefreshRun, Step
 
 UDP, TCP, IXFR, AXFR = StepKind
 A, B, C = (PrimaryPlan(name) for name in "abc")
-CONTENT = (Reason.NO_NS, Reason.LIMIT_BYTES, Reason.CNAME_CONFLICT, Reason.WRONG_CLASS)
+NETWORK = (Reason.CONNECT_REFUSED, Reason.CONNECT_TIMEOUT, Reason.CLOSED_EARLY, Reason.IDLE_TIMEOUT, Reason.TOO_SLOW)
+STALLS = (Reason.IDLE_TIMEOUT, Reason.TOTAL_TIMEOUT, Reason.TOO_SLOW)
+AUTH = tuple(reason for reason in Reason if reason.startswith("tsig-"))
+CONTENT = (Reason.NO_NS, Reason.CNAME_CONFLICT, Reason.WRONG_CLASS)
+LIMITS = (Reason.LIMIT_BYTES, Reason.LIMIT_RECORDS, Reason.LIMIT_RRSET, Reason.LIMIT_TYPES)
 ANSWERS = (Reason.REFUSED, Reason.NOTAUTH_ZONE, Reason.SERVFAIL, Reason.NXDOMAIN, Reason.NOT_AUTHORITATIVE)
 
 
@@ -70,11 +74,28 @@ def test_a_forced_run_takes_a_full_transfer_of_any_serial() -> None:
     assert [run.refusal(serial) for serial in (4, 5, 6, 5 + 2**31)] == [None] * 4
 
 
-def test_an_ixfr_that_finds_us_current_ends_the_run() -> None:
-    run = RefreshRun([A], 5)
+def test_an_ixfr_without_the_newer_version_that_was_shown_leads_to_the_others_and_to_an_axfr_last() -> None:
+    run = RefreshRun([A, B], 5)
     run.soa_answered(6)
     run.transfer_up_to_date(5, 60)
-    assert run.outcome == UpToDate(5, 60)
+    assert at(run) == (UDP, 1, 0)
+    run.soa_answered(4)
+    assert at(run) == (AXFR, 0, 0)
+    assert run.refusal(5) is Reason.SERIAL_SAME
+    run.failed(Reason.SERIAL_SAME)
+    assert run.outcome == UpToDate(5, 60, Failed(Reason.SERIAL_SAME, "a: serial-same")), "and is tried again soon"
+
+
+def test_a_version_that_an_ixfr_withheld_is_taken_from_whoever_has_it() -> None:
+    run = RefreshRun([A, B], 5)
+    run.soa_answered(9)
+    run.transfer_up_to_date(5)
+    run.soa_answered(7)
+    assert (at(run), run.refusal(7)) == ((IXFR, 1, 0), None)
+    alone = RefreshRun([A], 5)
+    alone.soa_answered(6)
+    alone.transfer_up_to_date(5)
+    assert (at(alone), alone.refusal(6)) == ((AXFR, 0, 0), None)
 
 
 @pytest.mark.parametrize(
@@ -130,9 +151,68 @@ def test_an_error_answered_to_the_soa_question_leads_to_the_next_primary_without
     assert at(run) == (UDP, 1, 0)
 
 
+@pytest.mark.parametrize("reason", AUTH)
 @pytest.mark.parametrize("kind", StepKind)
-def test_a_tsig_failure_leads_to_the_next_primary(kind: StepKind) -> None:
-    assert after_failure(kind, Reason.TSIG_BADKEY) is Then.PRIMARY
+def test_a_tsig_failure_leads_to_the_next_primary(kind: StepKind, reason: Reason) -> None:
+    assert after_failure(kind, reason) is Then.PRIMARY
+
+
+@pytest.mark.parametrize("reason", NETWORK)
+@pytest.mark.parametrize("kind", StepKind)
+def test_a_failure_of_the_network_leads_to_the_next_primary(kind: StepKind, reason: Reason) -> None:
+    """Over TCP where UDP failed, from the start where differences broke off; never the same question again."""
+    run = RefreshRun([A, B], None if kind is AXFR else 5)
+    if kind is TCP:
+        run.failed(Reason.CONNECT_TIMEOUT)
+    elif kind is IXFR:
+        run.soa_answered(6)
+    asked = []
+    while run.step is not None and run.step.primary == 0:
+        asked.append(run.step.kind)
+        run.failed(reason)
+    assert asked[0] is kind
+    assert len(asked) == len(set(asked))
+    assert run.step is not None and run.step.primary == 1
+
+
+@pytest.mark.parametrize("reason", STALLS)
+def test_an_ixfr_that_stands_still_is_followed_by_the_next_primary_and_by_an_axfr_last(reason: Reason) -> None:
+    """A stalled primary must not hold a run for two time-outs while another could help."""
+    run = RefreshRun([PrimaryPlan("a", 2), B], 5)
+    run.soa_answered(6)
+    run.failed(reason)
+    assert at(run) == (UDP, 0, 1)
+    run.failed(Reason.CONNECT_TIMEOUT)
+    run.failed(Reason.CONNECT_TIMEOUT)
+    assert at(run) == (UDP, 1, 0)
+    run.failed(Reason.REFUSED)
+    assert at(run) == (AXFR, 0, 0)
+    assert run.refusal(6) is None
+    run.failed(reason)
+    assert run.step is None
+    alone = RefreshRun([A], 5)
+    alone.soa_answered(6)
+    alone.failed(reason)
+    assert at(alone) == (AXFR, 0, 0), "there is nobody else to ask"
+
+
+def test_an_ixfr_that_stands_still_is_asked_for_in_full_even_when_another_says_we_are_current() -> None:
+    """That one may be behind; without this the newer version would never come."""
+    run = RefreshRun([A, B, C], 5)
+    run.soa_answered(6)
+    run.failed(Reason.IDLE_TIMEOUT)
+    run.soa_answered(5)
+    assert at(run) == (AXFR, 0, 0)
+    run.failed(Reason.IDLE_TIMEOUT)
+    assert run.outcome == UpToDate(5, None, Failed(Reason.IDLE_TIMEOUT, "a: idle-timeout"))
+
+
+@pytest.mark.parametrize("reason", LIMITS)
+def test_what_breaks_a_limit_is_not_asked_for_again_in_another_way(reason: Reason) -> None:
+    run = RefreshRun([PrimaryPlan("a", 3), B], 5)
+    run.soa_answered(6)
+    run.failed(reason)
+    assert at(run) == (UDP, 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +226,6 @@ def test_a_tsig_failure_leads_to_the_next_primary(kind: StepKind) -> None:
         Reason.IXFR_MISMATCH,
         Reason.IXFR_TOO_BIG,
         Reason.CLOSED_EARLY,
-        Reason.IDLE_TIMEOUT,
         Reason.MALFORMED,
     ],
 )
@@ -192,7 +271,7 @@ def test_an_ixfr_that_goes_backwards_is_not_followed_by_an_axfr() -> None:
     assert run.outcome == Failed(Reason.SERIAL_BACKWARDS, "a: serial-backwards")
 
 
-@pytest.mark.parametrize("reason", CONTENT)
+@pytest.mark.parametrize("reason", [*CONTENT, *LIMITS])
 def test_a_zone_that_breaks_rules_is_not_fetched_again_from_the_same_primary(reason: Reason) -> None:
     run = RefreshRun([PrimaryPlan("a", 3), B], None)
     run.failed(reason, "why")
@@ -245,8 +324,12 @@ def test_every_step_and_reason_has_a_next() -> None:
 @pytest.mark.parametrize("reason", Reason)
 @pytest.mark.parametrize("announced", [4, 5, 6])
 @pytest.mark.parametrize("accept_lower", [False, True])
-def test_a_run_whose_transfers_always_fail_ends(reason: Reason, announced: int, accept_lower: bool) -> None:
-    run = RefreshRun([PrimaryPlan("a", 3), PrimaryPlan("b", 2)], 5, accept_lower=accept_lower)
+@pytest.mark.parametrize("silent", [(), (0, 2)])
+def test_a_run_whose_transfers_always_fail_ends(
+    reason: Reason, announced: int, accept_lower: bool, silent: tuple[int, ...]
+) -> None:
+    primaries = [PrimaryPlan("a", 3, silent=frozenset(silent)), PrimaryPlan("b", 2)]
+    run = RefreshRun(primaries, 5, accept_lower=accept_lower)
     steps = 0
     while run.step is not None:
         steps += 1
@@ -256,6 +339,92 @@ def test_a_run_whose_transfers_always_fail_ends(reason: Reason, announced: int, 
             run.failed(reason)
     assert steps <= 5 * 3
     assert run.outcome is not None
+
+
+# --- silence ---------------------------------------------------------------------------------------------------------
+
+
+def silent(name: str, addresses: int, *which: int) -> PrimaryPlan:
+    return PrimaryPlan(name, addresses, silent=frozenset(which))
+
+
+def openings(run: RefreshRun, reason: Reason, *, asked: bool = True) -> list[tuple[int, int]]:
+    """Primary and address of each visit of a run in which every step fails."""
+    seen: list[tuple[int, int]] = []
+    while run.step is not None:
+        here = (run.step.primary, run.step.address)
+        if here not in seen[-1:]:
+            seen.append(here)
+        run.failed(reason, asked=asked)
+    return seen
+
+
+def test_silent_addresses_are_asked_last() -> None:
+    primaries = [silent("a", 3, 0, 2), silent("b", 1, 0), C]
+    run = RefreshRun(primaries, 5, first=[1])
+    assert openings(run, Reason.CONNECT_TIMEOUT) == [(0, 1), (2, 0), (1, 0), (0, 0), (0, 2)]
+
+
+def test_where_all_are_silent_the_order_is_as_ever() -> None:
+    run = RefreshRun([silent("a", 2, 0, 1), silent("b", 1, 0)], None)
+    assert openings(run, Reason.CONNECT_REFUSED) == [(0, 0), (0, 1), (1, 0)]
+
+
+def test_what_is_passed_over_leads_on_like_what_does_not_answer() -> None:
+    """UDP to TCP, which may be open; a transfer to the next address, and no AXFR where IXFR was not even asked for."""
+    run = RefreshRun([A, B], 5)
+    run.failed(Reason.IDLE_TIMEOUT, "why", asked=False)
+    assert at(run) == (TCP, 0, 0)
+    run.soa_answered(6)
+    run.failed(Reason.IDLE_TIMEOUT, "silent since", asked=False)
+    assert at(run) == (UDP, 1, 0)
+    run.failed(Reason.REFUSED)
+    assert at(run) == (UDP, 0, 0)
+    run.failed(Reason.IDLE_TIMEOUT, asked=False)
+    run.failed(Reason.IDLE_TIMEOUT, "silent since", asked=False)
+    assert run.outcome == Failed(Reason.IDLE_TIMEOUT, "a: silent since"), "it has a newer version"
+    twice = RefreshRun([PrimaryPlan("a", 2)], 5)
+    twice.soa_answered(6)
+    twice.failed(Reason.IDLE_TIMEOUT, asked=False)
+    twice.soa_answered(6)
+    assert at(twice) == (IXFR, 0, 1), "its IXFR has not failed"
+
+
+def test_an_address_that_fell_silent_during_the_run_is_asked_after_the_others() -> None:
+    """The run had waited for its place, and another one has found out meanwhile."""
+    run = RefreshRun([PrimaryPlan("a", 2), B], 5)
+    assert run.elsewhere
+    run.failed(Reason.CONNECT_TIMEOUT, asked=False)
+    run.failed(Reason.CONNECT_TIMEOUT, asked=False)
+    assert openings(run, Reason.CONNECT_REFUSED) == [(0, 1), (1, 0), (0, 0)]
+    assert not RefreshRun([A], 5).elsewhere
+    assert not RefreshRun([silent("a", 2, 0, 1), silent("b", 1, 0)], 5).elsewhere, "one silent one is like another"
+    last = RefreshRun([A, B], None)
+    last.failed(Reason.CONNECT_TIMEOUT)
+    assert not last.elsewhere
+    last.failed(Reason.CONNECT_TIMEOUT, asked=False)
+    assert last.step is None
+
+
+def test_a_run_that_passes_everybody_over_fails_with_what_is_remembered() -> None:
+    run = RefreshRun([silent("a", 1, 0)], 5)
+    assert openings(run, Reason.CONNECT_REFUSED, asked=False) == [(0, 0)]
+    assert run.outcome == Failed(Reason.CONNECT_REFUSED, "a: connect-refused")
+
+
+def test_a_primary_that_spoke_is_not_asked_at_its_silent_address() -> None:
+    run = RefreshRun([silent("a", 2, 0), B], 5)
+    assert at(run) == (UDP, 0, 1)
+    run.failed(Reason.REFUSED)
+    run.failed(Reason.REFUSED)
+    assert run.step is None
+
+
+def test_a_silent_address_is_not_asked_once_we_are_known_to_be_current() -> None:
+    run = RefreshRun([silent("a", 1, 0), B], 5)
+    assert at(run) == (UDP, 1, 0)
+    run.soa_answered(5)
+    assert run.outcome == UpToDate(5)
 
 
 # --- serials ---------------------------------------------------------------------------------------------------------

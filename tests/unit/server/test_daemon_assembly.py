@@ -5,6 +5,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from nameserver.server import daemon as daemon_module
 from nameserver.server.daemon import Daemon
 from nameserver.server.http import Response
 from nameserver.server.sockets import BindError
+from nameserver.server.zones import ZoneManager
 from nameserver.store.database import Store
 
 ZONE, OWN = "zone.example", "own.example"
@@ -183,6 +185,51 @@ async def test_a_start_that_is_told_to_stop_leaves_off(directory: Path, monkeypa
     async with asyncio.timeout(15):
         await task
     assert not (inside.directory / "control.sock").exists()
+
+
+async def test_the_service_manager_is_asked_for_patience_while_it_starts_and_no_longer(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon_module, "START_EXTENSION", 0.3)
+    go_on = asyncio.Event()
+    start = daemon_module.ZoneManager.start
+
+    async def slow(zones: ZoneManager) -> None:
+        await go_on.wait()
+        await start(zones)
+
+    monkeypatch.setattr(daemon_module.ZoneManager, "start", slow)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(directory / "notify"))
+        manager.setblocking(False)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(directory / "notify"))
+        inside = Inside(directory)
+        told: list[bytes] = []
+        loop = asyncio.get_running_loop()
+        loop.add_reader(manager.fileno(), lambda: told.append(manager.recv(4096)))
+        running = inside.running()
+        starting = asyncio.create_task(running.__aenter__())
+        await until(lambda: told.count(b"EXTEND_TIMEOUT_USEC=300000") >= 3, 30)
+        assert not any(each.startswith(b"READY=1") for each in told)
+        go_on.set()
+        await starting
+        await asyncio.sleep(0.3)
+        await running.__aexit__(None, None, None)
+        loop.remove_reader(manager.fileno())
+        kinds = [each.partition(b"=")[0] for each in told]
+        assert kinds == [b"EXTEND_TIMEOUT_USEC"] * (len(kinds) - 2) + [b"READY", b"STOPPING"], told
+
+
+async def test_a_stop_while_it_waits_for_its_addresses_is_obeyed(directory: Path) -> None:
+    inside = Inside(directory)
+    taken = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", inside.port)
+    task = asyncio.create_task(inside.daemon.run())
+    await until(lambda: task.done() or (inside.directory / "state" / "state.db").exists(), 20)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await task  # raises BindError where it waited for its addresses to the end
+    taken.close()
+    with contextlib.closing(Store.open(inside.directory / "state", 0.0)):
+        pass
 
 
 async def test_a_start_that_fails_gives_everything_back(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

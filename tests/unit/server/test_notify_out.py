@@ -1,7 +1,7 @@
 """NOTIFY to also-notify, received by our own pipeline over real sockets."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from support.transfer_messages import soa
 from nameserver.config.model import Endpoint, Remote, ZoneConfig
 from nameserver.errors import Reason
 from nameserver.query.acl import Acl, AclRow
-from nameserver.server.notify_out import NotifyOut
+from nameserver.server.notify_out import AT_ONCE_TO_ONE, NotifyOut
 from nameserver.telemetry.events import Outcome
 from nameserver.telemetry.tally import Tally
 from nameserver.transfer import notify as notify_machine
@@ -38,9 +38,9 @@ async def notifier() -> AsyncIterator[tuple[NotifyOut, Tally]]:
     assert [task for task in asyncio.all_tasks() if task.get_name().startswith("notify")] == []
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The waits between two sendings, a hundredth of their length."""
+    """Three waits between two sendings, a fiftieth of their length: who does not answer is given up soon."""
     waits = tuple(wait / 50 for wait in notify_machine.WAITS[:3])
     monkeypatch.setattr(notify_machine, "WAITS", waits)
     monkeypatch.setattr("nameserver.server.notify_out.WAITS", waits)
@@ -60,7 +60,7 @@ async def test_a_target_is_told_the_serial_and_its_answer_ends_it(tmp_path: Path
         target.expect_notify(ZONE, Acl((AclRow(None, key.name if key else None),)))
         out.publish(config(target.remote), 7, soa(7).rdata)
         await until(lambda: sent(tally, Outcome.OK) == 1)
-        assert heard(target) == [(LOOPBACK, 7)]
+        assert set(heard(target)) == {(LOOPBACK, 7)}
 
 
 async def test_a_target_with_two_addresses_is_told_at_the_one_that_answers(tmp_path: Path) -> None:
@@ -71,6 +71,7 @@ async def test_a_target_with_two_addresses_is_told_at_the_one_that_answers(tmp_p
         await until(lambda: sent(tally, Outcome.OK) == 1)
 
 
+@pytest.mark.usefixtures("hurry")
 async def test_a_dead_target_is_given_up_in_the_end_and_holds_up_no_other(tmp_path: Path) -> None:
     async with own_server(tmp_path) as target, notifier() as (out, tally):
         target.expect_notify(ZONE)
@@ -80,6 +81,7 @@ async def test_a_dead_target_is_given_up_in_the_end_and_holds_up_no_other(tmp_pa
         await until(lambda: sent(tally, Outcome.FAILED, Reason.CONNECT_TIMEOUT) == 1)
 
 
+@pytest.mark.usefixtures("hurry")
 async def test_a_target_that_refuses_is_asked_again_and_reported_as_refusing(tmp_path: Path) -> None:
     async with own_server(tmp_path) as target, notifier() as (out, tally):
         target.expect_notify(ZONE, Acl())
@@ -89,11 +91,12 @@ async def test_a_target_that_refuses_is_asked_again_and_reported_as_refusing(tmp
         assert target.pipeline.zones.exact(names.from_text(ZONE)).control_queries == len(notify_machine.WAITS)
 
 
+@pytest.mark.usefixtures("hurry")
 async def test_an_answer_under_the_wrong_key_is_no_answer(tmp_path: Path) -> None:
     forger = replace(KEY, secret=bytes(32))
     async with own_server(tmp_path, forger) as target, notifier() as (out, tally):
         target.expect_notify(ZONE)
-        out.publish(config(replace(target.remote, key=KEY)), 7, soa(7).rdata)
+        out.publish(config(replace(target.remote, keys=(KEY,))), 7, soa(7).rdata)
         await until(lambda: sent(tally, Outcome.FAILED, Reason.CONNECT_TIMEOUT) == 1)
 
 
@@ -114,3 +117,114 @@ async def test_a_zone_that_tells_nobody_any_more_is_forgotten(tmp_path: Path) ->
         out.publish(config(dead), 7, soa(7).rdata)
         out.publish(config(), 8, soa(8).rdata)
         assert out._zones == {}
+
+
+class Answers(asyncio.DatagramProtocol):
+    """A target that answers as a test says; `got` is what it was sent."""
+
+    def __init__(self, answers: Callable[[bytes], list[bytes]]) -> None:
+        self.answers = answers
+        self.got: list[bytes] = []
+
+    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
+        self.got.append(data)
+        for answer in self.answers(data):
+            self.transport.sendto(answer, address)
+
+
+@asynccontextmanager
+async def fake(name: str, answers: Callable[[bytes], list[bytes]]) -> AsyncIterator[tuple[Remote, Answers]]:
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.create_datagram_endpoint(lambda: Answers(answers), (LOOPBACK, 0))
+    yield Remote(name, (Endpoint(*transport.get_extra_info("sockname")),)), protocol
+    transport.close()
+
+
+def confirmation(message: bytes) -> bytes:
+    """The header and question of a NOTIFY as its answer, NOERROR."""
+    return message[:2] + b"\xa4\x00" + message[4:6] + bytes(6) + message[12 : 12 + len(names.from_text(ZONE)) + 4]
+
+
+def of_another_id(message: bytes) -> bytes:
+    return bytes((message[0] ^ 0xFF, message[1])) + confirmation(message)[2:]
+
+
+async def test_targets_that_are_silent_gone_confused_or_know_nothing_delay_none_of_the_others(tmp_path: Path) -> None:
+    """With the true waits: the bad ones are not given up for minutes, and the good ones are told meanwhile."""
+    async with (
+        own_server(tmp_path / "good") as good,
+        own_server(tmp_path / "ignorant") as ignorant,
+        fake("silent", lambda _message: []) as (silent, unheard),
+        fake("confused", lambda message: [of_another_id(message)]) as (confused, _),
+        notifier() as (out, tally),
+    ):
+        good.expect_notify(ZONE)
+        bad = [
+            silent,
+            confused,
+            replace(ignorant.remote, name="ignorant"),
+            Remote("gone", (Endpoint(LOOPBACK, free_port()),)),
+        ]
+        out.publish(
+            config(*bad, *(replace(good.remote, name=f"good-{number}") for number in range(16))), 7, soa(7).rdata
+        )
+        await until(lambda: sent(tally, Outcome.OK) == 16)
+        assert dict(tally.notify_sent) == {(Outcome.OK, ""): 16}
+        assert unheard.got
+        await until(
+            lambda: out._zones[names.from_text(ZONE)].sender.waiting == ("silent", "confused", "ignorant", "gone")
+        )
+
+
+async def test_an_answer_with_another_id_is_passed_over_and_the_right_one_after_it_counts() -> None:
+    async with (
+        fake("twice", lambda message: [of_another_id(message), b"", confirmation(message)]) as (target, _),
+        notifier() as (out, tally),
+    ):
+        out.publish(config(target), 7, soa(7).rdata)
+        await until(lambda: sent(tally, Outcome.OK) == 1)
+
+
+async def test_a_silent_target_of_many_zones_delays_no_other_target_of_theirs(tmp_path: Path) -> None:
+    async with (
+        own_server(tmp_path) as good,
+        fake("silent", lambda _message: []) as (silent, _),
+        notifier() as (out, tally),
+    ):
+        for number in range(100):
+            zone = f"zone-{number}.example"
+            good.expect_notify(zone)
+            both = ZoneConfig(names.from_text(zone), zone, also_notify=(silent, good.remote))
+            out.publish(both, 7, soa(7).rdata)
+        await until(lambda: sent(tally, Outcome.OK) == 100, 30)
+        telling = [task for task in asyncio.all_tasks() if task.get_name() == "notify silent"]
+        assert len(telling) <= AT_ONCE_TO_ONE
+        assert out._lanes["silent"].waiting, "they were told before the silent one's turn had come for each zone"
+
+
+@pytest.mark.usefixtures("hurry")
+async def test_a_dead_target_of_many_zones_is_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    async with notifier() as (out, tally):
+        dead = Remote("dead", (Endpoint(LOOPBACK, free_port()),))
+        for number in range(20):
+            zone = f"zone-{number}.example"
+            out.publish(ZoneConfig(names.from_text(zone), zone, also_notify=(dead,)), 7, soa(7).rdata)
+        await until(lambda: sent(tally, Outcome.FAILED, Reason.CONNECT_TIMEOUT) == 20)
+        assert [record.levelname for record in caplog.records if record.name == "nameserver.notify"] == ["WARNING"]
+
+
+async def test_a_target_that_a_newer_configuration_leaves_out_is_told_no_more(tmp_path: Path) -> None:
+    async with (
+        own_server(tmp_path) as target,
+        fake("silent", lambda _message: []) as (silent, _),
+        notifier() as (out, tally),
+    ):
+        target.expect_notify(ZONE)
+        out.publish(config(silent), 7, soa(7).rdata)
+        out.publish(config(target.remote), 8, soa(8).rdata)
+        await until(lambda: sent(tally, Outcome.OK) == 1)
+        assert out._zones[names.from_text(ZONE)].sender.waiting == ()
+        assert not any(lane.waiting for lane in out._lanes.values())

@@ -1,6 +1,5 @@
 """From a version to the workers: committed first, told in the cheaper way, and disk trouble kept where it belongs."""
 
-import asyncio
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -131,12 +130,12 @@ async def test_a_new_worker_is_told_everything_in_batches_and_expired_zones_apar
         worker.channel = channel
 
 
-async def test_a_reading_of_a_node_runs_beside_the_loop(tmp_path: Path) -> None:
+async def test_a_zone_that_is_removed_can_be_read_and_set_aside_no_more(tmp_path: Path) -> None:
     async with managed(tmp_path) as ours:
         await publish(ours, 1)
-        assert await ours.publisher.read_node(NAME, b"\x03www") is not None
-        assert await ours.publisher.read_node(NAME, b"\x04none") is None
+        read = ours.publisher.node_reader(NAME)
+        assert await ours.publisher.in_store_thread(read, b"\x03www") is not None
+        assert await ours.publisher.in_store_thread(read, b"\x04none") is None
         await ours.publisher.remove(NAME)
-        assert await ours.publisher.read_node(NAME, b"\x03www") is None
+        assert await ours.publisher.in_store_thread(read, b"\x03www") is None
         assert await ours.publisher.quarantine(NAME) == set()
-        await asyncio.sleep(0)

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import struct
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,6 +19,7 @@ from support.zones import zone_text
 from nameserver.config.model import Endpoint, PullLimits, Remote, ZoneConfig
 from nameserver.errors import Reason, TransferError
 from nameserver.server import pull
+from nameserver.server.clock import wall_clock
 from nameserver.transfer.inbound import FullTransfer, InboundTransfer, TransferKind, UpToDate
 from nameserver.transfer.limits import TransferLimits
 from nameserver.wire import codes, names
@@ -33,12 +35,13 @@ Answer = Callable[[bytes], list[bytes]]
 
 
 def config(port: int, key: TsigKey | None = None, limits: PullLimits = HASTY) -> ZoneConfig:
-    remote = Remote("a", (Endpoint(LOOPBACK, port),), key)
+    remote = Remote("a", (Endpoint(LOOPBACK, port),), (key,) if key else ())
     return ZoneConfig(names.from_text(ZONE), ZONE, primaries=(remote,), pull=limits)
 
 
 def peer_of(zone: ZoneConfig) -> pull.Peer:
-    return pull.Peer(zone.primaries[0], zone.primaries[0].addresses[0])
+    remote = zone.primaries[0]
+    return pull.Peer(remote, remote.addresses[0], remote.keys[0] if remote.keys else None)
 
 
 async def transfer(zone: ZoneConfig, kind: TransferKind = TransferKind.AXFR, serial: int | None = None):
@@ -180,7 +183,7 @@ async def test_an_unsigned_answer_does_not_spoil_the_signed_one_that_follows(tmp
         primary.serve(ZONE, zone_text(ZONE, 17))
 
         def answer(request: bytes) -> list[bytes]:
-            outcome = primary.pipeline.handle(request, *LOOPBACK_PEER, "udp", pull.wall_clock())
+            outcome = primary.pipeline.handle(request, *LOOPBACK_PEER, "udp", wall_clock())
             return [reply_to(request, 666), outcome.reply or b""]
 
         async with udp_primary(answer) as (port, _):
@@ -203,23 +206,59 @@ async def test_a_silent_primary_is_asked_from_another_port_each_time_and_then_gi
         assert len({request[:2] for request in primary.asked}) == HASTY.udp_tries
 
 
-async def test_an_old_primary_is_asked_again_without_edns() -> None:
-    """RFC 6891 §7."""
+NO_EDNS = {
+    "FORMERR, header only": lambda request: request[:2] + b"\x80\x01" + bytes(8),
+    "NOTIMP": lambda request: axfr_reply(request, flags=codes.QR | codes.NOTIMP, question=question_of(request)),
+    "BADVERS": lambda request: with_opt(axfr_reply(request, flags=codes.QR, question=question_of(request)), 1),
+}
+
+
+def question_of(request: bytes) -> bytes:
+    return request[12 : request.index(b"\x00", 12) + 5]
+
+
+def with_opt(reply: bytes, extended_rcode: int) -> bytes:
+    """With an OPT record of version 0."""
+    return reply[:10] + b"\0\1" + reply[12:] + b"\0" + struct.pack("!HHBBHH", codes.OPT, 1232, extended_rcode, 0, 0, 0)
+
+
+@pytest.mark.parametrize("refusal", NO_EDNS)
+async def test_an_old_primary_is_asked_again_without_edns(refusal: str) -> None:
+    """RFC 6891 §7; it may close after each answer."""
 
     def answer(request: bytes) -> list[bytes]:
         if request[11]:  # an OPT record
-            return [request[:2] + b"\x80\x01" + bytes(8)]
+            return [NO_EDNS[refusal](request)]
+        if question_of(request)[-3] == codes.AXFR:
+            return [axfr_reply(request, soa(7), NS, WWW, soa(7))]
         return [reply_to(request)]
 
     async with udp_primary(answer) as (port, primary):
+        zone, peer = config(port), peer_of(config(port))
+        for asked in (2, 3):  # it is known the second time
+            assert (await pull.soa_over_udp(peer, zone, zone.pull)).serial == 7
+            assert (len(primary.asked), peer.edns) == (asked, False)
+    async with tcp_primary(lambda request: [framed(each) for each in answer(request)]) as port:
+        zone, peer = config(port), peer_of(config(port))
+        assert (await pull.soa_over_tcp(peer, zone, zone.pull)).serial == 7
+        assert not peer.edns
+        assert (await transfer(zone)).result().built.soa.serial == 7
+
+
+async def test_whoever_refuses_with_and_without_edns_has_refused() -> None:
+    def answer(request: bytes) -> list[bytes]:
+        return [axfr_reply(request, flags=codes.QR | codes.NOTIMP, question=question_of(request))]
+
+    async with udp_primary(answer) as (port, primary):
         zone = config(port)
-        assert (await pull.soa_over_udp(peer_of(zone), zone, zone.pull)).serial == 7
+        assert (await pull.soa_over_udp(peer_of(zone), zone, zone.pull)).rcode == codes.NOTIMP
         assert len(primary.asked) == 2
     async with tcp_primary(lambda request: [framed(each) for each in answer(request)]) as port:
         zone = config(port)
-        with pytest.raises(TransferError) as caught:  # this one closes after each answer
-            await pull.soa_over_tcp(peer_of(zone), zone, zone.pull)
-        assert caught.value.reason is Reason.CLOSED_EARLY
+        assert (await pull.soa_over_tcp(peer_of(zone), zone, zone.pull)).rcode == codes.NOTIMP
+        with pytest.raises(TransferError) as caught:
+            await transfer(zone)
+        assert caught.value.reason is Reason.NOTIMP
 
 
 async def test_nobody_listening_is_a_refused_connection() -> None:
@@ -312,8 +351,23 @@ async def test_the_local_address_of_a_remote_is_used(tmp_path: Path) -> None:
         (errno.ETIMEDOUT, Reason.CONNECT_TIMEOUT),
         (errno.ENETUNREACH, Reason.UNREACHABLE),
         (errno.EHOSTUNREACH, Reason.UNREACHABLE),
+        (errno.EMFILE, Reason.QUOTA),
+        (errno.ENOBUFS, Reason.QUOTA),
     ],
 )
 def test_an_error_of_the_network_becomes_a_reason(number: int, reason: Reason) -> None:
     failure = pull.network_failure(OSError(number, "as the system says"), "TCP")
     assert (failure.reason, failure.detail) == (reason, "TCP: as the system says")
+
+
+def test_ids_are_of_all_values_alike() -> None:
+    """Both octets of 65,536 ids, each against an even distribution: chi-square with 255 degrees of freedom."""
+    zone = config(53)
+    peer = peer_of(zone)
+    ids = [pull._question(peer, zone, codes.SOA).id for _ in range(65_536)]
+    for octet in (0, 8):
+        counts = Counter(ident >> octet & 255 for ident in ids)
+        assert len(counts) == 256
+        chi_square = sum((count - 256) ** 2 / 256 for count in counts.values())
+        assert chi_square < 420, "by chance once in a billion times"
+    assert len(set(ids)) > 40_000, "they do not repeat themselves: two thirds of all values come"

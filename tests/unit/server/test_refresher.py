@@ -6,7 +6,6 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 from support.managed import HASTY, Managed, managed
 from support.own_server import KEY, OwnServer, own_server, until
 from support.process import free_port
@@ -15,7 +14,7 @@ from support.zones import zone_text
 from nameserver.config.model import Endpoint, Remote, ZoneConfig
 from nameserver.errors import Reason
 from nameserver.refresh.outcome import Failed, LowerSerial, Transferred, UpToDate
-from nameserver.server.refresher import Refresher, Slots, ZoneRun, primary_statuses
+from nameserver.server.refresher import Refresher, ZoneRun, primary_statuses
 from nameserver.telemetry.events import TransferEvent
 from nameserver.transfer.limits import TransferLimits
 from nameserver.wire import names
@@ -94,51 +93,22 @@ async def test_the_sender_of_a_notify_is_asked_first(tmp_path: Path) -> None:
         assert statuses["dead"].last_attempt is None
 
 
-async def test_a_store_that_cannot_write_fails_the_run_and_keeps_the_version_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_store_that_cannot_write_fails_the_run_and_keeps_the_version_before(tmp_path: Path) -> None:
     async with own_server(tmp_path / "a") as primary, managed(tmp_path / "b") as ours:
         primary.serve(ZONE, zone_text(ZONE, 5))
         await run(ours, of(primary))
         primary.serve(ZONE, zone_text(ZONE, 6))
         with closing(sqlite3.connect(ours.store.path)) as blocker:
-            monkeypatch.setattr(ours.store, "_database", ours.store._database)
-            ours.store._database.execute("PRAGMA busy_timeout = 10")  # type: ignore[union-attr]
+            ours.store._connected().execute("PRAGMA busy_timeout = 10")
             blocker.execute("BEGIN IMMEDIATE")
             outcome, _, _ = await run(ours, of(primary))
             blocker.rollback()
-        assert isinstance(outcome, Failed) and outcome.reason is Reason.QUOTA
+        assert isinstance(outcome, Failed) and outcome.reason is Reason.STORE_FAILED
+        assert ours.tally.store_errors == {"locked": 1}
         assert "cannot be stored" in outcome.detail
         assert ours.publisher.stored[NAME].serial == 5
         outcome, _, _ = await run(ours, of(primary))
         assert isinstance(outcome, Transferred)
-
-
-async def test_a_stalled_primary_holds_its_own_places_only() -> None:
-    slots = Slots(
-        asyncio.Semaphore(9), asyncio.Semaphore(3), __import__("collections").defaultdict(lambda: asyncio.Semaphore(2))
-    )
-    never = asyncio.Event()
-
-    async def hold(primary: str, entered: list[str]) -> None:
-        async with slots.transfer(primary):
-            entered.append(primary)
-            await never.wait()
-
-    entered: list[str] = []
-    stalled = [asyncio.create_task(hold("stalled", entered)) for _ in range(5)]
-    await until(lambda: entered == ["stalled"] * 2)
-    other = asyncio.create_task(hold("other", entered))
-    await until(lambda: "other" in entered)
-    assert (slots.transferring, slots.waiting) == (3, 3)
-    second = asyncio.create_task(hold("other", entered))  # has its primary's place, waits for one among all
-    await until(lambda: slots.waiting == 4)
-    for task in (second, *stalled, other):
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-    assert (slots.transferring, slots.waiting) == (0, 0)
-    async with slots.transfer("stalled"), slots.transfer("stalled"), slots.transfer("other"):
-        assert slots.transferring == 3, "every place is given back, however a wait for it ended"
 
 
 async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

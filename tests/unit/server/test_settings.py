@@ -14,7 +14,7 @@ SERVER = ServerConfig((Endpoint("127.0.0.1", 53),), Path("state"), Path("control
 ZONE = ZoneConfig(
     b"\x07example\x00",
     "example",
-    primaries=(Remote("a", (Endpoint("192.0.2.1", 53), Endpoint("2001:db8::1", 53)), KEY),),
+    primaries=(Remote("a", (Endpoint("192.0.2.1", 53), Endpoint("2001:db8::1", 53)), (KEY,)),),
     allow_notify=Acl((AclRow(ip_network("198.51.100.0/24")),)),
     allow_transfer=Acl((AclRow(ip_network("2001:db8::/32"), KEY.name), AclRow(None, KEY.name))),
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 import dns.rcode
 import pytest
 from support.own_server import commit_text, until
+from support.signing import Nsec, signed_nodes
 from support.worker_end import Reins, worker_on
 from support.zones import zone_text
 
@@ -18,6 +19,8 @@ from nameserver.query.zoneset import ZoneState
 from nameserver.server.channel import pack_changes
 from nameserver.store.database import Store, StoredZone, ZoneTimers
 from nameserver.wire import names
+from nameserver.zone.checks import check_apex
+from nameserver.zone.contents import Zone
 from nameserver.zone.zonefile import read_zone_file
 
 ZONE = "example.com"
@@ -38,15 +41,19 @@ def commit(store: Store, serial: int, zone: str = ZONE, hosts: int = 20) -> Stor
 
 def change(store: Store, serial: int) -> tuple[StoredZone, bytes]:
     """Commit the next serial as a change of few nodes; its message body."""
-    held = store.zones()[NAME]
     built = read_zone_file(zone_text(ZONE, serial), NAME, "a test")
-    nodes = {key: built.nodes[key] for key in (b"", b"\x06serial")}
+    return commit_nodes(store, serial, {key: built.nodes[key] for key in (b"", b"\x06serial")})
+
+
+def commit_nodes(store: Store, serial: int, nodes: dict[bytes, bytes]) -> tuple[StoredZone, bytes]:
+    """Commit these nodes as the next serial; its message body."""
+    held = store.zones()[NAME]
     stored = store.commit_changes(
         NAME,
         nodes,
         base_generation=held.generation,
         serial=serial,
-        soa_rdata=built.soa_rdata,
+        soa_rdata=check_apex(nodes[b""], NAME),
         records_delta=0,
         timers=TIMERS,
     )
@@ -60,6 +67,11 @@ def send_change(reins: Reins, stored: StoredZone, base: int, body: bytes) -> Non
 async def serial_of(reins: Reins, zone: str = ZONE) -> int | None:
     reply = await reins.ask(zone, "SOA")
     return reply.answer[0][0].serial if reply.answer else None
+
+
+def held_by(reins: Reins) -> Zone | None:
+    served = reins.worker.zones.exact(NAME)
+    return None if served is None else served.zone
 
 
 @asynccontextmanager
@@ -165,6 +177,24 @@ async def test_a_worker_that_missed_a_change_loads_the_whole(store: Store) -> No
         send_change(reins, stored, base, body)
         await until(lambda: reins.served(ZONE) == stored.generation)
         assert await serial_of(reins) == 3
+
+
+async def test_a_large_zone_that_becomes_signed_is_loaded_in_slices(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Making its indexes takes as long as the zone is large: too long for the turn in which a change is applied."""
+    monkeypatch.setattr("nameserver.server.worker.INDEXED_AT_ONCE", 10)
+    async with loaded(store) as reins:
+        before = held_by(reins)
+        for serial in (2, 3):
+            apex = f"@ 3600 SOA ns1 host {serial} 3600 600 86400 300\n@ 3600 NS ns1"
+            nodes = {b"": signed_nodes(apex, f"{ZONE}.", Nsec())[1][b""]}
+            stored, body = commit_nodes(store, serial, nodes)
+            send_change(reins, stored, stored.generation - 1, body)
+            await until(lambda stored=stored: reins.served(ZONE) == stored.generation)
+            assert await serial_of(reins) == serial
+            assert (held_by(reins) is before) is (serial == 3), "once signed, changes are applied as ever"
+            before = held_by(reins)
 
 
 async def test_a_change_older_than_what_is_served_is_confirmed_and_changes_nothing(store: Store) -> None:
@@ -326,7 +356,7 @@ async def test_a_notify_reaches_the_other_end(store: Store) -> None:
         source = str(ip_address("192.0.2.7"))
         reins.worker._on_outcome(Outcome(notify=NotifyReceived(NAME, source, 9, None)))
         await until(lambda: bool(reins.heard("notify")))
-        assert reins.heard("notify") == [{"kind": "notify", "zone": NAME.hex(), "source": source, "serial": 9}]
+        assert reins.heard("notify") == [{"kind": "notify", "rows": [[NAME.hex(), source, 9, 1]]}]
 
 
 async def test_a_worker_whose_loading_breaks_ends_instead_of_going_on_without(
@@ -349,4 +379,5 @@ async def test_a_worker_ends_when_the_transfer_process_is_gone(store: Store, cap
     with caplog.at_level(logging.WARNING):
         async with loaded(store) as reins:
             reins.channel.close()
-    assert not [record for record in caplog.records if record.name.startswith("nameserver")]
+    # But for loops that stood still: a machine under load may stall any.
+    assert {record.name for record in caplog.records if record.name.startswith("nameserver")} <= {"nameserver.lag"}

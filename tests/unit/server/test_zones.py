@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import socket
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.managed import CALM, HASTY, managed
@@ -16,8 +18,13 @@ from nameserver.control.protocol import ControlError
 from nameserver.errors import Reason, StoreError
 from nameserver.refresh.machine import RefreshMachine, State
 from nameserver.refresh.outcome import UpToDate
+from nameserver.server import pull
 from nameserver.server import zones as zones_module
-from nameserver.server.zones import to_wall
+from nameserver.server.channel import Channel
+from nameserver.server.clocks import machine_clock
+from nameserver.server.sockets import ListeningSockets
+from nameserver.server.supervisor import Worker, _open_counters
+from nameserver.server.zones import ZoneManager
 from nameserver.wire import names
 from nameserver.wire.tsig import TsigKey
 
@@ -77,6 +84,83 @@ async def test_nobody_is_told_before_every_worker_answers(tmp_path: Path) -> Non
         await until(lambda: bool(edge.outcomes))
 
 
+async def test_nobody_is_told_while_one_of_several_workers_has_not_confirmed(tmp_path: Path) -> None:
+    async with (
+        own_server(tmp_path / "a") as primary,
+        own_server(tmp_path / "c") as edge,
+        managed(tmp_path / "b") as ours,
+    ):
+        slow = Worker(1, ListeningSockets((), ()), *_open_counters())
+        end, other_end = socket.socketpair()
+        slow.channel = await Channel.over(end)
+        ours.supervisor.workers.append(slow)
+        primary.serve(ZONE, zone_text(ZONE, 5))
+        edge.expect_notify(ZONE)
+        await ours.start(of(primary, also_notify=(replace(edge.remote, name="edge"),)))
+        await until(lambda: NAME in ours.supervisor.workers[0].served)
+        generation = ours.publisher.stored[NAME].generation
+        assert ours.entry(ZONE).publishing is not None
+        slow.confirmed(NAME, generation - 1)
+        ours.zones.confirmed([NAME])
+        await asyncio.sleep(0.05)
+        assert edge.outcomes == []
+        slow.confirmed(NAME, generation)
+        ours.zones.confirmed([NAME])
+        await until(lambda: bool(edge.outcomes))
+        slow.channel.close()
+        other_end.close()
+
+
+async def test_notify_goes_to_configured_targets_alone_whatever_the_zones_ns_records_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names that are no host's, that point back at us, or at nobody: none of them is even looked at."""
+    asked: list[Endpoint] = []
+    ask = pull.ask_over_udp
+
+    async def watched(peer: pull.Peer, *more: Any) -> Any:
+        asked.append(peer.endpoint)
+        return await ask(peer, *more)
+
+    odd = [".", r"\000\255.", "127.0.0.1.", "localhost.", rf"a\.b.{ZONE}.", f"{'x' * 63}.{ZONE}.", "*"]
+    async with (
+        own_server(tmp_path / "a") as primary,
+        own_server(tmp_path / "c") as edge,
+        managed(tmp_path / "b") as ours,
+    ):
+        primary.serve(ZONE, zone_text(ZONE, 5, extra="".join(f"@ NS {name}\n" for name in odd)))
+        edge.expect_notify(ZONE)
+        monkeypatch.setattr(pull, "ask_over_udp", watched)
+        await ours.start(of(primary, also_notify=(replace(edge.remote, name="edge"),)))
+        await until(lambda: bool(edge.outcomes))
+        assert set(asked) == {edge.endpoint}
+
+
+async def test_a_notify_ahead_of_the_primary_costs_one_question_and_no_transfer(tmp_path: Path) -> None:
+    async with own_server(tmp_path / "a") as primary, managed(tmp_path / "b") as ours:
+        primary.serve(ZONE, zone_text(ZONE, 101))
+        await ours.start(of(primary))
+        await until(lambda: ours.serial(ZONE) == 101)
+        await ours.idle(ZONE)
+        transfers = dict(ours.tally.transfers)
+        ours.zones.notified(NAME, "127.0.0.1", 150)
+        await ours.idle(ZONE)
+        assert dict(ours.tally.soa_checks) == {("own", "up-to-date", ""): 1}
+        assert ours.tally.transfers == transfers
+        machine = ours.entry(ZONE).machine
+        assert machine is not None
+        deadline = machine.next_deadline()
+        assert deadline is not None and deadline - machine_clock() > 3000, "nothing more until the refresh timer"
+
+
+async def test_a_notify_of_a_zone_that_is_not_ours_asks_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with managed(tmp_path) as ours:
+        monkeypatch.setattr(ours.zones._refresher, "run", None)
+        ours.zones.notified(names.from_text(OTHER), "127.0.0.1", 6)
+        assert ours.zones.entries == {}
+        assert ours.tally.notify_received == {}
+
+
 async def test_a_notify_brings_the_new_version(tmp_path: Path) -> None:
     async with own_server(tmp_path / "a") as primary, managed(tmp_path / "b") as ours:
         primary.serve(ZONE, zone_text(ZONE, 5))
@@ -111,6 +195,48 @@ async def test_a_storm_of_notifies_starts_two_checks_a_second_and_costs_no_memor
         assert len(ours.zones._heap) < 100
 
 
+async def test_what_timers_start_begins_at_the_configured_rate_and_what_notify_starts_at_once(tmp_path: Path) -> None:
+    """Forty zones of an earlier life, all to be checked at once; NOTIFY comes for half of them meanwhile."""
+    zones = [f"zone-{number:02}.example" for number in range(40)]
+    async with own_server(tmp_path / "a") as primary, managed(tmp_path / "b") as ours:
+        for zone in zones:
+            primary.serve(zone, zone_text(zone, 5))
+            commit_text(ours.store, zone, zone_text(zone, 5))
+        ours.publisher.stored = ours.store.zones()
+        server = replace(ours.server, soa_rate=1)
+        ours.zones = ZoneManager(server, ours.publisher, ours.supervisor, ours.notify_out, ours.tally)
+        began = machine_clock()
+        await ours.start(*(of(primary, zone) for zone in zones))
+        turns = sorted(entry.machine.next_deadline() or 0.0 for entry in ours.zones.entries.values() if entry.machine)
+        assert turns[37] - began == pytest.approx(38, abs=2), "one each second; the first one's is an hour away already"
+        told = [entry for entry in ours.zones.entries.values() if entry.task is None][-20:]
+        for entry in told:
+            ours.zones.notified(entry.config.name, "127.0.0.1", None)
+        await until(lambda: sum(ours.tally.soa_checks.values()) >= 21, 15)  # in line it would take twenty seconds
+        await until(lambda: all(entry.task is None for entry in told))
+
+
+async def test_thousands_of_zones_that_are_due_do_not_hold_up_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zones_module, "DUE_AT_ONCE", 5)
+    async with managed(tmp_path) as ours:
+        zones = [f"zone-{number:02}.example" for number in range(23)]
+        await ours.start(*(nowhere(zone) for zone in zones))
+        await until(lambda: all(ours.entry(zone).task is None for zone in zones))
+        ticked: list[str] = []
+        monkeypatch.setattr(RefreshMachine, "tick", lambda machine, _now: ticked.append(machine.zone) or [])
+        monkeypatch.setattr(RefreshMachine, "next_deadline", lambda _machine: None)
+        past = machine_clock() - 1
+        ours.zones._heap[:] = [(past, number, names.from_text(zone)) for number, zone in enumerate(zones)]
+        for entry in ours.zones.entries.values():
+            entry.queued = past
+        ours.zones._due()
+        assert len(ticked) == 5
+        await until(lambda: len(ticked) == 23)
+        assert sorted(ticked) == zones
+
+
 async def test_superseded_deadlines_are_swept_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zones_module, "HEAP_SLACK", 10)
     async with managed(tmp_path) as ours:
@@ -133,7 +259,7 @@ async def test_one_zones_broken_clock_does_not_stop_the_others(
         await ours.start(nowhere(), of(primary, OTHER))
         await until(lambda: ours.serial(OTHER) == 5 and ours.entry(ZONE).trouble.failures > 0)
         await ours.idle(ZONE)
-        now = zones_module.machine_clock()
+        now = machine_clock()
         ticked: list[str] = []
 
         def tick(machine: RefreshMachine, _now: float) -> list[object]:
@@ -227,7 +353,7 @@ async def test_after_a_change_of_key_the_status_shows_the_new_one(tmp_path: Path
     old = TsigKey(names.from_text("old-key"), "hmac-sha256", bytes(32))
     async with own_server(tmp_path / "a", KEY) as primary, managed(tmp_path / "b") as ours:
         primary.serve(ZONE, zone_text(ZONE, 5))
-        wrong = replace(of(primary), primaries=(replace(primary.remote, key=old),))
+        wrong = replace(of(primary), primaries=(replace(primary.remote, keys=(old,)),))
         await ours.start(wrong)
         await until(lambda: ours.entry(ZONE).trouble.reason == Reason.TSIG_BADKEY)
         await ours.idle(ZONE)
@@ -338,6 +464,18 @@ async def test_damaged_data_is_set_aside_and_fetched_again(tmp_path: Path) -> No
         assert len(list((tmp_path / "b").glob("zone.damaged-*"))) == 1
 
 
+async def test_damage_that_a_worker_finds_during_the_start_does_not_stop_the_start(tmp_path: Path) -> None:
+    async with own_server(tmp_path / "a") as primary, managed(tmp_path / "b") as ours:
+        primary.serve(ZONE, zone_text(ZONE, 5))
+        commit_text(ours.store, ZONE, zone_text(ZONE, 4))
+        ours.publisher.stored = ours.store.zones()
+        await ours.zones.prepare(ours.config(of(primary)))
+        ours.zones.worker_failed(NAME, "a chunk is not what it was")
+        await until(lambda: ours.serial(ZONE) == 5)
+        await ours.zones.start()
+        assert ours.entry(ZONE).state == State.SERVING
+
+
 async def test_lost_data_that_cannot_be_fetched_again_is_answered_by_nobody(tmp_path: Path) -> None:
     """Workers that hold the zone in memory would otherwise go on for ever: what is not held cannot expire."""
     async with own_server(tmp_path / "a") as primary, managed(tmp_path / "b") as ours:
@@ -382,9 +520,3 @@ async def test_queries_are_counted_for_zones_that_are_there(tmp_path: Path) -> N
         ours.zones.count_queries({NAME.hex(): [1, 0]})
         assert (ours.entry(ZONE).queries, ours.entry(ZONE).control_queries) == (4, 1)
         assert (ours.zones.transferring, ours.zones.waiting) == (0, 0)
-
-
-def test_never_stays_never_on_the_wall_clock() -> None:
-    assert to_wall(None) is None
-    assert to_wall(float("inf")) is None
-    assert to_wall(zones_module.machine_clock()) == pytest.approx(__import__("time").time(), abs=1)

@@ -3,6 +3,7 @@
 import random
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -88,25 +89,13 @@ def journal_only(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "break_it",
-    [
-        garbage,
-        garbage_page,
-        cut_in_half,
-        cut_in_header,
-        foreign,
-        foreign_and_marked,
-        version_zero,
-        version_of_a_flipped_bit,
-        without_meta,
-        without_table,
-        without_counter,
-        journal_only,
-    ],
+    "break_it", [garbage, cut_in_half, cut_in_header, foreign, foreign_and_marked, without_table, journal_only]
 )
-def test_a_database_that_cannot_be_used_is_moved_aside_and_started_afresh(tmp_path: Path, break_it: object) -> None:
+def test_a_database_of_which_nothing_can_be_read_is_moved_aside_and_started_afresh(
+    tmp_path: Path, break_it: Callable[[Path], None]
+) -> None:
     path = make(tmp_path)
-    break_it(path)  # type: ignore[operator]
+    break_it(path)
     with closing(Store.open(tmp_path, NOW)) as store:
         assert store.zones() == {}
         assert len(store.notices) == 1
@@ -119,6 +108,29 @@ def test_a_database_that_cannot_be_used_is_moved_aside_and_started_afresh(tmp_pa
         assert content(store.path) == nodes_of(3)
 
 
+@pytest.mark.parametrize(
+    "break_it", [garbage_page, version_zero, version_of_a_flipped_bit, without_meta, without_counter]
+)
+def test_of_a_database_that_cannot_be_used_every_whole_zone_is_saved(
+    tmp_path: Path, break_it: Callable[[Path], None]
+) -> None:
+    path = make(tmp_path)
+    with closing(Store.open(tmp_path, NOW)) as store:
+        before, whole = store.zones(), content(path)
+    break_it(path)
+    with closing(Store.open(tmp_path, NOW)) as store:
+        assert store.zones() == before
+        assert content(path) == whole
+        aside = "state.db.damaged-20260101T000000Z"
+        assert f"is now {aside}: 2 zones saved from it, none lost" in store.notices[0]
+        assert (tmp_path / aside).exists()
+        assert commit_full(store, nodes_of(3), 3).generation > max(zone.generation for zone in before.values())
+    with closing(Store.open(tmp_path, NOW)) as store:
+        assert store.notices == []
+        assert content(store.path) == nodes_of(3)
+        assert content(store.path, OTHER) == nodes_of(7)
+
+
 def test_the_journal_and_index_go_aside_with_their_database(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "state", NOW)
     commit_full(store, nodes_of(1))
@@ -128,7 +140,7 @@ def test_the_journal_and_index_go_aside_with_their_database(tmp_path: Path) -> N
     Store.open(tmp_path / "copy", NOW).close()
     names = {each.name for each in (tmp_path / "copy").iterdir()}
     aside = "state.db.damaged-20260101T000000Z"
-    assert names == {"lock", "state.db", aside, f"{aside}-wal", f"{aside}-shm"}
+    assert names == {"lock", "reserve", "state.db", aside, f"{aside}-wal", f"{aside}-shm"}
 
 
 def test_damage_again_and_again_neither_overwrites_nor_piles_up_copies(tmp_path: Path) -> None:
@@ -174,10 +186,15 @@ def test_something_that_is_no_file_is_reported_not_moved(tmp_path: Path) -> None
     Store.open(tmp_path / "again", NOW).close()
 
 
-def test_a_link_to_nowhere_is_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "state.db").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(StoreError, match="cannot be opened"):
+@pytest.mark.parametrize("leads_to", ["nowhere", "another", "device"])
+def test_a_link_is_not_followed(tmp_path: Path, leads_to: str) -> None:
+    """What it leads to is somebody else's to give, and where the journal would go is not what it looks like."""
+    target = {"nowhere": tmp_path / "none", "another": make(tmp_path / "other"), "device": Path("/dev/null")}[leads_to]
+    (tmp_path / "state.db").symlink_to(target)
+    with pytest.raises(StoreError, match=r"state\.db is a symbolic link: put the database itself there"):
         Store.open(tmp_path, NOW)
+    assert (tmp_path / "state.db").readlink() == target
+    assert {each.name for each in tmp_path.iterdir()} <= {"state.db", "lock", "other"}
 
 
 @pytest.mark.parametrize("keep", range(0, 60_000, 1777))
@@ -208,7 +225,8 @@ def load_or_drop(store: Store) -> dict[bytes, dict[bytes, bytes]]:
             try:
                 loaded[name] = {key: node for items in reader.stream(name) for key, node in items}
             except StoreDamaged:
-                for dropped in store.quarantine(name, NOW):
+                store.quarantine(name, NOW)
+                for dropped in store.take_dropped():
                     loaded.pop(dropped, None)
             except StoreError:
                 assert name not in store.zones()
@@ -272,7 +290,8 @@ def test_damage_met_while_running_is_reported_and_leads_to_a_fresh_store(tmp_pat
             store.node(NAME, key("host01999"))
         with pytest.raises(StoreDamaged, match=r"saving zone example failed: .* is damaged"):
             commit_full(store, nodes_of(3, 3000), 3)
-        assert store.quarantine(NAME, NOW) == {NAME, OTHER}
+        store.quarantine(NAME, NOW)
+        assert store.take_dropped() == {NAME, OTHER}
         commit_full(store, nodes_of(3), 3)
         assert content(path) == nodes_of(3)
 
@@ -298,8 +317,10 @@ def test_a_damaged_row_drops_its_zone_only(tmp_path: Path) -> None:
 def test_quarantine_drops_one_zone_and_keeps_a_copy(tmp_path: Path) -> None:
     make(tmp_path)
     with closing(Store.open(tmp_path, NOW)) as store:
-        assert store.quarantine(NAME, NOW) == {NAME}
-        assert store.quarantine(NAME, NOW) == set()
+        store.quarantine(NAME, NOW)
+        assert store.take_dropped() == {NAME}
+        store.quarantine(NAME, NOW)
+        assert store.take_dropped() == set()
         assert store.zones().keys() == {OTHER}
         assert store.notices == [
             "stored zone example was damaged and is fetched again; a copy is in zone.damaged-20260101T000000Z-example"
@@ -315,12 +336,13 @@ def test_quarantine_goes_on_without_a_copy(tmp_path: Path, monkeypatch: pytest.M
     make(tmp_path)
     monkeypatch.setattr(damage, "prune", fail)
     with closing(Store.open(tmp_path, NOW)) as store:
-        assert store.quarantine(NAME, NOW) == {NAME}
+        store.quarantine(NAME, NOW)
+        assert store.take_dropped() == {NAME}
         assert "a copy could not be kept" in store.notices[0]
         assert not list(tmp_path.glob("zone.damaged*"))
 
 
-def test_damage_that_keeps_a_zone_from_being_dropped_starts_the_store_afresh(
+def test_damage_that_keeps_a_zone_from_being_dropped_replaces_the_database_and_saves_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make(tmp_path)
@@ -331,9 +353,12 @@ def test_damage_that_keeps_a_zone_from_being_dropped_starts_the_store_afresh(
             raise StoreDamaged("database disk image is malformed")
 
         monkeypatch.setattr(store, "remove", fail)
-        assert store.quarantine(NAME, NOW) == {NAME, OTHER}
-        assert store.zones() == {}
+        store.quarantine(NAME, NOW)
+        assert store.take_dropped() == {NAME}
+        assert store.zones().keys() == {OTHER}
         assert "database disk image is malformed" in store.notices[0]
+        assert store.notices[0].endswith("1 zone saved from it, 1 fetched again: example")
+        assert content(store.path, OTHER) == nodes_of(7)
         assert commit_full(store, nodes_of(3)).generation > last
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from support.stored import APEX, NAME, NOW, TIMERS, commit_changes, commit_full, content, key, nodes_of
 
-from nameserver.errors import StoreDamaged, StoreError
-from nameserver.store import database
+from nameserver.errors import StoreDamaged, StoreError, StoreFault
+from nameserver.store import database, state_file
 from nameserver.store.database import Store, ZoneTimers
 from nameserver.store.reader import StoreReader
 
@@ -140,7 +140,7 @@ def test_generations_grow_over_all_zones_and_never_come_back(store: Store) -> No
         seen.append(commit_full(again, nodes_of(1)).generation)
         again.quarantine(NAME, NOW)
         seen.append(commit_full(again, nodes_of(1)).generation)
-        again.start_afresh("a test", NOW)
+        again._start_over("a test", NOW, {})
         seen.append(commit_full(again, nodes_of(1)).generation)
     assert seen == sorted(set(seen))
 
@@ -219,7 +219,7 @@ def test_compaction_changes_neither_content_nor_generation(store: Store) -> None
     expected = content(store.path)
     store.compact(NAME)
     after = store.zones()[NAME]
-    assert after == replace(before, base_generation=before.generation, overlay_rows=0, overlay_crc=0)
+    assert after == replace(before, base_generation=before.generation, overlay_rows=0, overlay_sum=0)
     assert content(store.path) == expected
     assert all(store.node(NAME, each) == (expected or {}).get(each) for each in nodes)
     store.compact(NAME)
@@ -234,7 +234,7 @@ def test_compacting_what_is_not_held_is_refused(store: Store) -> None:
 
 
 def test_a_long_journal_is_cut_short_after_a_large_commit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "JOURNAL_LIMIT", 1000)
+    monkeypatch.setattr(state_file, "CHECKPOINT_AT", 1000)
     commit_full(store, nodes_of(1))
     assert store.path.with_name("state.db-wal").stat().st_size == 0
     with closing(StoreReader(store.path)) as reader:
@@ -250,9 +250,10 @@ def test_a_full_disk_refuses_the_commit_and_nothing_else(store: Store) -> None:
     before = commit_full(store, nodes_of(1))
     pages = store._connected().execute("PRAGMA page_count").fetchone()[0]
     store._connected().execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(StoreError, match=r"saving zone example failed: the disk of .*state is full"):
+    with pytest.raises(StoreError, match=r"saving zone example failed: no space on .*state .*; free some") as raised:
         commit_full(store, nodes_of(2, 5000), 2)
-    with pytest.raises(StoreError, match="is full"):
+    assert raised.value.fault is StoreFault.FULL
+    with pytest.raises(StoreError, match="no space on"):
         commit_changes(store, {key(f"new{number}"): bytes(1000) for number in range(100)})
     assert store.zones() == {NAME: before}
     assert content(store.path) == nodes_of(1)
@@ -336,7 +337,7 @@ def test_a_directory_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
 
 def test_a_file_system_without_shared_memory_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some network file systems: SQLite then stays in another journal mode, in which readers block the writer."""
-    connect = database.connect
+    connect = state_file.connect
 
     class Connection:
         def __init__(self, path: Path, *, read_only: bool) -> None:
@@ -349,7 +350,7 @@ def test_a_file_system_without_shared_memory_is_reported(tmp_path: Path, monkeyp
         def close(self) -> None:
             self._real.close()
 
-    monkeypatch.setattr(database, "connect", Connection)
+    monkeypatch.setattr(state_file, "connect", Connection)
     with pytest.raises(StoreError, match="shared memory"):
         Store.open(tmp_path, NOW)
     monkeypatch.undo()

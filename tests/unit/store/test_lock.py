@@ -60,11 +60,42 @@ def test_a_lock_file_that_is_a_link_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_failing_lock_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(StoreError, match="cannot be taken: No locks available"):
+        StateLock.acquire(tmp_path)
+    monkeypatch.undo()
+    StateLock.acquire(tmp_path).release()
+
+
+def test_a_disk_without_room_for_the_process_id_is_locked_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(descriptor: int, size: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.ftruncate", refuse)
-    with pytest.raises(StoreError, match="cannot be taken: No space left"):
+    lock = StateLock.acquire(tmp_path)
+    with pytest.raises(StoreLocked):
         StateLock.acquire(tmp_path)
-    monkeypatch.undo()
-    StateLock.acquire(tmp_path).release()
+    lock.release()
+
+
+@pytest.mark.parametrize("what", ["lock", "directory"])
+def test_a_lock_that_was_removed_holds_nothing_any_more(tmp_path: Path, what: str) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    lock = StateLock.acquire(state)
+    assert lock.holds()
+    (state / "lock").unlink()
+    if what == "directory":
+        state.rmdir()
+        state.mkdir()
+    assert not lock.holds()
+    other = StateLock.acquire(state)
+    assert not lock.holds() and other.holds()
+    lock.release()
+    assert not lock.holds()
+    other.release()

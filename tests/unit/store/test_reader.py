@@ -156,7 +156,7 @@ def test_a_database_that_was_started_afresh_is_opened_anew(store: Store, reader:
     stream = reader.stream(NAME)
     next(stream)
     assert reader.load(NAME) is not None
-    store.start_afresh("a test", NOW)
+    store._start_over("a test", NOW, {})
     assert reader.load(NAME) is None
     stream.close()
     commit_full(store, nodes_of(2), 2)
@@ -204,3 +204,30 @@ def test_damage_names_the_zone_and_ends_the_transaction(
     with pytest.raises(StoreDamaged, match=f"stored zone example is damaged: .*{words}"):
         list(reader.stream(NAME))
     assert journal_can_be_cut(store)
+
+
+def test_changed_owners_that_go_missing_together_are_noticed_however_alike_they_are(
+    store: Store, reader: StoreReader
+) -> None:
+    """CRCs are linear: the exclusive-or over four rows that differ in two digits each way is nothing at all."""
+    commit_full(store, nodes_of(1, 100))
+    alike = {key(f"host000{number}"): b"\x00node %d 2" % number for number in (40, 41, 50, 51)}
+    commit_changes(store, {key("other"): b"\x00other", **alike})
+    store._connected().execute("DELETE FROM overlay WHERE key <> ?", (key("other"),))
+    with pytest.raises(StoreDamaged, match="its changes are not those"):
+        list(reader.stream(NAME))
+
+
+def test_changed_owners_that_are_older_than_they_should_be_are_noticed_however_alike_they_are(
+    store: Store, reader: StoreReader
+) -> None:
+    """As a page that a write never reached has them: two rows that differ from what they should be in the same way."""
+    commit_full(store, nodes_of(1, 100))
+    for serial in (2, 3):
+        changes = {key(f"host000{number}"): b"\x00node %d %d" % (number, serial) for number in (10, 11, 12, 13)}
+        commit_changes(store, changes, serial)
+        if serial == 2:
+            old = store._connected().execute("SELECT crc, node, key FROM overlay").fetchall()
+    store._connected().executemany("UPDATE overlay SET crc = ?, node = ? WHERE key = ?", old)
+    with pytest.raises(StoreDamaged, match="its changes are not those"):
+        list(reader.stream(NAME))

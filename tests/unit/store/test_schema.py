@@ -54,16 +54,16 @@ def test_only_broken_content_counts_as_damage() -> None:
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        (sqlite3.SQLITE_FULL, "the disk of /state is full .* free some space"),
-        (sqlite3.SQLITE_IOERR, "full or failing"),
-        (sqlite3.SQLITE_BUSY, "another program holds /state/state.db locked"),
+        (sqlite3.SQLITE_FULL, "no space on /; free some|no space on / "),
+        (sqlite3.SQLITE_IOERR, "the disk of / reports an error .* a quota, or it is breaking"),
+        (sqlite3.SQLITE_BUSY, "another program holds /state.db locked"),
         (sqlite3.SQLITE_READONLY, "check owner and permissions"),
         (sqlite3.SQLITE_CANTOPEN, "check owner and permissions"),
         (sqlite3.SQLITE_ERROR, "it broke"),
     ],
 )
 def test_an_error_says_what_failed_why_and_what_to_do(code: int, words: str) -> None:
-    error = explain(error_with(code), "saving zone example", Path("/state/state.db"))
+    error = explain(error_with(code), "saving zone example", Path("/state.db"))
     assert isinstance(error, StoreError)
     assert not isinstance(error, StoreDamaged)
     with pytest.raises(StoreError, match=f"saving zone example failed: .*{words}"):

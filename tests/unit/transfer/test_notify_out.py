@@ -99,14 +99,6 @@ def test_a_late_call_sends_once_and_not_once_per_missed_time() -> None:
     assert sender.next_deadline() == 10_001
 
 
-def test_a_zone_that_goes_away_is_announced_no_more() -> None:
-    sender: NotifySender[str] = NotifySender()
-    sender.publish(6, ["a"], 100)
-    sender.clear()
-    assert sender.next_deadline() is None
-    assert sender.due(200) == []
-
-
 def test_a_dead_target_among_twenty_delays_none_of_the_others() -> None:
     sender: NotifySender[int] = NotifySender()
     sender.publish(6, range(20), 0)

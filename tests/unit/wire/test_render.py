@@ -34,12 +34,12 @@ def read(data: bytes) -> dns.message.Message:
     return dns.message.from_wire(data)
 
 
-def test_id_opcode_question_rd_and_cd_come_from_the_request():
+def test_id_opcode_question_and_rd_come_from_the_request():
     request = ask("WWW.example.com", flags=codes.RD | codes.CD | codes.AD)
     data = render(request, Reply(), 512, 1232)
     assert data[12:] == request.question
     assert int.from_bytes(data[:2], "big") == 7
-    assert int.from_bytes(data[2:4], "big") == codes.QR | codes.RD | codes.CD
+    assert int.from_bytes(data[2:4], "big") == codes.QR | codes.RD
 
 
 def test_aa_is_set_for_authoritative_replies_only():
@@ -191,6 +191,45 @@ def test_the_limit_is_kept_to_the_octet():
     whole = render(request, reply, 65535, 1232)
     assert render(request, reply, len(whole), 1232) == whole
     assert len(render(request, reply, len(whole) - 1, 1232)) < len(whole)
+
+
+def test_names_that_grow_label_by_label_stay_readable():
+    """Clients follow 16 pointers in a row and no more; dnspython is one of them."""
+    targets = ["x.example.com"]
+    for _ in range(60):
+        targets.append("a." + targets[-1])
+    growing = RRset.of(wire("example.com"), codes.NS, 300, [wire(target) for target in targets])
+    message = read(render(ask("example.com"), Reply(answer=[growing]), 65535, 1232))
+    assert {str(rdata.target) for rdata in message.answer[0]} == {f"{target}." for target in targets}
+
+
+def test_a_cname_may_end_in_a_pointer_into_the_dname_it_is_made_from():
+    target = wire("far.away.example")
+    dname = RRset.of(wire("moved.example.com"), codes.DNAME, 60, [target])
+    cname = RRset.of(wire("www.moved.example.com"), codes.CNAME, 60, [b"\x03www" + target])
+    data = render(ask("www.moved.example.com"), Reply(answer=[dname, cname]), 512, 1232)
+    assert data.count(b"\x03far\x04away") == 1
+    assert str(read(data).answer[1][0].target) == "www.far.away.example."
+
+
+def test_what_fits_only_without_looking_at_the_case_of_letters_is_sent_so():
+    """RFC 4343 §4.1: compression may change the case of letters; a question over TCP costs more than that."""
+    question, owner = ask("WWW.a-rather-long-label.example.com"), "www.A-rather-long-label.example.com"
+    reply = Reply(authoritative=True, answer=[addresses(owner, 3)], authority=[soa("example.COM")])
+    whole = render(question, reply, 512, 1232)
+    assert read(whole).answer[0].name.to_text() == f"{owner}."
+    data = render(question, reply, len(whole) - 1, 1232)
+    assert not read(data).flags & dns.flags.TC
+    assert len(data) < len(whole)
+    assert read(data).answer == read(whole).answer
+    assert read(data).authority == read(whole).authority
+
+
+def test_letters_stay_as_they_are_where_changing_them_makes_not_enough_room():
+    reply = Reply(answer=[addresses("www.EXAMPLE.com", 2), addresses("www2.EXAMPLE.com", 100)])
+    message = read(render(ask("www.example.com"), reply, 512, 1232))
+    assert message.flags & dns.flags.TC
+    assert [rrset.name.to_text() for rrset in message.answer] == ["www.EXAMPLE.com."]
 
 
 def test_names_beyond_the_reach_of_a_pointer_are_written_out():

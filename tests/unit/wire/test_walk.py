@@ -8,7 +8,7 @@ from support.transfer_messages import APEX, WWW, message, rr, soa
 from nameserver.errors import WireError
 from nameserver.wire import codes
 from nameserver.wire.rrset import Record
-from nameserver.wire.walk import to_record, to_walked, walk
+from nameserver.wire.walk import Section, to_record, to_walked
 
 ANSWERS = 12 + len(APEX) + 4  # where the answers of `message` begin
 
@@ -28,7 +28,7 @@ odd.example.com. 300 IN TYPE65280 \\# 2 c00c
 
 
 def walk_all(data: bytes, offset: int, count: int) -> list[Record]:
-    return [to_record(walked) for walked in walk(data, offset, count)]
+    return [to_record(walked) for walked in Section(data, offset, count)]
 
 
 def test_it_reads_what_dnspython_wrote_compressed():
@@ -56,7 +56,7 @@ def test_a_ttl_with_its_top_bit_is_zero():
 
 
 def test_records_before_the_malformed_one_are_yielded():
-    records = walk(message(WWW, WWW._replace(rdata=b"\1")), ANSWERS, 2)
+    records = Section(message(WWW, WWW._replace(rdata=b"\1")), ANSWERS, 2)
     assert to_record(next(records)) == WWW
     with pytest.raises(WireError, match=r"record 2 of 2: its A rdata is malformed: it has 1 bytes, not 4"):
         next(records)

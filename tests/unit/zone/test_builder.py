@@ -1,13 +1,13 @@
 """Building zones: packing, owners that come back, limits."""
 
 import pytest
-from support.transfer_messages import APEX, MAIL, NS, WWW, build, lines, rr, soa
+from support.transfer_messages import APEX, MAIL, NS, WWW, build, lines, message, rr, soa
 
 from nameserver.errors import Reason, ZoneError
 from nameserver.transfer.limits import TransferLimits
 from nameserver.wire import codes
 from nameserver.wire.rrset import RRset
-from nameserver.wire.walk import to_walked
+from nameserver.wire.walk import Section, to_walked
 from nameserver.zone import builder as builder_module
 from nameserver.zone.builder import ZoneBuilder
 from nameserver.zone.checks import FormatLimits
@@ -117,9 +117,10 @@ def test_soa_records_belong_to_the_apex_and_are_one():
 def test_extend_stops_at_an_soa_and_hands_it_back():
     builder = ZoneBuilder(APEX, LIMITS)
     builder.add(soa(1))
-    records = iter([to_walked(record) for record in (NS, WWW, soa(1), MAIL)])
-    assert builder.extend(records) == to_walked(soa(1))
-    assert builder.extend(records) is None
+    data = message(NS, WWW, soa(1), MAIL)
+    section = Section(data, 12 + len(APEX) + 4, 4)
+    assert builder.extend(section) == to_walked(soa(1))
+    assert builder.extend(section) is None
     assert builder.finish().records == 4
 
 

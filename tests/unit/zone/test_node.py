@@ -10,8 +10,11 @@ from nameserver.zone.node import (
     HAS_DNAME,
     HAS_NS,
     count_records,
+    find_denial,
     find_rrset,
     find_rrsigs,
+    is_hashed_name,
+    is_signed,
     owner_of,
     pack_node,
     unpack_node,
@@ -63,3 +66,37 @@ def test_the_flags_say_which_types_steer_a_look_up():
     for rdtype, flag in ((codes.NS, HAS_NS), (codes.CNAME, HAS_CNAME), (codes.DNAME, HAS_DNAME)):
         assert pack_node([RRset.of(OWNER, rdtype, 1, [b"\0"]), A])[0] == flag
     assert pack_node([A])[0] == 0
+
+
+NSEC = RRset.of(OWNER, codes.NSEC, 60, [b"\0\0\1\2"])
+NSEC3 = RRset.of(OWNER, codes.NSEC3, 60, [b"\1\0\0\0\0" + bytes(21), b"\1\0\0\1\0" + bytes(21)])
+SIG_NSEC3 = RRset.of(OWNER, codes.RRSIG, 60, [codes.NSEC3.to_bytes(2, "big") + b"sig"])
+HASHED = b"\x20" + b"0" * 32
+
+
+def test_a_zone_is_signed_when_its_apex_holds_a_signature():
+    for owner in (None, OWNER):
+        assert is_signed(pack_node(ALL, owner))
+        assert not is_signed(pack_node([A, TXT], owner))
+        assert not is_signed(pack_node([A, NSEC, NSEC3], owner))
+    assert not is_signed(pack_node([]))
+
+
+def test_what_denies_is_found_beside_anything_else():
+    for owner in (None, OWNER):
+        assert find_denial(pack_node(ALL, owner)) == (False, b"")
+        assert find_denial(pack_node([*ALL, NSEC], owner)) == (True, b"")
+        assert find_denial(pack_node([*ALL, NSEC3], owner)) == (False, NSEC3.tails)
+        assert find_denial(pack_node([*ALL, NSEC, NSEC3], owner)) == (True, NSEC3.tails)
+        assert find_denial(pack_node([A], owner)) == (False, b"")
+
+
+def test_an_owner_of_nsec3_and_nothing_else_is_a_hashed_name():
+    for owner in (None, OWNER):
+        assert is_hashed_name(HASHED, pack_node([NSEC3], owner))
+        assert is_hashed_name(HASHED, pack_node([NSEC3, SIG_NSEC3], owner))
+        assert not is_hashed_name(HASHED, pack_node([NSEC3, SIG_NSEC3, A], owner))
+        assert not is_hashed_name(HASHED, pack_node([SIG_NSEC3], owner))
+        assert not is_hashed_name(HASHED, pack_node([NSEC3, UNKNOWN], owner))
+    assert not is_hashed_name(b"\x1f" + b"0" * 32, pack_node([NSEC3]))
+    assert not is_hashed_name(b"\x20" + b"0" * 31, pack_node([NSEC3]))

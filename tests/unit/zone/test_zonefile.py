@@ -7,7 +7,7 @@ from support.zones import zone_text
 from nameserver.errors import ZoneFileError
 from nameserver.wire import codes
 from nameserver.zone.node import HAS_CASE
-from nameserver.zone.zonefile import canonical_order, rdata_text, read_zone_file, write_zone_file
+from nameserver.zone.zonefile import rdata_text, read_zone_file, write_zone_file
 
 HEAD = "$TTL 300\n@ IN SOA ns1 host 7 3600 600 86400 300\n@ IN NS ns1\n"
 
@@ -108,13 +108,6 @@ def test_what_cannot_be_in_a_zone_is_refused(line, problem, monkeypatch):
 def test_names_are_relative_to_the_zone_without_an_origin():
     built = read_zone_file("$TTL 1\n@ SOA a b 1 2 3 4 5\n NS ns.example.net.\n NS ns\n", APEX, "f.zone")
     assert "example.com. 1 IN NS ns.example.com.\n" in write_zone_file(built.nodes, APEX)
-
-
-def test_canonical_order_goes_by_labels_from_the_right():
-    """RFC 4034 §6.1."""
-    keys = [b"", b"\1a", b"\1b\1a", b"\1a\1b\1a", b"\2aa", b"\1*\1z", b"\3abc\1z"]
-    backwards = keys[::-1]
-    assert sorted(backwards, key=canonical_order) == keys
 
 
 def test_rdata_without_a_faithful_text_is_written_in_generic_form():

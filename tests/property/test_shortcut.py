@@ -1,0 +1,218 @@
+"""Whatever the shortcut answers is what the pipeline answers, octet for octet, and it counts the same."""
+
+import copy
+import random
+from ipaddress import ip_address
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.pipelines import pipeline_of, served, served_zone
+from support.signing import Nsec3, signed_nodes
+
+from nameserver.query.counters import COUNTERS
+from nameserver.query.pipeline import Pipeline
+from nameserver.query.shortcut import Shortcut
+from nameserver.query.zoneset import ZoneState
+from nameserver.zone.contents import Zone
+from nameserver.zone.node import HASHED_KEY
+
+ZONE = """
+@ 3600 SOA ns.sub hostmaster 7 3600 600 86400 300
+@ NS ns.sub
+@ NS ns.other.test.
+@ MX 10 mail
+@ TXT "apex"
+ns.sub A 192.0.2.1
+www 300 A 192.0.2.2
+www AAAA 2001:db8::2
+www TXT "one" "two"
+many A 192.0.2.3
+many A 192.0.2.4
+many A 192.0.2.5
+big TXT "{long}"
+big TXT "2{long}"
+big TXT "3{long}"
+alias CNAME www
+away CNAME www.other.test.
+deep.under.none A 192.0.2.9
+*.wild TXT "star"
+x.wild A 192.0.2.8
+Shout A 192.0.2.7
+cut NS ns.cut
+ns.cut A 192.0.2.6
+below.cut A 192.0.2.66
+moved DNAME sub
+""".replace("{long}", "x" * 200)
+OTHER = """
+@ 3600 SOA ns host 9 3600 600 86400 60
+@ NS ns
+ns A 192.0.2.10
+www A 192.0.2.11
+"""
+LABELS = ["www", "many", "big", "alias", "away", "deep", "under", "none", "wild", "x", "shout", "cut", "ns", "below",
+          "moved", "sub", "nowhere", "hostmaster", "mail", "*", "a\0b", "a" * 63, "zz"]  # fmt: skip
+LONG = "h" * 32  # as long as the label of a hash
+SIGNED = Zone.from_nodes(*signed_nodes(f"{OTHER}\n{LONG} A 192.0.2.12", "signed.test.", Nsec3()), 1)
+WITH_WILDCARD = Zone.from_nodes(*signed_nodes(f"{OTHER}\n{LONG} A 192.0.2.12\n* TXT x", "signed.test.", Nsec3()), 1)
+# The labels that stand for names in its chain are nobody's to ask for.
+LABELS += [LONG]
+LABELS += [key[1:].decode() for key in SIGNED.nodes if len(key) == HASHED_KEY]
+ORIGINS = [
+    b"\x07example\x04test\0",
+    b"\x05other\x04test\0",
+    b"\x06signed\x04test\0",
+    b"\x04test\0",
+    b"\x03org\0",
+    b"\0",
+]
+TYPES = [1, 2, 5, 6, 12, 15, 16, 28, 33, 39, 43, 46, 47, 48, 52, 99, 255, 251, 252, 65, 65280]
+
+
+def _respell(name: bytes, chooser: random.Random) -> bytes:
+    return bytes(each - 32 if 97 <= each <= 122 and chooser.random() < 0.5 else each for each in name)
+
+
+@st.composite
+def messages(draw) -> bytes:
+    labels = draw(st.lists(st.sampled_from(LABELS), max_size=3))
+    name = b"".join(bytes((len(label),)) + label.encode("latin-1") for label in labels) + draw(st.sampled_from(ORIGINS))
+    if draw(st.booleans()):
+        name = _respell(name, random.Random(draw(st.integers(0, 3))))
+    flags = draw(st.sampled_from([b"\0\0", b"\1\0", b"\1\x10", b"\0\x20", b"\x28\0", b"\4\0", b"\x41\x41"]))
+    question = name + draw(st.sampled_from(TYPES)).to_bytes(2, "big") + draw(st.sampled_from([b"\0\1"] * 9 + [b"\0\3"]))
+    edns = draw(
+        st.sampled_from(
+            [
+                b"",
+                b"\0\0\x29\x04\xd0\0\0\0\0\0\0",
+                b"\0\0\x29\x02\0\0\0\x80\0\0\0",
+                b"\0\0\x29\x10\0\0\1\0\0\0\0",
+                b"\0\0\x29\x04\xd0\0\0\0\0\0\4\0\3\0\0",
+                b"\0\0\x29\x04\xd0\0\0\0\0\0\x04\xff\xff\0\0",
+            ]
+        )
+    )
+    message = draw(st.binary(min_size=2, max_size=2)) + flags + b"\0\1\0\0\0\0\0" + (b"\1" if edns else b"\0")
+    message += question + edns
+    if draw(st.integers(0, 19)) == 0:
+        place = draw(st.integers(2, len(message) - 1))
+        message = message[:place] + draw(st.binary(max_size=3)) + message[place + draw(st.integers(0, 2)) :]
+    return message
+
+
+class Pair:
+    """One server with the shortcut and one without, told the same."""
+
+    def __init__(self, transport: str, signed: Zone = SIGNED) -> None:
+        self.transport = transport
+        self.plain, self.short = self._pipeline(signed), self._pipeline(signed)
+        self.shortcut = Shortcut(self.short, transport, 4, id)
+
+    @staticmethod
+    def _pipeline(signed: Zone) -> Pipeline:
+        copied = Zone.from_nodes(signed.apex, signed.nodes, 1)
+        return pipeline_of(served(ZONE, "example.test."), served(OTHER, "other.test."), served_zone(copied))
+
+    def ask(self, message: bytes) -> None:
+        client = ip_address("192.0.2.77")
+        expected = self.plain.handle(message, client, 5353, self.transport, 1_800_000_000).reply
+        entry = self.shortcut.find(message)
+        if entry is not None:
+            self.shortcut.tally[entry[3]] += 1
+            assert message[:2] + entry[4] == expected
+            assert entry[2] == len(entry[4])
+            return
+        outcome = self.short.handle(message, client, 5353, self.transport, 1_800_000_000)
+        self.shortcut.learn(message, outcome)
+        assert outcome.reply == expected
+
+    def same_counts(self) -> None:
+        self.shortcut.count()
+        assert list(self.plain.counters) == list(self.short.counters)
+        assert [(z.queries, z.control_queries) for z in self.plain.zones] == [
+            (z.queries, z.control_queries) for z in self.short.zones
+        ]
+
+    def change(self, origin: bytes, keys: list[bytes], donor: int) -> None:
+        """Replace, add or take away nodes in both."""
+        for pipeline in (self.plain, self.short):
+            zone = pipeline.zones.exact(origin)
+            assert zone is not None and zone.zone is not None
+            spare = sorted(zone.zone.nodes)
+            changes = {}
+            for key in keys:
+                if key:
+                    node = zone.zone.nodes[spare[donor % len(spare)]]
+                    changes[key] = None if donor % 3 == 0 else node
+            redirected = zone.zone.apply(changes, zone.zone.generation + 1)
+            pipeline.zones.changed(zone, None if redirected else changes)
+
+    def set_state(self, origin: bytes, state: ZoneState) -> None:
+        for pipeline in (self.plain, self.short):
+            zone = pipeline.zones.exact(origin)
+            assert zone is not None
+            zone.state = state
+            pipeline.zones.changed(zone)
+
+
+CHANGES = st.tuples(
+    st.sampled_from(ORIGINS[:2]),
+    st.lists(
+        st.sampled_from([b"\3www", b"\3cut", b"\4many", b"\3new", b"\4none", b"\1*", b"\5moved", b"\7nowhere"]),
+        max_size=3,
+    ),
+    st.integers(0, 40),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(["udp", "tcp"]),
+    st.lists(
+        st.one_of(
+            st.lists(messages(), min_size=1, max_size=12),
+            CHANGES,
+            st.tuples(st.sampled_from(ORIGINS[:2]), st.sampled_from(list(ZoneState))),
+        ),
+        max_size=8,
+    ),
+)
+def test_the_shortcut_says_what_the_pipeline_says(transport, steps) -> None:
+    pair = Pair(transport)
+    for step in steps:
+        if isinstance(step, list):
+            for message in step * 3:  # first seen, then learnt, then kept
+                pair.ask(message)
+        elif len(step) == 3:
+            pair.change(*step)
+        else:
+            pair.set_state(*step)
+    pair.same_counts()
+
+
+@pytest.mark.parametrize("name", [b"\3www", b"\4none", b"\1a\7nowhere"])
+def test_every_combination_of_header_bits_is_answered_as_the_pipeline_does(name) -> None:
+    pair = Pair("udp")
+    for bits in range(0x800):
+        message = b"id" + bits.to_bytes(2, "big") + b"\0\1\0\0\0\0\0\0" + name + ORIGINS[0] + b"\0\1\0\1"
+        pair.ask(message)
+        pair.ask(message)
+
+
+@pytest.mark.parametrize("zone", [SIGNED, WITH_WILDCARD])
+@pytest.mark.parametrize("opt", [b"", b"\0\0\x29\x04\xd0\0\0\0\0\0\0"])
+def test_names_of_a_chain_are_no_shortcut_to_an_answer(zone, opt) -> None:
+    """RFC 5155 §7.2.8: they do not exist, nor does anything below them."""
+    long = b"\x20" + LONG.encode()
+    hashed = next(key for key in zone.nodes if len(key) == HASHED_KEY and key != long)
+    pair = Pair("udp", zone)
+    head = b"\x12\x34\0\0\0\1\0\0\0\0\0" + (b"\1" if opt else b"\0")
+    for key in (long, hashed, b"\1x" + long, b"\1x" + hashed):
+        for rdtype in (1, 15, 16, 28):
+            for _ in range(3):
+                pair.ask(head + key + zone.apex + b"\0" + bytes([rdtype]) + b"\0\1" + opt)
+
+
+def test_counters_are_the_pipelines() -> None:
+    assert len(COUNTERS) == len(copy.copy(Pair("udp").plain.counters))
