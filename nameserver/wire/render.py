@@ -237,7 +237,7 @@ class _Writer:
                 out += name[:offset]
                 out += pointer
                 position = 0
-                while position < offset:
+                while position < offset and here + position < MAX_POINTER:
                     self._depths[(0xC000 | here + position).to_bytes(2, "big")] = depth + 1
                     position += name[position] + 1
                 return

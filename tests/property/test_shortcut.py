@@ -4,13 +4,16 @@ import copy
 import random
 from ipaddress import ip_address
 
+import dns.edns
+import dns.flags
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.pipelines import pipeline_of, served, served_zone
+from support.pipelines import pipeline_of, question, served, served_zone
 from support.signing import Nsec3, signed_nodes
 
 from nameserver.query.counters import COUNTERS
+from nameserver.query.exchange import QuerySettings
 from nameserver.query.pipeline import Pipeline
 from nameserver.query.shortcut import Shortcut
 from nameserver.query.zoneset import ZoneState
@@ -216,3 +219,47 @@ def test_names_of_a_chain_are_no_shortcut_to_an_answer(zone, opt) -> None:
 
 def test_counters_are_the_pipelines() -> None:
     assert len(COUNTERS) == len(copy.copy(Pair("udp").plain.counters))
+
+
+COOKIE = dns.edns.GenericOption(dns.edns.OptionType.COOKIE, b"12345678")
+NSID = dns.edns.GenericOption(dns.edns.OptionType.NSID, b"")
+WAYS = [
+    {"rd": rd, **edns}
+    for rd in (False, True)
+    for edns in (
+        {},
+        *(
+            {"edns": size, "want_dnssec": dnssec, **({"options": [option]} if option else {})}
+            for size in (512, 600, 1232, 65535)
+            for dnssec in (False, True)
+            for option in (None, COOKIE, NSID)
+        ),
+    )
+]
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize("name", ["www.signed.test.", "nope.signed.test.", "big.example.test.", "WWW.example.test."])
+def test_what_is_kept_for_one_way_of_asking_is_given_to_no_other(transport: str, name: str) -> None:
+    """C48: DO, the size, EDNS itself, RD, a cookie, NSID: each pair of ways, in either order, answered as if alone."""
+    rdtype = "TXT" if name.startswith("big") else "A"
+    for checking in (0, dns.flags.CD, dns.flags.AD):
+        asked = [bytearray(question(name, rdtype, **way)) for way in WAYS]
+        for each in asked:
+            each[3] |= checking
+        for order in (asked, asked[::-1]):
+            pair = Pair(transport)
+            for pipeline in (pair.plain, pair.short):
+                pipeline.settings = QuerySettings(nsid=b"here", cookie_secrets=(bytes(16),))
+            for each in (*order * 3, *order[::7]):  # learnt, kept, and then in any company
+                pair.ask(bytes(each))
+            assert pair.shortcut.find(bytes(order[0])) is not None, "nothing is kept"
+            pair.same_counts()
+
+
+def test_over_udp_and_tcp_different_answers_are_kept() -> None:
+    """C48: the one is cut, the other whole."""
+    pairs = {transport: Pair(transport) for transport in ("udp", "tcp")}
+    for _ in range(3):
+        for pair in pairs.values():
+            pair.ask(question("big.example.test.", "TXT"))

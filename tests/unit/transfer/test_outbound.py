@@ -1,10 +1,12 @@
 """Packing a zone into AXFR messages: order, sizes, compression."""
 
+import random
 import struct
 
 import dns.message
 import dns.rdatatype
 import pytest
+from support.cpu import least_cpu_seconds
 from support.transfer_messages import APEX, MAIL, NOW, NS, QUERY_ID, WWW, build, inbound, rr, soa
 
 from nameserver.errors import Reason, TransferError
@@ -85,6 +87,22 @@ def test_the_root_zone_can_be_sent():
     (only,) = send(root, b"\0" + struct.pack("!HH", codes.AXFR, 1))
     answer = dns.message.from_wire(only, one_rr_per_rrset=True).answer
     assert [str(rrset.name) for rrset in answer] == [".", ".", "."]
+
+
+def test_names_of_very_many_labels_are_sent_as_fast_as_any_others():
+    """C43: what a record costs does not grow with the labels of its owner, nor does any message cost much."""
+    chooser = random.Random(43)
+    host = rr("h 300 A 192.0.2.1")
+
+    def deep() -> bytes:
+        labels = (255 - len(APEX)) // 2
+        return b"".join(bytes((1, chooser.randrange(97, 123))) for _ in range(labels)) + APEX
+
+    many = build(soa(7), NS, *(host._replace(owner=deep()) for _ in range(2000)))
+    usual = big(2000)
+    assert least_cpu_seconds(lambda: send(many)) < 4 * least_cpu_seconds(lambda: send(usual))
+    assert len(send(many)) > 10, "so each of its messages is a small part of that"
+    assert receive(send(many)).nodes == many.nodes
 
 
 def test_a_large_record_has_a_message_of_its_own():

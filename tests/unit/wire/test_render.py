@@ -1,5 +1,7 @@
 """Rendering: compression, limits, sections. dnspython reads what we wrote."""
 
+import random
+
 import dns.flags
 import dns.message
 import dns.rcode
@@ -201,6 +203,19 @@ def test_names_that_grow_label_by_label_stay_readable():
     growing = RRset.of(wire("example.com"), codes.NS, 300, [wire(target) for target in targets])
     message = read(render(ask("example.com"), Reply(answer=[growing]), 65535, 1232))
     assert {str(rdata.target) for rdata in message.answer[0]} == {f"{target}." for target in targets}
+
+
+@pytest.mark.parametrize("count", [100, 250, 270, 300])
+def test_many_names_of_very_many_labels_are_written_up_to_the_limit_and_not_beyond(count):
+    """C43: names of 120 labels that share their end alone, so that many pointers are made far into the message."""
+    chooser = random.Random(count)
+    targets = [wire(".".join([*chooser.choices("abcdefghij", k=120), "example.com"])) for _ in range(count)]
+    many = RRset.of(wire("example.com"), codes.MX, 300, [b"\x00\x01" + target for target in targets])
+    message = read(render(ask("example.com"), Reply(answer=[many]), 65535, 1232))
+    if message.flags & dns.flags.TC:
+        assert message.answer == []
+    else:
+        assert {rdata.exchange.to_wire() for rdata in message.answer[0]} == set(targets)
 
 
 def test_a_cname_may_end_in_a_pointer_into_the_dname_it_is_made_from():
