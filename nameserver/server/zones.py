@@ -328,9 +328,12 @@ class ZoneManager:
     # --- what drives a machine ---------------------------------------------------------------------------------------
 
     def notified(self, name: bytes, source: str, serial: int | None, times: int = 1) -> None:
-        """A worker passed a NOTIFY on, which stands for several of the same source ("": of several sources)."""
+        """A worker passed a NOTIFY on, which stands for several of the same source ("": of several sources).
+
+        One that comes before the zone's machine is started is no more than counted: the start has a check made.
+        """
         entry = self.entries.get(name)
-        if entry is None or entry.machine is None or not entry.live:
+        if entry is None or entry.machine is None:
             return
         if entry.notified_at is None:
             entry.notified_at = time.monotonic()
@@ -347,6 +350,8 @@ class ZoneManager:
         )
         log_event(event)
         self._tally.add(event, times)
+        if not entry.live:
+            return
         self._refresher.reach.ask_again(entry.config, source)
         self._act(entry, entry.machine.notify(source, serial, machine_clock()))
 
