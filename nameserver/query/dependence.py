@@ -39,7 +39,7 @@ def dependence(zones: ZoneSet, request: Request, reply: Reply) -> Dependence:
 
 def _is_of_its_node(served: ServedZone, request: Request, reply: Reply) -> bool:
     """Whether the reply says no more than what the zone holds at the very name that was asked for."""
-    if reply.rcode or not reply.answer or reply.authority or reply.additional:
+    if reply.rcode or not reply.answer or reply.authority or reply.additional or reply.name_servers:
         return False
     name = request.qname_folded
     if served.zone is None or name[: len(name) - len(served.name)] not in served.zone.nodes:

@@ -30,6 +30,8 @@ from nameserver.zone.lookup import Answer, Kind, lookup
 
 # CNAMEs and DNAMEs followed for one question, as BIND has it; the client goes on from where we stop.
 MAX_LINKS = 11
+# Asked for by those who validate what these very name servers said: NSD and BIND do not name them again.
+_FOR_VALIDATORS = (codes.DS, codes.DNSKEY)
 
 
 def answer_query(zones: ZoneSet, request: Request, now: int, *, minimal: bool = True) -> Reply:
@@ -59,6 +61,8 @@ def answer_query(zones: ZoneSet, request: Request, now: int, *, minimal: bool = 
             answer=list(answer.answer),
             authority=list(answer.authority),
             additional=list(answer.additional),
+            name_servers=answer.name_servers,
+            server_addresses=answer.server_addresses,
         )
     records = list(answer.answer)
     authority = list(answer.authority)
@@ -71,6 +75,8 @@ def answer_query(zones: ZoneSet, request: Request, now: int, *, minimal: bool = 
         authority=authority,
         additional=list(answer.additional),
         glue_required=answer.glue_required,
+        name_servers=answer.name_servers,
+        server_addresses=answer.server_addresses,
     )
 
 
@@ -80,7 +86,7 @@ def _look_up(zones: ZoneSet, zone: Zone, key: bytes, qtype: int, qname: bytes, d
     if answer.kind is Kind.HIT:
         if names_hosts(qtype):
             answer = answer._replace(additional=tuple(additional(zone, answer.answer[0])))
-        if not minimal:
+        if not minimal and qtype not in _FOR_VALIDATORS:
             answer = with_name_servers(zone, answer)
     return add_dnssec(zone, key, answer, zones.hash_budget) if dnssec else answer
 

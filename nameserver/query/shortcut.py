@@ -219,7 +219,7 @@ class Shortcut:
             size, count = _BLOCK.unpack_from(node, start)
             start += 6
             if node[start : start + 2] == wanted:
-                if shape.qtype not in _PLAIN:
+                if shape.qtype not in _PLAIN or not self.pipeline.settings.minimal_responses:
                     return None
                 return self._hit(packet, served, shape, name, node[start : start + size], count, spelled)
             start += size

@@ -15,9 +15,11 @@ CNAME made from it may end in a pointer to it.
 What fits is decided by whole RRsets (RFC 2181 §9): an RRset that crosses the limit is taken back, table entries
 included. In the answer and authority sections that sets TC and ends the message; in the additional section it is left
 out, unless it is glue without which the referral is useless, which stands first (`Reply.glue_required`, RFC 9471 §3.1).
+Name servers that go with an answer are left out too where they have no room: they are extra information.
 Room for our OPT is set aside before anything else.
 """
 
+from collections.abc import Iterable
 from struct import Struct
 
 from nameserver.wire import codes
@@ -52,7 +54,8 @@ def render(request: Request, reply: Reply, limit: int, max_udp_size: int) -> byt
     written = _write(_Writer(request, limit, {}), reply)
     if not written[-1]:
         tighter = _write(_Writer(request, limit, _AnyCase()), reply)
-        written = tighter if tighter[-1] else written
+        if tighter[-1] or sum(tighter[1:4]) > sum(written[1:4]):
+            written = tighter
     out, answers, authorities, additionals, whole = written
     flags = codes.QR | request.opcode << 11 | request.flags & ECHOED | rcode & 15
     if reply.authoritative:
@@ -73,8 +76,12 @@ def _write(writer: "_Writer", reply: Reply) -> tuple[bytearray, int, int, int, b
     authorities = additionals = 0
     if whole and reply.authority:
         authorities, whole = writer.write_section(reply.authority)
-    if whole and reply.additional:
-        additionals, whole = _write_additional(writer, reply)
+    additional = reply.additional
+    if whole and reply.name_servers and (servers := writer.write_together(reply.name_servers)):
+        authorities += servers
+        additional = [*additional, *reply.server_addresses]
+    if whole and additional:
+        additionals, whole = _write_additional(writer, additional, reply.glue_required)
     return writer.out, answers, authorities, additionals, whole
 
 
@@ -96,13 +103,13 @@ def render_error(
     return HEADER.pack(id, flags, 1 if question else 0, 0, 0, 1 if opt else 0) + question + opt
 
 
-def _write_additional(writer: "_Writer", reply: Reply) -> tuple[int, bool]:
+def _write_additional(writer: "_Writer", rrsets: list[RRset], required: int) -> tuple[int, bool]:
     """The records written, and whether nothing is missing that must not be."""
     records = 0
-    for index, rrset in enumerate(reply.additional):
+    for index, rrset in enumerate(rrsets):
         if writer.write_rrset(rrset):
             records += rrset.rdata_count
-        elif index < reply.glue_required:
+        elif index < required:
             return records, False
     return records, True
 
@@ -138,7 +145,7 @@ class _Writer:
         elif self._qname:
             self._known[self._qname] = QNAME_POINTER
 
-    def write_section(self, rrsets: list[RRset]) -> tuple[int, bool]:
+    def write_section(self, rrsets: Iterable[RRset]) -> tuple[int, bool]:
         """The records written, and whether these are all."""
         records = 0
         for rrset in rrsets:
@@ -146,6 +153,15 @@ class _Writer:
                 return records, False
             records += rrset.rdata_count
         return records, True
+
+    def write_together(self, rrsets: Iterable[RRset]) -> int:
+        """The records written: those of all these RRsets, or none."""
+        mark = len(self.out)
+        records, whole = self.write_section(rrsets)
+        if not whole:
+            self._take_back(mark)
+            return 0
+        return records
 
     def write_rrset(self, rrset: RRset) -> bool:
         """Write all of its records, or nothing and return False."""

@@ -18,4 +18,7 @@ class Reply:
     options: list[tuple[int, bytes]] = field(default_factory=list)  # for our OPT, if there will be one
     # How many of the first additional RRsets set TC when they do not fit: a referral's in-domain glue (RFC 9471 §3.1).
     glue_required: int = 0
+    # For the authority section too, all of them or none, and the addresses that go with them.
+    name_servers: tuple[RRset, ...] = ()
+    server_addresses: tuple[RRset, ...] = ()
     truncated: bool = False  # says so whatever it holds: the client is to come back over TCP

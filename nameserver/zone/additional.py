@@ -49,13 +49,13 @@ def additional(zone: Zone, rrset: RRset) -> list[RRset]:
 
 
 def with_name_servers(zone: Zone, answer: Answer) -> Answer:
-    """A positive answer with the zone's NS RRset in its authority section, and the addresses that go with that."""
+    """A positive answer with the zone's NS RRset and the addresses that go with that."""
     node = zone.nodes[b""]
     servers = find_rrset(node, codes.NS, owner_of(node, b"", zone.apex_as_received))
     if servers is None or servers in answer.answer:
         return answer
     more = [rrset for rrset in additional(zone, servers) if rrset not in answer.additional]
-    return answer._replace(authority=(servers,), additional=answer.additional + tuple(more))
+    return answer._replace(name_servers=(servers,), server_addresses=tuple(more))
 
 
 def _hosts(rrset: RRset) -> Iterator[tuple[bytes, bytes]]:

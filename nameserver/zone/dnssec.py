@@ -41,7 +41,7 @@ def add_dnssec(zone: Zone, key: bytes, answer: Answer, budget: HashBudget) -> An
 def _add(zone: Zone, denial: Denial, proofs: Proofs | None, key: bytes, answer: Answer) -> Answer:
     if answer.kind is Kind.REFERRAL:
         return _referral(zone, proofs, answer)
-    authority = _signed(zone.nodes[b""], answer.authority) if answer.kind is Kind.HIT else ()
+    authority: tuple[RRset, ...] = ()
     if answer.kind is Kind.NODATA or answer.kind is Kind.NXDOMAIN:
         authority = denial.negative
         if proofs is not None:
@@ -49,7 +49,13 @@ def _add(zone: Zone, denial: Denial, proofs: Proofs | None, key: bytes, answer: 
     elif answer.encloser is not None and proofs is not None:
         authority += _records(zone, proofs.rdtype, proofs.wildcard_answer(key, answer.encloser))
     records = _signed(zone.nodes[answer.source], answer.answer) if answer.answer else ()
-    return answer._replace(answer=records, authority=authority, additional=_with_signatures(zone, answer.additional))
+    return answer._replace(
+        answer=records,
+        authority=authority,
+        additional=_with_signatures(zone, answer.additional),
+        name_servers=_signed(zone.nodes[b""], answer.name_servers),
+        server_addresses=_with_signatures(zone, answer.server_addresses),
+    )
 
 
 def _signed(node: bytes, rrsets: tuple[RRset, ...]) -> tuple[RRset, ...]:

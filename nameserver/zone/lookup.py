@@ -61,7 +61,8 @@ class Answer(NamedTuple):
     `source` is the key of the node that the records are from, or that a NODATA is about. `encloser`, the key of the
     closest encloser, is given where the name asked for does not exist: an answer that has it is made from a wildcard.
     `glue_required` is how many RRsets at the front of `additional` a referral leads nowhere without: its in-domain glue
-    (RFC 9471 §3.1). What follows them, sibling glue, may be missing.
+    (RFC 9471 §3.1). What follows them, sibling glue, may be missing. `name_servers` are for the authority section too,
+    with `server_addresses`, if all of them have room: an answer is whole without.
     """
 
     kind: Kind
@@ -72,6 +73,8 @@ class Answer(NamedTuple):
     glue_required: int = 0
     source: bytes = b""
     encloser: bytes | None = None
+    name_servers: tuple[RRset, ...] = ()
+    server_addresses: tuple[RRset, ...] = ()
 
 
 def lookup(zone: Zone, key: bytes, qtype: int, qname: bytes) -> Answer:

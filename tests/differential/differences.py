@@ -6,7 +6,7 @@ An entry is asked about one field at a time, and only where ours is not what the
 say that something differs, but must say what makes this difference the one it is about.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import dns.name
@@ -41,26 +41,28 @@ def chain_into_another_zone(case: Case, vote: Vote) -> bool:
     """Our chain leads from zone to zone (cut short: NSD's does), and somebody's is the beginning of it."""
     ours, theirs = case.ours, case.peers.get(NSD, case.ours)
     zones = case.served.zone_for
+    followed = (*ours.answer, *theirs.answer) if ours.tc else ours.answer
     leaves = any(
         zones(link.owner) != zones(target(link), case.question.rdtype) is not None
-        for link in links(theirs.answer if ours.tc else ours.answer, CNAME, DNAME)
+        for link in links(followed, CNAME, DNAME)
     )
     return leaves and any(set(answer) <= set(ours.answer) or ours.tc for answer in case.votes["answer"].allowed)
 
 
 def minimal_responses(case: Case, vote: Vote) -> bool:
-    """Ours has no name servers beside an answer, or NSD's where told to send them; and what goes with what it has.
+    """Ours has no name servers beside an answer, but where told to send them and they have room; and what goes with it.
 
     That is: addresses of the hosts it names, for SVCB and HTTPS also RRsets of that type, as far as there is room; for
     ANY nothing; and whatever else there may be, somebody has too.
     """
     ours = set(getattr(case.ours, vote.field))
     if vote.field == "optional_authority":
-        if case.served.world.minimal or case.question.rdtype == ANY:
-            return not ours or not case.served.world.minimal
-        return NSD in case.peers and ours == set(case.peers[NSD].optional_authority)
+        if ours or case.served.world.minimal:
+            return not (ours and case.served.world.minimal)
+        return case.question.rdtype == ANY or not any(has_room(case, allowed) for allowed in vote.allowed)
     theirs = {(each.owner, covered(each)) for seen in case.peers.values() for each in seen.optional_additional}
-    servers = {host for record in case.ours.optional_authority if record.rdtype == NS for host in hosts(record)}
+    named_servers = (*case.ours.optional_authority, *case.ours.authority)
+    servers = {host for record in named_servers if record.rdtype == NS for host in hosts(record)}
     more = [each for each in ours if (each.owner, covered(each)) not in theirs and each.owner not in servers]
     if more and not (
         case.question.rdtype in WITH_HOSTS and {covered(each) for each in more} <= {A, AAAA, case.question.rdtype}
@@ -69,9 +71,14 @@ def minimal_responses(case: Case, vote: Vote) -> bool:
     if case.question.rdtype == ANY:
         return True
     named = {host for record in case.ours.answer if record.rdtype in HOSTS for host in hosts(record)}
+    more_told = [set(allowed) - ours for allowed in vote.allowed]
+    return any(not named & {each.owner for each in told} or not has_room(case, told) for told in more_told)
+
+
+def has_room(case: Case, records: Iterable[Rec]) -> bool:
+    """Whether records could be added to our reply, with their owners compressed and nothing else."""
     limit = case.question.limit if case.question.transport == "tcp" else min(case.question.limit, UDP_LIMIT)
-    full = case.ours.size + 128 > limit  # an address with its signature takes that much
-    return full or any(not named & {each.owner for each in set(allowed) - ours} for allowed in vote.allowed)
+    return case.ours.size + sum(12 + len(record.rdata) for record in records) <= limit
 
 
 def truncated(case: Case, vote: Vote) -> bool:
@@ -216,8 +223,9 @@ def one_rrset_for_any(case: Case, vote: Vote) -> bool:
 
 
 def every_signature(case: Case, vote: Vote) -> bool:
-    """Asked for RRSIG: ours are all the name has, or as many as have room."""
-    return case.question.rdtype == RRSIG and set(case.majority("answer")) <= set(case.ours.answer)
+    """Asked for RRSIG: ours are all the name has, or as many as have room, and then nothing more need have any."""
+    told_more = any(set(seen.answer) <= set(case.ours.answer) for seen in case.peers.values())
+    return case.question.rdtype == RRSIG and told_more and (vote.field != "authority" or case.ours.tc)
 
 
 def opt_out_below_nothing(case: Case, vote: Vote) -> bool:
@@ -392,7 +400,7 @@ DIFFERENCES: tuple[Difference, ...] = (
     ),
     Difference(
         "every signature for RRSIG",
-        frozenset(("answer", "tc")),
+        frozenset(("answer", "authority", "tc")),
         "Asked for RRSIG we send all signatures of the name, as NSD and BIND do; Knot sends one. Seen where one "
         "of the two has no vote.",
         "RFC 8482 §7 lets RRSIG be minimised, and does not ask for it",

@@ -107,15 +107,16 @@ def messages(draw) -> bytes:
 class Pair:
     """One server with the shortcut and one without, told the same."""
 
-    def __init__(self, transport: str, signed: Zone = SIGNED) -> None:
+    def __init__(self, transport: str, signed: Zone = SIGNED, minimal: bool = True) -> None:
         self.transport = transport
-        self.plain, self.short = self._pipeline(signed), self._pipeline(signed)
+        self.plain, self.short = self._pipeline(signed, minimal), self._pipeline(signed, minimal)
         self.shortcut = Shortcut(self.short, transport, 4, id)
 
     @staticmethod
-    def _pipeline(signed: Zone) -> Pipeline:
+    def _pipeline(signed: Zone, minimal: bool) -> Pipeline:
         copied = Zone.from_nodes(signed.apex, signed.nodes, 1)
-        return pipeline_of(served(ZONE, "example.test."), served(OTHER, "other.test."), served_zone(copied))
+        zones = served(ZONE, "example.test."), served(OTHER, "other.test."), served_zone(copied)
+        return pipeline_of(*zones, settings=QuerySettings(minimal_responses=minimal))
 
     def ask(self, message: bytes) -> None:
         client = ip_address("192.0.2.77")
@@ -172,6 +173,7 @@ CHANGES = st.tuples(
 @settings(max_examples=150, deadline=None)
 @given(
     st.sampled_from(["udp", "tcp"]),
+    st.booleans(),
     st.lists(
         st.one_of(
             st.lists(messages(), min_size=1, max_size=12),
@@ -181,8 +183,8 @@ CHANGES = st.tuples(
         max_size=8,
     ),
 )
-def test_the_shortcut_says_what_the_pipeline_says(transport, steps) -> None:
-    pair = Pair(transport)
+def test_the_shortcut_says_what_the_pipeline_says(transport, minimal, steps) -> None:
+    pair = Pair(transport, minimal=minimal)
     for step in steps:
         if isinstance(step, list):
             for message in step * 3:  # first seen, then learnt, then kept
@@ -192,6 +194,19 @@ def test_the_shortcut_says_what_the_pipeline_says(transport, steps) -> None:
         else:
             pair.set_state(*step)
     pair.same_counts()
+
+
+@pytest.mark.parametrize("minimal", [True, False])
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_every_name_and_type_of_a_zone_is_answered_as_the_pipeline_does(transport, minimal) -> None:
+    pair = Pair(transport, minimal=minimal)
+    served_there = pair.plain.zones.exact(ORIGINS[0])
+    assert served_there is not None and served_there.zone is not None
+    for key in [*served_there.zone.nodes, b"\7nowhere", b"\4none"]:
+        for rdtype in TYPES:
+            for name in (key + ORIGINS[0], (key + ORIGINS[0]).upper()):
+                for _ in range(3):
+                    pair.ask(b"id\0\0\0\1\0\0\0\0\0\0" + name + rdtype.to_bytes(2, "big") + b"\0\1")
 
 
 @pytest.mark.parametrize("name", [b"\3www", b"\4none", b"\1a\7nowhere"])

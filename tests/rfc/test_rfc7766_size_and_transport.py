@@ -91,3 +91,30 @@ def test_rfc9471_section_3_2_a_referral_is_whole_without_the_glue_of_siblings():
     assert lines(reply.additional)[0] == "ns.sub.example. 60 IN A 192.0.2.53"
     assert len(reply.additional) < 7
     assert len(ask(pipeline, "www.sub.example.", edns=1232).additional) == 7
+
+
+def test_rfc2181_section_9_name_servers_that_have_no_room_beside_an_answer_are_left_out_without_tc():
+    servers = "".join(f"@ 60 IN NS {'n' * 40}{n}\n{'n' * 40}{n} 60 IN A 192.0.2.{n}\n" for n in range(8))
+    text = f"{HEAD}\n{servers}{MEDIUM.replace('medium', 'text', 4).replace('medium', 'other')}"
+    pipeline = pipeline_of(served(text, "example."), settings=QuerySettings(minimal_responses=False))
+    reply = ask(pipeline, "text.example.", "TXT")
+    assert not is_truncated(reply)
+    assert len(lines(reply.answer)) == 4
+    assert not reply.authority and not reply.additional
+    whole = ask(pipeline, "text.example.", "TXT", edns=1232)
+    assert len(lines(whole.authority)) == len(whole.additional) == 9
+
+
+def test_rfc2181_section_9_what_has_room_in_other_letters_is_sent_even_if_the_rest_has_none():
+    servers = "".join(f"Sub.Deep 60 IN NS ns{n}.Sub.Deep\nns{n}.Sub.Deep 60 IN A 192.0.2.{n}\n" for n in range(10, 40))
+    pipeline = pipeline_of(served(f"{HEAD}\n{servers}", "example."))
+    request = question("wWw.sUb.dEEp.example.", edns=512)
+    sizes = {}
+    for size in range(512, 700):
+        reply = dns.message.from_wire(handle(pipeline, request[:-8] + size.to_bytes(2, "big") + request[-6:]).reply)
+        sizes[size] = len(lines(reply.authority)), is_truncated(reply)
+    assert all(tc for _, tc in sizes.values())
+    assert {count for count, _ in sizes.values()} == {0, 30}
+    fits = min(size for size, (count, _) in sizes.items() if count)
+    # The header, the question, 30 records and an OPT: the owner is not written again in the zone's letters.
+    assert fits == 12 + 26 + 30 * 19 + 11

@@ -1,7 +1,7 @@
 """What goes with answers: RFC 1034 §4.3.2 step 6, RFC 1035 §3.3, RFC 2782, RFC 9460 §4.1."""
 
 import pytest
-from support.pipelines import ask, pipeline_of, served
+from support.pipelines import ask, lines, pipeline_of, served
 
 from nameserver.query.exchange import QuerySettings
 
@@ -31,7 +31,8 @@ same 300 HTTPS 1 .
 same 300 A 192.0.2.6
 to 300 CNAME _dns._udp
 many 300 NS ns1
-"""
+many 300 DS 1 13 2 {digest}
+""".replace("{digest}", "ab" * 32)
 
 
 def more(name: str, rdtype: str, **settings) -> set[str]:
@@ -82,6 +83,8 @@ def test_without_minimal_responses_the_name_servers_go_with_every_positive_answe
         assert [(str(rrset.name), rrset.rdtype.name) for rrset in reply.authority] == [("example.test.", "NS")]
         assert {f"{rrset.name} {rrset.rdtype.name}" for rrset in reply.additional} == added
     assert not ask(ours, "example.test.", "NS").authority
+    assert lines(ask(ours, "many.example.test.", "DS").answer)
+    assert not ask(ours, "many.example.test.", "DS").authority
     assert [rrset.rdtype.name for rrset in ask(ours, "no.example.test.", "A").authority] == ["SOA"]
 
 
