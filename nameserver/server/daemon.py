@@ -238,8 +238,8 @@ class Daemon:
     def _worker_said(self, worker: Worker, header: Header) -> None:
         match header["kind"]:
             case "notify":
-                for zone, source, serial, times in header["rows"]:
-                    self._state.zones.notified(bytes.fromhex(zone), source, serial, times)
+                for zone, source, serial, times, key in header["rows"]:
+                    self._state.zones.notified(bytes.fromhex(zone), source, serial, times, key)
             case "served":
                 self._state.zones.confirmed([bytes.fromhex(name) for name in header["zones"]])
             case "beat":

@@ -8,6 +8,7 @@ A target that is silent holds up its own lane, and nobody else's. A zone stands 
 """
 
 import asyncio
+import logging
 import secrets
 import time
 from collections import defaultdict
@@ -17,7 +18,7 @@ from nameserver.config.model import Endpoint, Remote, ZoneConfig
 from nameserver.errors import Reason, TransferError, WireError
 from nameserver.server import pull
 from nameserver.server.clock import wall_clock
-from nameserver.server.key_choice import OTHER_KEY_MAY_HELP, KeyChoice
+from nameserver.server.key_choice import OTHER_KEY_MAY_HELP, KeyChoice, in_one
 from nameserver.telemetry.events import NotifySentEvent, Outcome
 from nameserver.telemetry.log import log_event
 from nameserver.telemetry.tally import Tally
@@ -30,6 +31,8 @@ from nameserver.wire.tsig import StreamVerifier, TsigKey, sign
 
 AT_ONCE = 256  # NOTIFYs on their way
 AT_ONCE_TO_ONE = 16  # … to one target, so that many must be dead before the others notice
+
+log = logging.getLogger("nameserver.notify")
 
 
 @dataclass(slots=True)
@@ -120,16 +123,23 @@ class NotifyOut:
             while lane.waiting:
                 name = next(iter(lane.waiting))
                 send, zone = lane.waiting.pop(name), self._zones[name]
-                async with self._places:
-                    await self._tell(zone, _remote(zone.config, send.target), send)
+                remote = _remote(zone.config, send.target)  # now: while it waits, a reload may leave the target out
+                try:
+                    async with self._places:
+                        await self._tell(zone, remote, send)
+                except Exception:  # whoever else stands in this lane is still to be told
+                    log.exception("zone %s: telling %s broke; please report this", zone.config.text, send.target)
         finally:
             lane.serving -= 1
 
     def _gave_up(self, zone: _Zone, event: GaveUp[str]) -> None:
-        refused = event.rcode is not None
-        text = codes.RCODE_NAMES.get(event.rcode, str(event.rcode)) if event.rcode is not None else ""
-        reason = Reason.REFUSED if refused else Reason.CONNECT_TIMEOUT
-        detail = f"it answers {text}" if refused else "it does not answer"
+        if event.rcode is not None:
+            reason = Reason.REFUSED
+            detail = f"it answers {codes.RCODE_NAMES.get(event.rcode, str(event.rcode))}"
+        elif event.failure is not None and event.failure.reason is not Reason.CONNECT_TIMEOUT:
+            reason, detail = event.failure.reason, event.failure.detail
+        else:
+            reason, detail = Reason.CONNECT_TIMEOUT, "it does not answer"
         remote = _remote(zone.config, event.target)
         key = self._keys.to_try(remote, time.monotonic())[0]
         self._report(zone, remote, event.serial, len(WAITS), reason, detail, key)
@@ -139,18 +149,19 @@ class NotifyOut:
         for endpoint in remote.addresses:
             if send.target not in zone.sender.waiting or self._zones.get(zone.config.name) is not zone:
                 return  # told, given up or forgotten meanwhile
-            answer = await self._tell_at(zone, remote, endpoint, patience)
-            if answer is None:
+            try:
+                rcode, key = await self._tell_at(zone, remote, endpoint, patience)
+            except TransferError as error:
+                zone.sender.failed(send.target, error, send.serial)
                 continue
-            rcode, key = answer
             if zone.sender.answered(send.target, rcode, send.serial) and rcode == codes.NOERROR:
                 self._report(zone, remote, send.serial, send.attempt, None, "", key)
             return
 
     async def _tell_at(
         self, zone: _Zone, remote: Remote, endpoint: Endpoint, patience: float
-    ) -> tuple[int, TsigKey | None] | None:
-        """The RCODE of the answer, and the key it came under; None where there is none that may be believed.
+    ) -> tuple[int, TsigKey | None]:
+        """The RCODE of the answer, and the key it came under; TransferError where there is none that may be believed.
 
         A remote with two keys is told under the other one where the first is not accepted.
         """
@@ -170,6 +181,9 @@ class NotifyOut:
                     self._keys.worked(remote, key, failures, time.monotonic())
                 break
             failures.append(rcode_failure(rcode))
+        if answer is None:
+            heard = [each for each in failures if each.reason is not Reason.CONNECT_TIMEOUT]
+            raise in_one(heard or failures)
         return answer
 
     async def _ask(self, peer: pull.Peer, zone: _Zone, patience: float) -> int:

@@ -25,6 +25,7 @@ from typing import cast
 
 from nameserver.errors import WireError
 from nameserver.query.counters import (
+    CALLBACK,
     QUERY,
     TCP,
     TCP_ACCEPTED,
@@ -234,7 +235,10 @@ class TcpConnection(asyncio.Protocol):
         except Exception as error:  # noqa: BLE001 - whatever broke costs this client this answer, and nothing else
             outcome = server.faults.answer(error, server.pipeline, message, TCP)
         if outcome.notify is not None or outcome.refused is not None:
-            self._server.on_outcome(outcome)
+            try:
+                server.on_outcome(outcome)
+            except Exception as error:  # noqa: BLE001 - the answer is made, and others wait behind this one
+                server.faults.broke(CALLBACK, "passing on what a request said", error)
         if outcome.transfer is not None:
             self._start_transfer(outcome.transfer)
         return frame(outcome.reply) if outcome.reply is not None else None

@@ -327,10 +327,11 @@ class ZoneManager:
 
     # --- what drives a machine ---------------------------------------------------------------------------------------
 
-    def notified(self, name: bytes, source: str, serial: int | None, times: int = 1) -> None:
+    def notified(self, name: bytes, source: str, serial: int | None, times: int = 1, key: str = "") -> None:
         """A worker passed a NOTIFY on, which stands for several of the same source ("": of several sources).
 
-        One that comes before the zone's machine is started is no more than counted: the start has a check made.
+        `key` names the TSIG key that it verified under; "": it was not signed. One that comes before the zone's machine
+        is started is no more than counted: the start has a check made.
         """
         entry = self.entries.get(name)
         if entry is None or entry.machine is None:
@@ -344,6 +345,7 @@ class ZoneManager:
             at=time.time(),
             zone=entry.config.text,
             source=source,
+            key=key,
             serial=serial,
             outcome=Verdict.IGNORED if entry.answering and (stale or known) else Verdict.OK,
             reason=Reason.SERIAL_SAME if known else Reason.SERIAL_BACKWARDS if stale else None,

@@ -14,6 +14,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
+from nameserver.errors import Reason, TransferError
 from nameserver.wire import codes
 
 # seconds from one sending to the next; the last one is how long the last sending may still be answered
@@ -33,11 +34,15 @@ class Send(NamedTuple, Generic[Target]):
 
 
 class GaveUp(NamedTuple, Generic[Target]):
-    """The target was told often enough. `rcode` is its last answer, None when it was silent throughout."""
+    """The target was told often enough. The last that was heard of it: an answer (`rcode`), or what failed.
+
+    Both None: it was silent throughout.
+    """
 
     target: Target
     serial: int
     rcode: int | None
+    failure: TransferError | None = None
 
 
 @dataclass(slots=True)
@@ -47,6 +52,7 @@ class _Pending:
     due: float
     attempts: int = 0
     rcode: int | None = None
+    failure: TransferError | None = None
 
 
 class NotifySender(Generic[Target]):
@@ -69,7 +75,7 @@ class NotifySender(Generic[Target]):
         for target, pending in [item for item in self._pending.items() if item[1].due <= now]:
             if pending.attempts == len(WAITS):
                 del self._pending[target]
-                events.append(GaveUp(target, self._serial, pending.rcode))
+                events.append(GaveUp(target, self._serial, pending.rcode, pending.failure))
                 continue
             pending.due = now + WAITS[pending.attempts]
             pending.attempts += 1
@@ -86,10 +92,22 @@ class NotifySender(Generic[Target]):
         pending = self._pending.get(target)
         if pending is None or serial not in (None, self._serial):
             return False
-        pending.rcode = rcode
+        pending.rcode, pending.failure = rcode, None
         if rcode in _FINAL:
             del self._pending[target]
         return True
+
+    def failed(self, target: Target, failure: TransferError, serial: int) -> None:
+        """There was no answer to the NOTIFY that carried `serial`, or none that may be believed: it is told again.
+
+        Silence says less than what was heard before it, and does not take its place.
+        """
+        pending = self._pending.get(target)
+        if pending is None or serial != self._serial:
+            return
+        heard_before = pending.rcode is not None or pending.failure is not None
+        if not (heard_before and failure.reason is Reason.CONNECT_TIMEOUT):
+            pending.rcode, pending.failure = None, failure
 
     @property
     def waiting(self) -> tuple[Target, ...]:

@@ -5,7 +5,8 @@ import socket
 import time
 from itertools import cycle
 
-from support.pair import Own, pair
+import pytest
+from support.pair import Own, frames, pair, read_frame
 from support.zones import small_zone_text
 
 from nameserver.wire import codes, names
@@ -43,31 +44,34 @@ def not_counted(ours: Own) -> float:
     return total(ours, "nameserver_queries_total", 'opcode="NOTIFY"') - total(ours, "nameserver_notify_received_total")
 
 
-def storm(ours: Own, kinds: list[bytes], count: int) -> dict[int, int]:
+def storm(ours: Own, kinds: list[bytes], count: int, transport: str) -> dict[int, int]:
     """Send so many, as fast as they are answered, each from one of a few ports; the replies by RCODE.
 
     No more are under way than a socket's buffer holds, so that none is lost but by us.
     """
     rcodes: dict[int, int] = {}
-    clients = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(16)]  # both workers get a share
+    kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
+    clients = [socket.socket(socket.AF_INET, kind) for _ in range(16)]  # both workers get a share
     for client in clients:
         client.connect(("127.0.0.1", ours.port))
         client.settimeout(10)
     messages = cycle(kinds)
     for _ in range(0, count, 16 * len(clients)):
         for client in clients:
-            for _ in range(16):
-                client.send(next(messages))
+            batch = [next(messages) for _ in range(16)]
+            for piece in batch if transport == "udp" else [frames(*batch)]:
+                client.sendall(piece)
         for client in clients:
             for _ in range(16):
-                rcode = client.recv(512)[3] & 0x0F
-                rcodes[rcode] = rcodes.get(rcode, 0) + 1
+                reply = client.recv(512) if transport == "udp" else read_frame(client)
+                rcodes[reply[3] & 0x0F] = rcodes.get(reply[3] & 0x0F, 0) + 1
     for client in clients:
         client.close()
     return rcodes
 
 
-def test_a_storm_of_notifies_costs_two_checks_a_second_and_holds_up_nobody() -> None:
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_a_storm_of_notifies_costs_two_checks_a_second_and_holds_up_nobody(transport: str) -> None:
     """For a zone of ours, from where it takes them; for one that takes none from there; for names of nobody's."""
     with pair([STORMY, CALM, CLOSED], secondary={"workers": 2}) as (feeder, ours):
         ours.tables[f'zone."{STORMY}"']["allow-notify"] = '[{ address = "127.0.0.0/8" }]'
@@ -76,14 +80,15 @@ def test_a_storm_of_notifies_costs_two_checks_a_second_and_holds_up_nobody() -> 
         for number in range(50):
             kinds += notify(STORMY), notify(f"random-{number}.example")
         ours.wait(lambda: not_counted(ours) == 0, what="what the feeder told to be in the metrics")
-        storm(ours, kinds, COUNT // 8)  # whatever is allocated once
+        storm(ours, kinds, COUNT // 8, transport)  # whatever is allocated once
         began, memory, log = time.monotonic(), resident(ours.pids()), len(ours.log)
         checks = total(ours, "nameserver_soa_checks_total")
         transfers = total(ours, "nameserver_transfers_total")
 
-        rcodes = storm(ours, kinds, COUNT // 2)
+        rcodes = storm(ours, kinds, COUNT // 2, transport)
         feeder.update(CALM, small_zone_text(CALM, 2))
-        rcodes = {code: count + rcodes[code] for code, count in storm(ours, kinds, COUNT // 2).items()}
+        second = storm(ours, kinds, COUNT // 2, transport)
+        rcodes = {code: count + rcodes[code] for code, count in second.items()}
         ours.wait(lambda: ours.serial(CALM) == 2, what="the change of another zone")
 
         assert set(rcodes) == {codes.NOERROR, codes.REFUSED, codes.NOTAUTH}
@@ -97,6 +102,7 @@ def test_a_storm_of_notifies_costs_two_checks_a_second_and_holds_up_nobody() -> 
         lines = ours.log[log:]
         workers = 2
         assert lines.count(f"notify in zone={STORMY}") <= workers * 20 * (took + 1), "at level debug: one for many"
+        assert f"notify in zone={CALM} source=127.0.0.1 key=transfer-key serial=2 outcome=ok" in lines
         refused = [line for line in lines.splitlines() if "notify in" in line and "refused" in line]
         assert len(refused) <= 20 * 2 * (took / 60 + 2)  # of a kind and minute
 

@@ -51,8 +51,10 @@ class Storm:
     def __post_init__(self) -> None:
         self.forwarder = NotifyForwarder(self.loop, self.messages.append, lambda: self.unread)
 
-    def notify(self, zone: bytes = ZONE, source: str = PRIMARY, serial: int | None = None) -> None:
-        self.forwarder.received(NotifyReceived(zone, source, serial, None))
+    def notify(
+        self, zone: bytes = ZONE, source: str = PRIMARY, serial: int | None = None, key: bytes | None = None
+    ) -> None:
+        self.forwarder.received(NotifyReceived(zone, source, serial, key))
 
     @property
     def rows(self) -> list[NotifyRow]:
@@ -130,6 +132,16 @@ def test_two_primaries_within_a_window_are_both_remembered() -> None:
         storm.notify(source=source, serial=3)
     storm.settle()
     assert [row.source for row in storm.rows] == ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
+
+
+def test_the_key_is_told_and_what_came_signed_is_not_mixed_with_what_did_not() -> None:
+    storm = Storm()
+    for serial, key in ((1, b"\x03one\x00"), (2, b"\x03one\x00"), (3, None), (4, b"\x03two\x00"), (5, None)):
+        storm.notify(serial=serial, key=key)
+    storm.settle()
+    assert [(row.key, row.serial, row.times) for row in storm.rows] == [
+        ("one", 1, 1), ("one", 2, 1), ("", 5, 2), ("two", 4, 1)
+    ]  # fmt: skip
 
 
 def test_of_one_primary_the_newest_serial_counts_not_the_last() -> None:

@@ -40,8 +40,8 @@ async def notifier() -> AsyncIterator[tuple[NotifyOut, Tally]]:
 
 @pytest.fixture
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three waits between two sendings, a fiftieth of their length: who does not answer is given up soon."""
-    waits = tuple(wait / 50 for wait in notify_machine.WAITS[:3])
+    """Three waits between two sendings, a twentieth of their length: who does not answer is given up soon."""
+    waits = tuple(wait / 20 for wait in notify_machine.WAITS[:3])
     monkeypatch.setattr(notify_machine, "WAITS", waits)
     monkeypatch.setattr("nameserver.server.notify_out.WAITS", waits)
 
@@ -78,6 +78,13 @@ async def test_a_dead_target_is_given_up_in_the_end_and_holds_up_no_other(tmp_pa
         dead = Remote("dead", (Endpoint(LOOPBACK, free_port()),))
         out.publish(config(dead, target.remote), 7, soa(7).rdata)
         await until(lambda: sent(tally, Outcome.OK) == 1)
+        await until(lambda: sent(tally, Outcome.FAILED, Reason.CONNECT_REFUSED) == 1)
+
+
+@pytest.mark.usefixtures("hurry")
+async def test_a_silent_target_is_given_up_as_such() -> None:
+    async with fake("silent", lambda _message: []) as (silent, _), notifier() as (out, tally):
+        out.publish(config(silent), 7, soa(7).rdata)
         await until(lambda: sent(tally, Outcome.FAILED, Reason.CONNECT_TIMEOUT) == 1)
 
 
@@ -92,12 +99,50 @@ async def test_a_target_that_refuses_is_asked_again_and_reported_as_refusing(tmp
 
 
 @pytest.mark.usefixtures("hurry")
-async def test_an_answer_under_the_wrong_key_is_no_answer(tmp_path: Path) -> None:
-    forger = replace(KEY, secret=bytes(32))
-    async with own_server(tmp_path, forger) as target, notifier() as (out, tally):
+async def test_a_target_with_another_secret_is_told_of_as_that(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = replace(KEY, secret=bytes(32))
+    async with own_server(tmp_path, other) as target, notifier() as (out, tally):
         target.expect_notify(ZONE)
         out.publish(config(replace(target.remote, keys=(KEY,))), 7, soa(7).rdata)
-        await until(lambda: sent(tally, Outcome.FAILED, Reason.CONNECT_TIMEOUT) == 1)
+        await until(lambda: sent(tally, Outcome.FAILED, Reason.TSIG_BADSIG) == 1)
+        assert heard(target) == []
+        assert "outcome=failed reason=tsig-badsig" in caplog.text
+
+
+@pytest.mark.usefixtures("hurry")
+async def test_a_target_that_knows_neither_key_is_told_of_as_that_with_both_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = (replace(KEY, name=names.from_text(name)) for name in ("first-key", "second-key"))
+    async with own_server(tmp_path, KEY) as target, notifier() as (out, tally):
+        target.expect_notify(ZONE)
+        out.publish(config(replace(target.remote, keys=(first, second))), 7, soa(7).rdata)
+        await until(lambda: sent(tally, Outcome.FAILED, Reason.TSIG_BADKEY) == 1)
+        assert heard(target) == []
+        (line,) = [each for each in caplog.messages if each.startswith("notify out")]
+        assert "reason=tsig-badkey" in line and "first-key" in line and "second-key" in line
+
+
+async def test_a_target_that_a_reload_takes_away_while_it_waits_for_a_place_breaks_nobodys_turn(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        own_server(tmp_path) as target,
+        fake("silent", lambda _message: []) as (silent, _),
+        notifier() as (out, tally),
+    ):
+        target.expect_notify(ZONE)
+        out._places = asyncio.Semaphore(0)
+        out.publish(config(silent), 7, soa(7).rdata)
+        await until(lambda: out._lanes["silent"].serving == 1 and not out._lanes["silent"].waiting)
+        out.publish(config(target.remote), 8, soa(8).rdata)
+        for _ in range(2):
+            out._places.release()
+        await until(lambda: sent(tally, Outcome.OK) == 1)
+        await until(lambda: not out._lanes["silent"].tasks)
+        assert "exception" not in caplog.text and "broke" not in caplog.text
 
 
 async def test_a_newer_serial_takes_the_place_of_one_still_being_told(tmp_path: Path) -> None:
@@ -212,7 +257,7 @@ async def test_a_dead_target_of_many_zones_is_one_warning(caplog: pytest.LogCapt
         for number in range(20):
             zone = f"zone-{number}.example"
             out.publish(ZoneConfig(names.from_text(zone), zone, also_notify=(dead,)), 7, soa(7).rdata)
-        await until(lambda: sent(tally, Outcome.FAILED, Reason.CONNECT_TIMEOUT) == 20)
+        await until(lambda: sent(tally, Outcome.FAILED, Reason.CONNECT_REFUSED) == 20, 15)
         assert [record.levelname for record in caplog.records if record.name == "nameserver.notify"] == ["WARNING"]
 
 

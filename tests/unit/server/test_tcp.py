@@ -20,6 +20,8 @@ from nameserver.query import pipeline as pipeline_module
 from nameserver.server import tcp as tcp_module
 from nameserver.server.tcp import TRANSFERS_PER_CONNECTION, WRITE_HIGH_WATER, TcpLimits
 from nameserver.server.turns import SHARE, TURN
+from nameserver.wire import codes, names
+from nameserver.wire.query import build_query
 
 ZONE = "example.com"
 BIG = "\n".join(f'big IN TXT "{number:03}{"x" * 245}"' for number in range(200)) + "\n"  # some 50 KB
@@ -93,6 +95,23 @@ async def test_one_connection_carries_many_messages_in_one_segment_and_in_many(t
             await client.writer.drain()
             await asyncio.sleep(0)
         assert (await client.receive()).id == 3
+
+
+async def test_where_passing_a_notify_on_breaks_it_is_answered_and_so_is_what_came_with_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(tmp_path) as server, connected(server) as client:
+
+        def broken(_outcome: object) -> None:
+            raise RuntimeError("broken on purpose")
+
+        server.tcp.on_outcome = broken
+        server.expect_notify("other.example")
+        notify = build_query(2, names.from_text("other.example"), codes.SOA, opcode=codes.NOTIFY, flags=codes.AA)
+        client.send(ask(ident=1), notify, ask(ident=3))
+        assert [(await client.receive()).id for _ in range(3)] == [1, 2, 3]
+        assert counted(server.pipeline)["nameserver_internal_errors_total{process=worker,where=callback}"] == 1
+        assert "broken on purpose" in caplog.text
 
 
 @pytest.mark.parametrize("frame", [b"\0\0", b"\0\0\0\x0c" + bytes(12)])

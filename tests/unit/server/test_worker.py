@@ -354,9 +354,9 @@ async def test_a_notify_reaches_the_other_end(store: Store) -> None:
 
     async with loaded(store) as reins:
         source = str(ip_address("192.0.2.7"))
-        reins.worker._on_outcome(Outcome(notify=NotifyReceived(NAME, source, 9, None)))
+        reins.worker._on_outcome(Outcome(notify=NotifyReceived(NAME, source, 9, names.from_text("transfer-key"))))
         await until(lambda: bool(reins.heard("notify")))
-        assert reins.heard("notify") == [{"kind": "notify", "rows": [[NAME.hex(), source, 9, 1]]}]
+        assert reins.heard("notify") == [{"kind": "notify", "rows": [[NAME.hex(), source, 9, 1, "transfer-key"]]}]
 
 
 async def test_a_worker_whose_loading_breaks_ends_instead_of_going_on_without(

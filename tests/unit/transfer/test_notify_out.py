@@ -2,6 +2,7 @@
 
 import pytest
 
+from nameserver.errors import Reason, TransferError
 from nameserver.transfer.notify import WAITS, GaveUp, NotifySender, Send
 from nameserver.wire import codes
 
@@ -66,6 +67,37 @@ def test_a_target_that_answers_with_an_error_is_told_again_and_the_error_is_repo
         *(Send("a", 6, attempt) for attempt in range(2, 7)),
         GaveUp("a", 6, rcode),
     ]
+
+
+def test_what_failed_is_reported_and_silence_does_not_take_its_place() -> None:
+    bad, silent = TransferError(Reason.TSIG_BADKEY), TransferError(Reason.CONNECT_TIMEOUT)
+    for heard, expected in (
+        ([silent], silent),
+        ([silent, bad], bad),
+        ([bad, silent], bad),
+    ):
+        sender: NotifySender[str] = NotifySender()
+        sender.publish(6, ["a"], 100)
+        sender.due(100)
+        for failure in heard:
+            sender.failed("a", failure, 6)
+        sender.failed("a", TransferError(Reason.UNREACHABLE), 5)  # of a serial that is past
+        sender.failed("z", bad, 6)
+        assert run_dry(sender, 100)[-1][1] == GaveUp("a", 6, None, expected)
+
+
+def test_of_an_answer_and_a_failure_the_later_one_is_reported() -> None:
+    bad = TransferError(Reason.TSIG_BADKEY)
+    sender: NotifySender[str] = NotifySender()
+    sender.publish(6, ["a", "b"], 100)
+    sender.due(100)
+    sender.answered("a", codes.REFUSED, 6)
+    sender.failed("a", bad, 6)
+    sender.failed("b", bad, 6)
+    sender.answered("b", codes.REFUSED, 6)
+    assert [event for _, event in run_dry(sender, 100)][-2:] == [
+        GaveUp("a", 6, None, bad), GaveUp("b", 6, codes.REFUSED, None)
+    ]  # fmt: skip
 
 
 def test_a_newer_serial_supersedes_and_starts_afresh() -> None:
