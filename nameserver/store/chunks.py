@@ -23,8 +23,8 @@ too, and the zone's row holds a sum over its overlay rows (`overlay_mark`).
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate, islice, pairwise
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, chain, islice, pairwise
 from struct import Struct, error, pack, unpack_from
 from zlib import crc32
 
@@ -46,8 +46,28 @@ _OVERLAY_PLACE = Struct("!q?")
 def pack_chunk(items: Sequence[Item]) -> bytes:
     """Pack at least one item; keys are at most 255 bytes and stand in ascending order."""
     keys, nodes = zip(*items, strict=True)
+    return _pack_columns(keys, nodes)
+
+
+def _pack_columns(keys: Sequence[bytes], nodes: Sequence[bytes]) -> bytes:
     count = len(keys)
     return b"".join((pack(f"!I{count}B{count}I", count, *map(len, keys), *map(len, nodes)), *keys, *nodes))
+
+
+def chunks_of(nodes: Mapping[bytes, bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """All chunks of a whole version, in key order: (first key, chunk).
+
+    `cut` and `pack_chunk` in one, without a tuple for each owner: that is half of the time it takes.
+    """
+    keys = sorted(nodes)
+    for start in range(0, len(keys), CHUNK_OWNERS):
+        some = keys[start : start + CHUNK_OWNERS]
+        column = [nodes[key] for key in some]
+        if sum(map(len, some)) + sum(map(len, column)) <= CHUNK_SIZE:
+            yield some[0], _pack_columns(some, column)
+        else:
+            for part in _cut_by_size(list(zip(some, column, strict=True))):
+                yield part[0][0], pack_chunk(part)
 
 
 def unpack_chunk(chunk: bytes) -> list[Item]:
@@ -101,7 +121,7 @@ def cut(items: Iterable[Item]) -> Iterator[list[Item]]:
     """Cut items (in key order) into what goes into one chunk each."""
     rest = iter(items)
     while group := list(islice(rest, CHUNK_OWNERS)):
-        if sum([len(key) + len(node) for key, node in group]) <= CHUNK_SIZE:
+        if sum(map(len, chain.from_iterable(group))) <= CHUNK_SIZE:
             yield group
         else:
             yield from _cut_by_size(group)

@@ -38,11 +38,11 @@ from nameserver.store import damage, disk, salvage
 from nameserver.store.chunks import (
     SUM_MODULUS,
     ChunkIndex,
-    Item,
     change_crc,
     check_change,
     check_chunk,
     chunk_crc,
+    chunks_of,
     cut,
     overlay_mark,
     pack_chunk,
@@ -220,11 +220,10 @@ class Store:
             **timers._asdict(),
         )
         self._make_room(text, zone.size)
-        keys = sorted(nodes)
         with self._transaction(f"saving zone {text}") as database:
             # A row that was found damaged on a disk too full to remove it has kept its name.
             database.execute("DELETE FROM zone WHERE name = ? AND id <> ?", (name, zone.id))
-            self._write_base(database, zone, zip(keys, map(nodes.__getitem__, keys), strict=True))
+            self._write_base(database, zone, chunks_of(nodes))
             self._write_zone(database, zone)
         self._committed(zone)
         return zone
@@ -301,7 +300,8 @@ class Store:
         with self._transaction(f"compacting zone {held.text}") as database:
             # Read through another connection: its snapshot does not see the rows being deleted and written here.
             with closing(self._reader.stream(name)) as slices:
-                self._write_base(database, zone, (item for items in slices for item in items))
+                parts = cut(item for items in slices for item in items)
+                self._write_base(database, zone, ((part[0][0], pack_chunk(part)) for part in parts))
             database.execute(PUT_ZONE, zone_row(zone))
         self._zones[name] = zone
 
@@ -523,12 +523,13 @@ class Store:
             self._chunks.popitem(last=False)
         return chunk
 
-    def _write_base(self, database: sqlite3.Connection, zone: StoredZone, items: Iterable[Item]) -> None:
-        """Replace all content of a zone."""
+    def _write_base(
+        self, database: sqlite3.Connection, zone: StoredZone, chunks: Iterable[tuple[bytes, bytes]]
+    ) -> None:
+        """Replace all content of a zone. `chunks` are its chunks in key order, each with its first key."""
         database.execute("DELETE FROM overlay WHERE zone = ?", (zone.id,))
         database.execute("DELETE FROM chunk WHERE zone = ?", (zone.id,))
-        for part in cut(items):
-            first_key, chunk = part[0][0], pack_chunk(part)
+        for first_key, chunk in chunks:
             crc = chunk_crc(zone.id, zone.base_generation, first_key, chunk)
             database.execute(_PUT_CHUNK, (zone.id, first_key, crc, chunk))
 

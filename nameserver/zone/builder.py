@@ -20,16 +20,19 @@ from dataclasses import dataclass
 
 from nameserver.errors import Reason, WireError, ZoneError
 from nameserver.wire import codes, names
+from nameserver.wire.address_runs import address_runs, place_of, split_more
 from nameserver.wire.rdata import fold_rdata, read_known_name, type_text
 from nameserver.wire.rrset import Record, split_tails
 from nameserver.wire.walk import Section, Walked, read_tail, to_walked
 from nameserver.zone import checks
 from nameserver.zone.denial import FREE_ITERATIONS, nsec3_iterations
 from nameserver.zone.node import (
+    BLOCK_HEADS,
     HAS_CASE,
     HAS_CNAME,
     HAS_DNAME,
     RRSIG,
+    SINGLE_HEADS,
     owner_of,
     pack_groups,
     pack_pair,
@@ -44,6 +47,8 @@ _SOA_IN = codes.SOA.to_bytes(2, "big") + _IN
 _PLAIN_SIZES = {codes.A.to_bytes(2, "big") + _IN: 14, codes.AAAA.to_bytes(2, "big") + _IN: 26}
 _LONG_KEY = 80  # bytes of a key whose labels are not gone through at every owner: an address in ip6.arpa has 64
 _PARENTS_KEPT = 10_000
+_WORTH_A_TRY = 8  # owners in a run of addresses, after which another run is looked for at once; …
+_WITHOUT_TRYING = 64  # … else after so many records
 _NO_COUNT = 65535  # a node counts an RRset's records in two bytes
 
 
@@ -220,12 +225,14 @@ class ZoneBuilder:
 
         Raises `WireError`, and `ZoneError` (wrong-class, limit-…).
         """
-        while True:
-            self._take_plain(section)
+        most = 1  # the first owner of a message is often the one that later ones point at
+        while section.left:
+            if self._take_plain(section, most) == most:
+                most = 1 if self._take_addresses(section) else _WITHOUT_TRYING
+                continue
             walked = next(section, None)
             if walked is None:
-                self._check_limits()
-                return None
+                break
             owner, rdtype, rdclass, tail = walked
             if rdclass != codes.IN:
                 raise wrong_class(walked)
@@ -236,9 +243,65 @@ class ZoneBuilder:
                 self._flush()
                 self._owner = owner
             self._run.append(tail)
+        self._check_limits()
+        return None
 
-    def _take_plain(self, section: Section) -> None:
-        """Take the records that need no thought, up to the first that does: the loop that a million records pass.
+    def _take_addresses(self, section: Section) -> bool:
+        """Take owners that hold addresses, as `wire.address_runs` finds them; whether it was worth the try.
+
+        The key of such an owner is its label and the key of the name pointed at. An owner is packed when the next one
+        comes; the last becomes the run, as what follows may be more of it.
+        """
+        found = address_runs(section.message, section.offset)
+        if len(found) < _WORTH_A_TRY or self.limits.max_types_per_name < 2:
+            return False
+        self._flush()
+        nodes, heads, blocks = self._nodes, SINGLE_HEADS, BLOCK_HEADS
+        offset, left, size, packed = section.offset, section.left, 0, 0
+        pointed_at = parent = b""
+        key = first = second = b""  # of the owner before
+        rest: list[bytes] | None = None
+        for label, pointer, tail, pointer_2, tail_2, more, other in found:
+            if other or left < 2:
+                break
+            if pointer != pointed_at:
+                section.offset = offset
+                suffix = self._learn(section, offset + len(label), place_of(pointer))
+                if suffix is None or len(suffix) > _LONG_KEY - 64:
+                    break
+                pointed_at, parent = pointer, suffix
+            tails = None
+            if pointer_2:
+                if place_of(pointer_2) != offset:
+                    break
+                if more or tail[1] >= tail_2[1]:  # rather than one A and one AAAA
+                    if (tails := split_more(more, offset)) is None or left < len(tails) + 2:
+                        break
+                    left -= len(tails)
+                left -= 1
+            if rest is not None or (key and key in nodes):
+                self._pack(key, [first, second, *(rest or ())] if second else [first], None)
+            elif key:
+                node = heads[len(first)] + first
+                if second:
+                    node += blocks[len(second)] + second
+                    packed += 1
+                nodes[key] = node
+                size += len(key) + len(node)
+                packed += 1
+            key, first, second, rest = label + parent, tail, tail_2, tails
+            offset += len(label) + len(tail) + len(pointer_2) + len(tail_2) + len(more) + 2
+            left -= 1
+        section.offset, section.left = offset, left
+        self.size += size
+        self._packed += packed
+        if key:
+            self._owner = key + self.apex_as_received
+            self._run = [first, second, *(rest or ())] if second else [first]
+        return True
+
+    def _take_plain(self, section: Section, most: int) -> int:
+        """Take records that need no thought, up to the first that does, or `most`; how many.
 
         Plain is an owner in lower case that is a pointer, or a label and a pointer, to a name known to be in the zone,
         with an ordinary record of class IN. Its key is then the label and the key of the name pointed at: it is never
@@ -246,12 +309,13 @@ class ZoneBuilder:
         """
         message, keys, known, size = section.message, section.keys, section.known, len(section.message)
         offset, left = section.offset, section.left
+        before, stop = left, max(0, left - most)
         current = self._plain_key(self._owner) if self._run else None
         if current is None:
             self._flush()
         run, pack, plain_size = self._run, self._pack, _PLAIN_SIZES.get
         try:
-            while left:
+            while left > stop:
                 start = offset
                 first = message[offset]
                 if first < 0xC0:
@@ -293,9 +357,13 @@ class ZoneBuilder:
         self._run = run
         if run and current is not None:
             self._owner = current + self.apex_as_received
+        return before - left
 
     def _learn(self, section: Section, start: int, pointer: int) -> bytes | None:
         """The key of the name that a pointer at `start` leads to, if that is a plain one."""
+        known = section.keys.get(pointer)
+        if known is not None:
+            return known
         if section.message[start] < 0xC0 or not 12 <= pointer < section.offset:
             return None
         name, _ = read_known_name(section.message, pointer, section.known)

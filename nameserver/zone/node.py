@@ -32,7 +32,9 @@ _FLAGS = {
 RRSIG = codes.RRSIG.to_bytes(2, "big")
 HASHED_KEY = 33  # octets of the key of an NSEC3 record's owner: one label of 32 (RFC 5155 §3)
 # What stands before the tail in a node of one record without flags, by the tail's size.
-_SINGLE = {size: b"\0" + _BLOCK.pack(size, 1) for size in range(10, 256)}
+SINGLE_HEADS = {size: b"\0" + _BLOCK.pack(size, 1) for size in range(10, 256)}
+# The same without the flags: what stands before a further RRset of one record.
+BLOCK_HEADS = {size: head[1:] for size, head in SINGLE_HEADS.items()}
 _FLAG_BYTES = [bytes((flags,)) for flags in range(16)]
 
 
@@ -75,7 +77,7 @@ def pack_single(tail: bytes, owner_as_received: bytes | None) -> bytes:
     flags = _FLAGS.get(tail[:2], 0)
     if owner_as_received is not None:
         return _head(flags, owner_as_received) + _BLOCK.pack(len(tail), 1) + tail
-    head = _SINGLE.get(len(tail)) if flags == 0 else None
+    head = SINGLE_HEADS.get(len(tail)) if flags == 0 else None
     return (head or _FLAG_BYTES[flags] + _BLOCK.pack(len(tail), 1)) + tail
 
 
@@ -84,7 +86,7 @@ def pack_pair(lower: bytes, higher: bytes) -> bytes:
     flags = _FLAGS.get(lower[:2], 0) | _FLAGS.get(higher[:2], 0)
     if lower[:2] == RRSIG or higher[:2] == RRSIG or flags or len(lower) > 255 or len(higher) > 255:
         return pack_groups({group_of(lower): [lower], group_of(higher): [higher]}, None)[0]
-    return _SINGLE[len(lower)] + lower + _SINGLE[len(higher)][1:] + higher
+    return SINGLE_HEADS[len(lower)] + lower + BLOCK_HEADS[len(higher)] + higher
 
 
 def _head(flags: int, owner_as_received: bytes) -> bytes:

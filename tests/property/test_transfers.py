@@ -185,8 +185,8 @@ def test_noise_is_walked_over_or_refused(noise, count):
 class OneByOne(ZoneBuilder):
     """A builder that leaves every record to the general reader."""
 
-    def _take_plain(self, section: Section) -> None:
-        pass
+    def _take_plain(self, section: Section, _most: int) -> int:
+        return 0
 
 
 def compressed(sent: list[Record], choices: list[int]) -> bytes:

@@ -17,6 +17,7 @@ from nameserver.store.chunks import (
     check_change,
     check_chunk,
     chunk_crc,
+    chunks_of,
     cut,
     merge,
     pack_chunk,
@@ -68,6 +69,16 @@ def test_large_nodes_are_cut_by_size() -> None:
     parts = list(cut(items))
     assert [item for part in parts for item in part] == items
     assert [len(part) for part in parts] == [2, 1, 2, 1]
+
+
+def test_a_whole_version_is_cut_and_packed_as_its_items_are() -> None:
+    small = {number.to_bytes(4, "big"): b"\x00" for number in range(2 * CHUNK_OWNERS + 1)}
+    large = {bytes((number,)): bytes(CHUNK_SIZE // 3) for number in range(9)}
+    for nodes in (small, large, small | large):
+        items = sorted(nodes.items())
+        backwards = dict(reversed(items))
+        assert list(chunks_of(backwards)) == [(part[0][0], pack_chunk(part)) for part in cut(items)]
+    assert list(chunks_of({})) == []
 
 
 def test_nothing_is_cut_into_nothing() -> None:
