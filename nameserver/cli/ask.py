@@ -17,11 +17,14 @@ import dns.rcode
 import dns.rdatatype
 
 from nameserver.cli.arguments import seconds
+from nameserver.cli.present import safe
 from nameserver.config.model import Endpoint
 from nameserver.config.values import BadValue, endpoint
+from nameserver.telemetry.log import escape
 
 GOOD, FINDING, UNREACHABLE = 0, 1, 3
 DEFAULT_SERVER = "127.0.0.1"
+MAX_SHOWN = 4 * 65535  # characters: any record there can be, escaped
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +47,7 @@ def main(args: argparse.Namespace) -> int:
     try:
         reply = _exchange(question, server, args.timeout, tcp=args.tcp)
     except (OSError, dns.exception.DNSException) as error:
-        print(f"no answer from {server}: {error or type(error).__name__}", file=sys.stderr)
+        print(f"no answer from {server}: {safe(error or type(error).__name__)}", file=sys.stderr)
         return UNREACHABLE
     _show(reply, server, time.monotonic() - began, as_json=args.json)
     good = reply.rcode() in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN) and reply.flags & dns.flags.AA
@@ -104,7 +107,7 @@ def _show(reply: dns.message.Message, server: Endpoint, seconds: float, *, as_js
         return
     print(f"{rcode} ({flags}) from {server} in {seconds * 1000:.1f} ms")
     for option in options:
-        print(f"  {option}")
+        print(f"  {escape(option, MAX_SHOWN)}")
     for title, section in lines.items():
         for line in section:
-            print(f"{title:<11}{line}")
+            print(f"{title:<11}{escape(line, MAX_SHOWN)}")

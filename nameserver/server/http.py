@@ -6,7 +6,7 @@ Who accepts gzip gets long bodies so, packed in slices on the way: the series of
 
     connection:  read head ─▶ route ─▶ write ─▶ read head …     one request after another
                     │  └ too long 431, not HTTP 400, a body 413, other methods 405, unknown path 404
-                    └ nothing within the time limit: closed
+                    └ within the time limit nothing: closed; not all of it: 408
 """
 
 import asyncio
@@ -126,8 +126,7 @@ class HttpServer:
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
         for _ in range(MAX_REQUESTS):
             try:
-                async with asyncio.timeout(self._time_limit):
-                    request = await _read_request(connection, reader)
+                request = await self._within_time(connection, reader)
             except _Refused as refused:
                 await self._write(connection, writer, refused.response)
                 await _linger(reader, writer)
@@ -138,6 +137,16 @@ class HttpServer:
             if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
                 return
             connection.start_next_cycle()
+
+    async def _within_time(self, connection: h11.Connection, reader: asyncio.StreamReader) -> h11.Request | None:
+        """The next request, or None where none begins in time. Raises _Refused, also where one does not end in time."""
+        try:
+            async with asyncio.timeout(self._time_limit):
+                return await _read_request(connection, reader)
+        except TimeoutError:
+            if not connection.trailing_data[0]:
+                return None
+            raise _Refused(HTTPStatus.REQUEST_TIMEOUT) from None
 
     def _respond(self, request: h11.Request) -> Response:
         path = request.target.split(b"?", 1)[0].decode("ascii", "replace")

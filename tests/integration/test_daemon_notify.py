@@ -7,6 +7,7 @@ from itertools import cycle
 
 import pytest
 from support.pair import Own, frames, pair, read_frame
+from support.process import resident
 from support.zones import small_zone_text
 
 from nameserver.wire import codes, names
@@ -20,15 +21,6 @@ MEBIBYTE = 1024 * 1024
 def notify(zone: str) -> bytes:
     """Without a serial, so that each might be news."""
     return build_query(1, names.from_text(zone), codes.SOA, opcode=codes.NOTIFY, flags=codes.AA)
-
-
-def resident(pids: list[int]) -> int:
-    """Bytes of memory, over all these processes."""
-    pages = 0
-    for pid in pids:
-        with open(f"/proc/{pid}/statm") as file:
-            pages += int(file.read().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def total(ours: Own, metric: str, *labels: str) -> float:

@@ -219,8 +219,32 @@ async def test_what_is_not_http_is_400(server: HttpServer) -> None:
     assert status_of(await exchange(server, b"\x00\x1cnonsense\r\n\r\n")) == 400
 
 
-async def test_a_request_that_does_not_arrive_in_time_is_cut_off(server: HttpServer) -> None:
-    assert await exchange(server, b"GET / HTTP/1.1\r\nHost:") == b""
+@pytest.mark.parametrize("begun", [b"G", b"GET / HTTP/1.1\r\nHost:", b"GET / HTTP/1.1\r\nHost: x\r\n"])
+async def test_a_request_that_does_not_arrive_in_time_is_408_and_cut_off(server: HttpServer, begun: bytes) -> None:
+    """RFC 9110 §15.5.9."""
+    answer = await exchange(server, begun)
+    assert status_of(answer) == 408
+    assert b"\r\nconnection: close\r\n" in answer.lower()
+
+
+async def test_a_request_that_trickles_in_is_408_however_busy_it_looks(server: HttpServer) -> None:
+    reader, writer = await connect(server)
+    answer = b""
+    for octet in get("/", "GET", "X: " + "x" * 1000):
+        writer.write(bytes((octet,)))
+        try:
+            async with asyncio.timeout(0.01):
+                answer = await reader.read()
+        except TimeoutError:
+            continue
+        break
+    assert status_of(answer) == 408
+    writer.close()
+
+
+async def test_a_connection_on_which_nothing_is_asked_is_closed_without_a_word(server: HttpServer) -> None:
+    assert await exchange(server, b"") == b""
+    assert (await exchange(server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")).endswith(b"<p>hello")
 
 
 async def test_a_client_that_hangs_up_at_once_harms_nothing(server: HttpServer) -> None:

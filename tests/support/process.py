@@ -113,6 +113,12 @@ def processes_of_group(group: int) -> list[int]:
     return found
 
 
+def resident(pids: Sequence[int]) -> int:
+    """Bytes of memory, over all these processes."""
+    pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids)
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 def skewed_clock(directory: Path, seconds: int) -> dict[str, str]:
     """The environment in which every Python program's wall clock is `seconds` ahead of ours; timers are left alone.
 

@@ -7,6 +7,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 
+import dns.edns
 import dns.flags
 import dns.message
 import dns.rcode
@@ -136,3 +137,25 @@ def test_a_timeout_that_is_none_is_a_usage_error(seconds: str, capsys: pytest.Ca
         run("www", f"--timeout={seconds}")
     assert ended.value.code == 2
     assert "expected a number of seconds above 0" in capsys.readouterr().err
+
+
+def test_nothing_that_a_server_says_reaches_the_terminal_as_it_is(
+    responder: Responder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names, texts and options may hold anything: escapes, line ends, what turns the reading direction."""
+    odd = "\x1b[31m\r\n\u202e\u2028"
+
+    def hostile(query: dns.message.Message) -> dns.message.Message:
+        reply = authoritative(query)
+        reply.use_edns(0, options=[dns.edns.EDEOption(0, odd), dns.edns.NSIDOption(odd.encode())])
+        reply.answer.append(dns.rrset.from_text(r"\027\010\255.test.", 60, "IN", "TXT", r'"\027[31m\010\255"'))
+        reply.answer.append(dns.rrset.from_text("test.", 60, "IN", "CAA", r'0 issue "\027[31m\010"'))
+        reply.answer.append(dns.rrset.from_text("test.", 60, "IN", "URI", r'1 1 "\027[31m\010"'))
+        return reply
+
+    responder.answer = hostile
+    for form in ((), ("--json",)):
+        assert run("www.example.com", f"@127.0.0.1:{responder.port}", *form) == 0
+        said = capsys.readouterr().out
+        assert all(map(str.isprintable, said.splitlines()))
+        assert "[31m" in said and len(said.splitlines()) == (1 if form else 7)
