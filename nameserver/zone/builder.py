@@ -366,7 +366,7 @@ class ZoneBuilder:
             return known
         if section.message[start] < 0xC0 or not 12 <= pointer < section.offset:
             return None
-        name, _ = read_known_name(section.message, pointer, section.known)
+        name, _ = read_known_name(section.message, start, section.known)  # by the pointer: its target is remembered
         key = self._plain_key(name)
         if key is not None:
             section.keys[pointer] = key

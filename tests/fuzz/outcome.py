@@ -32,7 +32,7 @@ class Failed(Exception):
     """An input did what no input may do. `case` is the input, as `replay` takes it."""
 
     def __init__(self, what: str, label: str, case: bytes) -> None:
-        super().__init__(what)
+        super().__init__(what, label, case)  # all three, for the way from one process to another
         self.what = what
         self.label = label  # which kind of input: the first part of its file's name
         self.case = case
