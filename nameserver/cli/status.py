@@ -53,7 +53,12 @@ def _status(args: argparse.Namespace) -> int:
 
 def troubled(zone: ZoneStatus) -> bool:
     """Whether a zone is not as it should be."""
-    return not zone.answering or zone.last_reason is not None or TONES.get(zone.state, "bad") in ("warn", "bad")
+    return (
+        not zone.answering
+        or zone.unstored
+        or zone.last_reason is not None
+        or TONES.get(zone.state, "bad") in ("warn", "bad")
+    )
 
 
 def server_lines(server: ServerStatus, palette: Palette) -> list[str]:
@@ -127,6 +132,8 @@ def zone_lines(zone: ZoneStatus, server: ServerStatus, palette: Palette) -> list
     if zone.primary_serial is not None and zone.primary_serial != zone.serial:
         serial += palette.paint(f", the primary has {zone.primary_serial}", "warn")
     answered = f"by {zone.workers_serving} of {alive} workers" if zone.answering else palette.paint("no", "bad")
+    if zone.answering and zone.unstored:
+        answered += palette.paint(", from memory alone: what was stored is lost", "warn")
     problem = ": ".join(safe(part) for part in (zone.last_reason, zone.last_detail) if part)
     failures = f" ({words.plural(zone.failures, 'failure')} in a row)" if zone.failures else ""
     pairs = [

@@ -19,6 +19,9 @@ _MEANINGS = {
     "expired": "No primary confirmed the version in time (SOA expire), so queries get SERVFAIL.",
     "not-loaded": "The zone's file could not be read, so queries get SERVFAIL.",
 }
+_UNSTORED = (
+    "What was stored of it is lost: it is answered from memory alone, until it expires or the server is restarted."
+)
 _FILE_NOT_TAKEN = "The zone is answered as its file had it before; the file as it is now was not taken."
 
 
@@ -51,6 +54,8 @@ def meaning(zone: ZoneStatus) -> str:
     text = _MEANINGS.get(zone.state, "The server gives a state that this command does not know.")
     if zone.state == "refreshing" and not zone.answering:
         text += " Until it succeeds, queries get SERVFAIL."
+    if zone.unstored and zone.answering:
+        text += f" {_UNSTORED}"
     return text
 
 
@@ -64,6 +69,8 @@ def what_next(zone: ZoneStatus, now: float) -> list[str]:
     elif zone.next_refresh is not None:
         due = words.moment(zone.next_refresh, now) if zone.next_refresh > now else "at once"
         sentences.append(f"The next check starts {due}, or earlier on a NOTIFY.")
+    if zone.unstored and zone.type != "primary":
+        sentences.append("The zone is fetched again whole from the first primary that answers.")
     if zone.expires is not None and zone.answering and troubled(zone):
         sentences += _expiry(zone, full_moment(zone.expires, now))
     if zone.state == "expired":

@@ -273,7 +273,7 @@ class RefreshMachine:
     def primary_back(self, now: float) -> list[Action]:
         """A primary that was silent answers again, and the last check, or the one under way, did not get through to it.
 
-        Makes for one more check at once, where that check failed.
+        Makes for one more check at once, where that check failed. The same where the store was in its way, and is not.
         """
         self._expire_when_due(now)
         self._back = self._check is not None

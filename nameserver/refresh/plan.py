@@ -13,6 +13,7 @@ address until that fails:
                                                ▼               primaries had nothing equal or newer to offer
                                       run ends, transferred
     nothing held, or forced:  AXFR
+    held, but not stored:     as above, with AXFR in place of IXFR, and for an equal serial too
 
 An IXFR that stands still has cost a time-out already, and one that brings nothing new contradicts the SOA: the AXFR in
 its place is asked for after everybody else, too.
@@ -126,8 +127,11 @@ class RefreshRun:
         force: bool = False,
         accept_lower: bool = False,
         first: Sequence[int] = (),
+        whole: bool = False,
     ) -> None:
         """`held` is our serial, None when no version is held; `force` takes a full transfer of whatever serial.
+
+        `whole`: what is held is answered, but stored no more: a full transfer is wanted, of our serial or a newer one.
 
         `accept_lower`: no live version is held, so any serial is better than none. `first`: indexes of primaries to
         ask before the others, and each of them, even when one says that we are up to date: two primaries that sent
@@ -139,6 +143,7 @@ class RefreshRun:
         self._held = held
         self._accept_lower = accept_lower
         self._take_any = force or accept_lower or held is None
+        self._whole = whole
         self._opening = StepKind.AXFR if force or held is None else StepKind.SOA_UDP
         self._first = frozenset(first)
         order = dict.fromkeys((*first, *range(len(primaries))))  # keeps the order, drops repetitions
@@ -170,10 +175,11 @@ class RefreshRun:
         step = self._expect(StepKind.SOA_UDP, StepKind.SOA_TCP)
         self._announced[step.primary] = serial
         order = self._order(serial)
-        if order is Order.EQUAL:
+        if order is Order.EQUAL and not self._whole:
             self._found_current(UpToDate(serial, expire_option))
-        elif order is Order.NEWER:
-            incremental = self._primaries[step.primary].ixfr and step.primary not in self._ixfr_failed
+        elif order in (Order.EQUAL, Order.NEWER):
+            able = self._primaries[step.primary].ixfr and step.primary not in self._ixfr_failed
+            incremental = able and not self._whole
             self.step = step._replace(kind=StepKind.IXFR if incremental else StepKind.AXFR)
         elif self._accept_lower:
             self._queue.append(_Visit(step.primary, (step.address,), StepKind.AXFR))
@@ -206,7 +212,7 @@ class RefreshRun:
             return None
         order = self._order(serial)
         if order is Order.EQUAL:
-            return Reason.SERIAL_SAME
+            return None if self._whole else Reason.SERIAL_SAME
         if order is Order.UNDEFINED:
             return Reason.SERIAL_UNDEFINED
         if order is Order.OLDER:

@@ -12,7 +12,7 @@ A frame is: total length (4) · header length (4) · header (JSON) · body (byte
     worker → transfer process
       ready      listening
       served     zones with the generation that is answered from now on
-      failed     a zone that could not be loaded, and why
+      failed     a zone that could not be loaded: why, and what is at fault ("damaged": else it is tried again)
       notify     a NOTIFY that passed the access list
       beat       once a second: alive, and what was asked of each zone
 """

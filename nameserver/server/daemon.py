@@ -17,7 +17,7 @@ from nameserver.config.load import load_config
 from nameserver.config.model import Config, Endpoint, ServerConfig
 from nameserver.control.protocol import ControlError, Json
 from nameserver.control.server import ControlServer, Verb
-from nameserver.errors import ConfigError, NameserverError
+from nameserver.errors import ConfigError, NameserverError, StoreFault
 from nameserver.server import loop as loops
 from nameserver.server.channel import Header
 from nameserver.server.descriptors import fill_standard_streams, fitted, raise_limit
@@ -251,8 +251,8 @@ class Daemon:
                     self._reporter.transferred_out(event)
                 self._reporter.refused(header["refused"])
             case "failed":
-                log.error("worker %d: %s", worker.index, header["error"])
-                self._state.zones.worker_failed(bytes.fromhex(header["zone"]), header["error"])
+                fault = StoreFault(header["fault"])
+                self._state.zones.worker_failed(bytes.fromhex(header["zone"]), header["error"], fault)
 
     # --- reload and control ------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 
 from nameserver.config.model import ZoneConfig
-from nameserver.errors import Reason, ZoneError, ZoneFileError
+from nameserver.errors import Reason, StoreDamaged, StoreError, ZoneError, ZoneFileError
 from nameserver.server.publisher import Publisher
 from nameserver.store.database import StoredZone, ZoneTimers
 from nameserver.zone.builder import BuiltZone
@@ -38,7 +38,13 @@ class PrimaryFiles:
         self._taken: dict[bytes, tuple[str, int, int]] = {}  # zone → path, mtime in ns, size
 
     async def load(self, zone: ZoneConfig) -> FileVerdict:
-        """Read the zone's file and publish it where it is new."""
+        """Read the zone's file and publish it where it is new. Whatever is wrong with file or store is the verdict."""
+        try:
+            return await self._load(zone)
+        except StoreError as error:
+            return FileVerdict(changed=False, reason=Reason.STORE_FAILED, detail=f"{zone.file} is not taken: {error}")
+
+    async def _load(self, zone: ZoneConfig) -> FileVerdict:
         if zone.file is None:
             raise ValueError(f"zone {zone.text} has no file")
         try:
@@ -81,16 +87,20 @@ class PrimaryFiles:
         """None where the file is to be taken; else why not."""
         if newer(built.soa.serial, held.serial):
             return None
-        same = await self._publisher.in_store_thread(self._same_content, zone.name, built)
-        if built.soa.serial == held.serial and same:
-            return FileVerdict(changed=False)
-        reason = Reason.SERIAL_SAME if built.soa.serial == held.serial else Reason.SERIAL_BACKWARDS
+        reason = Reason.SERIAL_BACKWARDS
+        if built.soa.serial == held.serial:
+            try:
+                if await self._publisher.in_store_thread(self._same_content, held, built):
+                    return FileVerdict(changed=False)
+            except StoreDamaged as error:
+                log.error("zone %s: %s; its file takes its place", zone.text, error)
+                return None
+            reason = Reason.SERIAL_SAME
         detail = f"{zone.file}: serial {built.soa.serial} is not above {held.serial}, which is served: raise it"
         return FileVerdict(changed=False, reason=reason, detail=detail)
 
-    def _same_content(self, name: bytes, built: BuiltZone) -> bool:
-        held = self._publisher.stored[name]
-        read = self._publisher.node_reader(name)
+    def _same_content(self, held: StoredZone, built: BuiltZone) -> bool:
+        read = self._publisher.node_reader(held.name)
         return held.records == built.records and all(read(key) == node for key, node in built.nodes.items())
 
     def forget(self, name: bytes) -> None:

@@ -2,21 +2,28 @@
 
 A crash between the two loses nothing: the committed version is served after the restart. Every blocking call to the
 store runs in one thread, so the loop never waits for the disk and versions of a zone are committed in order.
+
+    stored     what the store holds                                     a restart serves it, a new worker loads it
+    unstored   what was stored is lost, and a worker still answers it   until it expires, is fetched again, or that
+                                                                        worker ends
+    leftovers  what is configured no more and could not be removed      removed once the store takes writes again
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from nameserver.config.model import Config, ZoneConfig
-from nameserver.errors import StoreError
+from nameserver.errors import StoreDamaged, StoreError, StoreFault
 from nameserver.server.channel import pack_changes
 from nameserver.server.settings import encode_keys, encode_zone
+from nameserver.server.store_watch import StoreWatch
 from nameserver.server.supervisor import Supervisor, Worker
 from nameserver.store.database import Store, StoredZone, ZoneTimers
+from nameserver.wire import names
 from nameserver.zone.builder import BuiltZone
 from nameserver.zone.changes import Applied
 
@@ -37,12 +44,17 @@ class Publisher:
         self._supervisor = supervisor
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self.stored: dict[bytes, StoredZone] = store.zones()
+        self.unstored: dict[bytes, StoredZone] = {}
+        self.watch = StoreWatch(self._probe, self._mended)
+        self._leftovers: set[bytes] = set()
+        self._noticed = len(store.notices)  # of them, those that are in the log
         self._expired: set[bytes] = set()
         self._timers: dict[bytes, ZoneTimers] = {}
         self._flush: asyncio.TimerHandle | None = None
         self._flushing: set[asyncio.Task[None]] = set()
         self.on_lost: Callable[[set[bytes]], None] = lambda _zones: None
         self.on_error: Callable[[StoreError], None] = lambda _error: None
+        self.on_mended: Callable[[], Awaitable[None]] = _nothing
 
     async def in_store_thread(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a blocking store call in its thread.
@@ -51,38 +63,76 @@ class Publisher:
         """
         try:
             return await self._in_thread(function, *args, **kwargs)
-        except StoreError as error:
-            self.on_error(error)
-            raise
         finally:
             if lost := self._forget_dropped():
                 self.on_lost(lost)
 
     async def _in_thread(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **kwargs))
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **kwargs))
+        except StoreError as error:
+            self._failed(error)
+            raise
+        finally:
+            # A write that was done, and yet something went wrong behind it.
+            if (trouble := self._store.take_trouble()) is not None:
+                self._failed(trouble)
+            for notice in self._store.notices[self._noticed :]:
+                self._noticed += 1
+                log.error("%s", notice)
+
+    def _failed(self, error: StoreError) -> None:
+        self.on_error(error)
+        self.watch.failed(error)
+
+    async def _probe(self, needed: int) -> None:
+        await self.in_store_thread(self._store.probe, needed)
+
+    async def _mended(self) -> None:
+        """The store takes writes again: do what had to wait for that."""
+        for name in list(self._leftovers):
+            if name in self._leftovers and await self._remove_stored(name) is None:
+                log.info("zone %s: what was stored of it is removed", names.to_text(name))
+        await self.flush_timers()
+        await self.on_mended()
 
     async def publish_full(self, zone: ZoneConfig, built: BuiltZone, source: str, timers: ZoneTimers) -> StoredZone:
-        """Commit a whole new version and have every worker load it."""
-        stored = await self.in_store_thread(
-            self._store.commit_full,
-            zone.name,
-            zone.text,
-            built.nodes,
-            apex_as_received=built.apex_as_received,
-            soa_rdata=built.soa_rdata,
-            serial=built.soa.serial,
-            records=built.records,
-            source=source,
-            timers=timers,
-            kind=zone.type,
-        )
+        """Commit a whole new version and have every worker load it. Raises StoreError, with nothing changed."""
+        left = zone.name in self._leftovers
+        self._leftovers.discard(zone.name)  # this takes its place
+        try:
+            stored = await self.in_store_thread(
+                self._store.commit_full,
+                zone.name,
+                zone.text,
+                built.nodes,
+                apex_as_received=built.apex_as_received,
+                soa_rdata=built.soa_rdata,
+                serial=built.soa.serial,
+                records=built.records,
+                source=source,
+                timers=timers,
+                kind=zone.type,
+            )
+        except StoreError as error:
+            if left:
+                self._leftovers.add(zone.name)
+            if error.fault is StoreFault.FULL:
+                self.watch.failed(error, sum(map(len, built.nodes)) + sum(map(len, built.nodes.values())))
+            raise
         self._committed(zone.name, stored)
         self._supervisor.publish("load", zone.name, stored.generation, size=stored.size, zones=[zone.name.hex()])
         return stored
 
     async def publish_changes(self, zone: ZoneConfig, applied: Applied, source: str, timers: ZoneTimers) -> StoredZone:
-        """Commit replaced nodes and have every worker apply them, or load the zone where there are many."""
-        base = self.stored[zone.name].generation
+        """Commit replaced nodes and have every worker apply them, or load the zone where there are many.
+
+        Raises StoreError, with nothing changed: StoreDamaged where there is nothing whole to which they could be made.
+        """
+        held = self.stored.get(zone.name)
+        if held is None:
+            raise StoreDamaged(f"nothing is stored of zone {zone.text} any more")
+        base = held.generation
         stored = await self.in_store_thread(
             self._store.commit_changes,
             zone.name,
@@ -111,8 +161,13 @@ class Publisher:
         except StoreError as error:
             log.warning("zone %s: %s; tried again after the next change", zone.text, error)
 
+    def held(self, name: bytes) -> StoredZone | None:
+        """What is answered of a zone, whether the store still has it or not."""
+        return self.stored.get(name) or self.unstored.get(name)
+
     def _committed(self, name: bytes, stored: StoredZone) -> None:
         self.stored[name] = stored
+        self.unstored.pop(name, None)
         self._expired.discard(name)
         self._timers.pop(name, None)
 
@@ -121,23 +176,28 @@ class Publisher:
         return lambda key: self._store.node(name, key)
 
     async def quarantine(self, name: bytes) -> set[bytes]:
-        """What is stored of a zone is damaged: set it aside. Returns every zone that has to be fetched again."""
+        """What is stored of a zone is damaged: set it aside. Returns every zone that has to be fetched again.
+
+        Raises StoreError where the disk is in the way.
+        """
         await self._in_thread(self._store.quarantine, name, time.time())
         return self._forget_dropped()
 
     def _forget_dropped(self) -> set[bytes]:
-        """The zones that the store had to give up; nothing of them is kept here either."""
+        """The zones that the store had to give up. Those that a worker answers all the same are `unstored` now."""
         told = self._store.take_dropped()
         if not told:
             return told
         kept = self._store.zones()
         dropped = {name for name in told if name not in kept}
         for each in dropped:
-            self.stored.pop(each, None)
             self._timers.pop(each, None)
-            self._supervisor.forget(each)
-        for notice in self._store.notices[-1:]:
-            log.error("%s", notice)
+            stored = self.stored.pop(each, None)
+            if stored is not None and self._supervisor.answers(each):
+                self.unstored[each] = stored
+                self._supervisor.await_no_more(each)
+            else:
+                self._supervisor.forget(each)
         return dropped
 
     def save_timers(self, name: bytes, timers: ZoneTimers) -> None:
@@ -174,14 +234,28 @@ class Publisher:
         """What was stored of a zone is lost, and so far nothing has taken its place: nobody answers from it."""
         self._supervisor.tell("state", zone=name.hex(), state="not-loaded")
 
-    async def remove(self, name: bytes) -> None:
-        """A zone is no longer configured: workers stop at once, the store forgets it."""
+    async def remove(self, name: bytes) -> StoreError | None:
+        """A zone is no longer configured: workers stop at once, the store forgets it.
+
+        Where the store cannot, why: the zone is gone all the same, and what is stored of it goes as soon as it can.
+        """
         self._supervisor.tell("configure", removed=[name.hex()])
         self._supervisor.forget(name)
         self._timers.pop(name, None)
         self._expired.discard(name)
         self.stored.pop(name, None)
-        await self.in_store_thread(self._store.remove, name)
+        self.unstored.pop(name, None)
+        return await self._remove_stored(name)
+
+    async def _remove_stored(self, name: bytes) -> StoreError | None:
+        self._leftovers.discard(name)
+        try:
+            await self.in_store_thread(self._store.remove, name)
+        except StoreError as error:
+            if name not in self.stored:  # else it was configured again and fetched meanwhile
+                self._leftovers.add(name)
+            return error
+        return None
 
     def configure(self, zones: list[ZoneConfig], config: Config) -> None:
         """Tell every worker of zones added or changed, and of the keys."""
@@ -196,7 +270,14 @@ class Publisher:
             worker.channel.send("configure", zones=[encode_zone(each) for each in zones[start : start + BATCH]])
 
     def bring_up(self, worker: Worker, config: Config) -> None:
-        """A worker has just started: give it the configuration and every stored zone."""
+        """A worker has just started: give it the configuration and every stored zone.
+
+        The one before it may have been the last that answered an unstored zone.
+        """
+        if gone := {name for name in self.unstored if not self._supervisor.answers(name)}:
+            for name in gone:
+                del self.unstored[name]
+            self.on_lost(gone)
         if worker.channel is None:
             return
         self._configure_worker(worker, list(config.zones.values()), config)
@@ -213,7 +294,12 @@ class Publisher:
         """Write what is pending and close the store."""
         if self._flush is not None:
             self._flush.cancel()
+        await self.watch.stop()
         await asyncio.gather(*self._flushing, return_exceptions=True)
         await self.flush_timers()
         await self.in_store_thread(self._store.close)
         self._thread.shutdown()
+
+
+async def _nothing() -> None:
+    """For an event that nobody waits for."""

@@ -85,16 +85,18 @@ class Refresher:
         """Go through the primaries until the run has an outcome."""
         zone = work.zone
         stored = self._publisher.stored.get(zone.name)
+        held = self._publisher.held(zone.name)
         plans = [
             PrimaryPlan(each.name, len(each.addresses), self._ask_ixfr(each), self.reach.silent(each))
             for each in zone.primaries
         ]
         plan = RefreshRun(
             plans,
-            stored.serial if stored else None,
+            held.serial if held else None,
             force=work.force,
             accept_lower=work.accept_lower,
             first=_indexes_of(work.sources, zone.primaries),
+            whole=stored is None,
         )
         while (step := plan.step) is not None:
             await self._step(work, plan, step)
@@ -144,7 +146,7 @@ class Refresher:
     async def _check(self, work: ZoneRun, plan: RefreshRun, step: Step, peer: pull.Peer) -> None:
         transport = "udp" if step.kind is StepKind.SOA_UDP else "tcp"
         ask = pull.soa_over_udp if step.kind is StepKind.SOA_UDP else pull.soa_over_tcp
-        stored = self._publisher.stored.get(work.zone.name)
+        held = self._publisher.held(work.zone.name)
         with_edns = peer.edns
         async with self.slots.check(str(peer.endpoint)):
             began = time.monotonic()
@@ -155,7 +157,7 @@ class Refresher:
                 address=str(peer.endpoint),
                 key=_key_name(peer.key),
                 transport=transport,
-                serial_held=stored.serial if stored else None,
+                serial_held=held.serial if held else None,
             )
             try:
                 way = Way(peer.endpoint, transport)
@@ -178,7 +180,7 @@ class Refresher:
                     ),
                 )
                 raise
-        same = stored is not None and stored.serial == serial
+        same = held is not None and held.serial == serial
         self._report(
             work,
             replace(
@@ -267,7 +269,9 @@ class Refresher:
 
     async def _differs(self, name: bytes, built: BuiltZone) -> bool:
         """Whether a version with our serial is known to hold other records than ours."""
-        stored = self._publisher.stored[name]
+        stored = self._publisher.stored.get(name)
+        if stored is None:
+            return False
         if stored.records != built.records:
             return True
         if built.records > COMPARED_AT_MOST:
@@ -275,7 +279,7 @@ class Refresher:
         read = self._publisher.node_reader(name)
         try:
             return await self._publisher.in_store_thread(differs, read, built.nodes, built.apex_as_received)
-        except StoreDamaged:
+        except StoreError:
             return False
 
     async def _apply(
@@ -283,7 +287,9 @@ class Refresher:
     ) -> tuple[Soa, list[str]]:
         """Commit and publish differences; the new SOA, and what was put right in them, as sentences."""
         name = work.zone.name
-        stored = self._publisher.stored[name]
+        stored = self._publisher.stored.get(name)
+        if stored is None:
+            raise TransferError(Reason.IXFR_MISMATCH, "our stored copy was lost meanwhile")
         read = self._publisher.node_reader(name)
 
         def prepare() -> Applied:
@@ -298,11 +304,11 @@ class Refresher:
 
         try:
             applied = await self._publisher.in_store_thread(prepare)
+            timers = first_timers(applied.soa, work.zone, expire_option)
+            await self._publisher.publish_changes(work.zone, applied, peer.remote.name, timers)
         except StoreDamaged as error:
             # What we hold on disk cannot be changed any more; a whole zone in its place can be stored.
             raise TransferError(Reason.IXFR_MISMATCH, f"our stored copy is damaged: {error}") from error
-        timers = first_timers(applied.soa, work.zone, expire_option)
-        await self._publisher.publish_changes(work.zone, applied, peer.remote.name, timers)
         # What NSD does in every step is not worth an operator's attention.
         return applied.soa, replace(applied.tally, repeated=0).warnings()
 

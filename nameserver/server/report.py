@@ -14,7 +14,7 @@ from nameserver.query.counters import CALLBACK, COUNTERS, INTERNAL_ERROR_METRIC
 from nameserver.server.http import Response, Route, plain
 from nameserver.server.refusals import RefusalLog
 from nameserver.server.state import DaemonState
-from nameserver.server.zones import ZoneEntry
+from nameserver.server.zone_entry import ZoneEntry
 from nameserver.telemetry.events import Direction, Event, Kind, NotifyReceivedEvent, TransferEvent
 from nameserver.telemetry.events import Outcome as Verdict
 from nameserver.telemetry.log import log_event
@@ -145,7 +145,8 @@ class Reporter:
             zones_by_state=dict(Counter(entry.state for entry in entries)),
             transfers_in_progress={"in": state.zones.transferring, "out": sum(state.sending.values())},
             transfer_queue_length={"in": state.zones.waiting, "out": sum(state.queued.values())},
-            notices=tuple(state.store.notices),
+            store_up=not state.publisher.watch.troubled,
+            notices=(*state.store.notices, *filter(None, (state.publisher.watch.notice, state.zones.unread_notice))),
         )
 
     def _workers(self) -> list[WorkerStatus]:
@@ -166,7 +167,7 @@ class Reporter:
 
     def _zone(self, entry: ZoneEntry) -> ZoneStatus:
         state = self._state
-        stored = state.publisher.stored.get(entry.config.name)
+        stored = state.publisher.held(entry.config.name)
         times, trouble = entry.times(), entry.trouble
         serials = [each.serial for each in entry.primaries.values() if each.serial is not None]
         return ZoneStatus(
@@ -191,6 +192,7 @@ class Reporter:
             control_queries=entry.control_queries,
             generation=stored.generation if stored else 0,
             workers_serving=state.supervisor.serving(entry.config.name, stored.generation) if stored else 0,
+            unstored=entry.config.name in state.publisher.unstored,
         )
 
 

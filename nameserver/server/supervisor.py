@@ -271,6 +271,15 @@ class Supervisor:
         """How many workers answer at least this generation of a zone."""
         return sum(worker.served.get(zone, 0) >= generation for worker in self.workers)
 
+    def answers(self, zone: bytes) -> bool:
+        """Whether any worker answers some version of a zone."""
+        return any(worker.channel is not None and zone in worker.served for worker in self.workers)
+
+    def await_no_more(self, zone: bytes) -> None:
+        """What is stored of a zone is lost: nobody can load what it was told of."""
+        for worker in self.workers:
+            worker.awaited.pop(zone, None)
+
     def forget(self, zone: bytes) -> None:
         """A zone is no longer served."""
         for worker in self.workers:

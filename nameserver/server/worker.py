@@ -18,7 +18,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from nameserver.errors import StoreError, ZoneError
+from nameserver.errors import StoreError, StoreFault, ZoneError
 from nameserver.query.counters import COUNTERS
 from nameserver.query.exchange import Outcome, TransferRequest
 from nameserver.query.pipeline import Pipeline
@@ -47,6 +47,7 @@ CONFIRM_BATCH = 200  # zones confirmed by one message, …
 CONFIRM_WITHIN = 0.5  # … or so many seconds after the first of them was loaded
 LISTEN_PATIENCE = 5.0  # seconds of loading after which it listens with what it has; the rest is SERVFAIL meanwhile
 INDEXED_AT_ONCE = 2000  # owners of a zone that becomes a signed one within a turn; a larger one is loaded, in slices
+FIRST_RETRY, LAST_RETRY = 1.0, 30.0  # seconds until a zone that could not be read is loaded again; doubled each time
 LONGEST_TURN = 0.002  # seconds of loading between two turns of the loop
 DRAIN_PATIENCE = 5.0  # seconds for replies in flight at shutdown
 
@@ -60,6 +61,15 @@ class _Loading:
     name: bytes
     state: ZoneState  # that the zone is to have then
     wanted: bool = True
+
+
+@dataclass(slots=True)
+class _Again:
+    """A load that failed for no fault of the zone's, and is tried again."""
+
+    state: ZoneState
+    wait: float
+    timer: asyncio.TimerHandle
 
 
 class Worker:
@@ -103,6 +113,7 @@ class Worker:
         self._loads: dict[bytes, ZoneState] = {}  # zones to load, in order, and the state each is to have then
         self._loading: _Loading | None = None  # the one under way; its zone may stand in `_loads` again
         self._held: dict[bytes, list[tuple[Header, bytes]]] = {}  # changes that came while their zone was loading
+        self._again: dict[bytes, _Again] = {}
         self._load_wanted = asyncio.Event()
         self._loaded = asyncio.Event()  # nothing is left to load
         self._loaded.set()
@@ -184,6 +195,7 @@ class Worker:
                 self.zones.remove(name)
             self._reported.pop(name, None)
             self._loads.pop(name, None)
+            self._try_no_more(name)
             if self._loading is not None and self._loading.name == name:
                 self._loading.wanted = False  # if the zone is added again meanwhile, this is not its content
             else:
@@ -196,6 +208,8 @@ class Worker:
             self._loading.state = state
         if name in self._loads:
             self._loads[name] = state
+        if name in self._again:
+            self._again[name].state = state
         # What is live goes out of service at once, but does not come back where a load is to replace it.
         coming = name in self._held and state is ZoneState.SERVING
         if served is not None and served.zone is not None and not coming:
@@ -282,9 +296,12 @@ class Worker:
                         if number:  # a small zone comes in one slice: thousands of them need no turn each
                             await asyncio.sleep(0)
                 zone = loader.finish()
+            self._try_no_more(name)
         except (StoreError, ZoneError) as error:
-            log.error("worker %d cannot load: %s", self._index, error)
-            self._channel.send("failed", zone=name.hex(), error=str(error))
+            fault = error.fault if isinstance(error, StoreError) else StoreFault.DAMAGED
+            self._channel.send("failed", zone=name.hex(), error=str(error), fault=fault)
+            if fault is not StoreFault.DAMAGED and loading.wanted:
+                self._try_again(name, loading.state)
         finally:
             self._loading = None
         served = self.zones.exact(name)
@@ -294,6 +311,19 @@ class Worker:
         served.state = loading.state
         self.zones.changed(served)
         return zone.generation
+
+    def _try_again(self, name: bytes, state: ZoneState) -> None:
+        """The disk was in the way, not the zone: load it later. What is live of it goes on being answered."""
+        before = self._again.get(name)
+        wait = FIRST_RETRY if before is None else min(before.wait * 2, LAST_RETRY)
+        self._try_no_more(name)
+        timer = self._loop.call_later(wait, lambda: self._want(name, self._again[name].state))
+        self._again[name] = _Again(state, wait, timer)
+
+    def _try_no_more(self, name: bytes) -> None:
+        again = self._again.pop(name, None)
+        if again is not None:
+            again.timer.cancel()
 
     def _refuse_transfer(self, client: TcpConnection, request: TransferRequest, rcode: int, text: str) -> bytes:
         return self._pipeline.refuse_transfer(request, client.address, rcode, text, wall_clock())

@@ -13,122 +13,41 @@ import itertools
 import logging
 import random
 import time
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from collections.abc import Collection
+from dataclasses import replace
 
 from nameserver.config.model import Config, ServerConfig, ZoneConfig
 from nameserver.control.protocol import ControlError, Json
-from nameserver.errors import Reason, StoreError
+from nameserver.errors import Reason, StoreError, StoreFault
 from nameserver.refresh.machine import Action, Check, Expire, RefreshMachine, Revive, State, StateChanged
 from nameserver.refresh.outcome import Failed, Transferred
 from nameserver.refresh.outcome import Outcome as RunOutcome
 from nameserver.refresh.pace import Pace
-from nameserver.server.clocks import WallClock, machine_clock, to_wall
+from nameserver.server.clocks import WallClock, machine_clock
 from nameserver.server.notify_out import NotifyOut
 from nameserver.server.primary_files import FileVerdict, PrimaryFiles
 from nameserver.server.publisher import Publisher
 from nameserver.server.refresher import Refresher, ZoneRun, primary_statuses
 from nameserver.server.supervisor import Supervisor
+from nameserver.server.zone_entry import ZoneEntry, ZoneTimes
 from nameserver.store.database import ZoneTimers
 from nameserver.telemetry.events import NotifyReceivedEvent, TransferEvent
 from nameserver.telemetry.events import Outcome as Verdict
 from nameserver.telemetry.log import log_event
 from nameserver.telemetry.status import PrimaryStatus
 from nameserver.telemetry.tally import Tally
+from nameserver.telemetry.throttle import Throttle
 from nameserver.telemetry.words import duration, plural, timestamp
 from nameserver.wire import names
 from nameserver.zone.serial import newer
 from nameserver.zone.soa import parse_soa
 
-NOT_LOADED = "not-loaded"  # the state of a primary zone whose file could not be read
 HEAP_SLACK = 1000  # superseded deadlines kept before they are swept out
 DUE_AT_ONCE = 200  # zones whose time has come that are seen to in one turn of the loop
 LONGEST_SLEEP = 5.0  # seconds: a clock that went on during a suspend is noticed this soon
 CLOCK_BEHIND = 60.0  # seconds by which the clock may be behind the last check of a stored zone
 
 log = logging.getLogger("nameserver.zones")
-
-
-class ZoneTimes(NamedTuple):
-    """For status displays, wall clock."""
-
-    last_success: float | None
-    last_change: float | None
-    next_refresh: float | None
-    expires: float | None
-
-
-class Trouble(NamedTuple):
-    """Why the last attempt failed, None where it did not, and how many did in a row."""
-
-    reason: Reason | None
-    detail: str
-    failures: int
-
-
-@dataclass(slots=True)
-class ZoneEntry:
-    """One configured zone."""
-
-    config: ZoneConfig
-    machine: RefreshMachine | None  # None: a primary zone
-    primaries: dict[str, PrimaryStatus]
-    held: bool = False  # a version is in the store
-    tried: bool = False  # at least one run has ended
-    task: asyncio.Task[None] | None = None
-    queued: float | None = None  # the deadline that stands in the heap
-    file: FileVerdict | None = None
-    last_transfer: TransferEvent | None = None
-    notified_at: float | None = None  # monotonic: first NOTIFY since the last publication
-    publishing: tuple[int, float] | None = None  # generation and monotonic time of a commit not yet answered everywhere
-    queries: int = 0
-    control_queries: int = 0
-    waiters: list[asyncio.Future[RunOutcome]] = field(default_factory=list)
-    live: bool = False  # its machine was started: before, events have nothing to go by
-    recovery: asyncio.Task[None] | None = None
-    reported: dict[str, set[Reason]] = field(default_factory=dict)  # by remote: failures in the log since it was good
-    file_times: ZoneTimes = ZoneTimes(None, None, None, None)
-
-    @property
-    def state(self) -> str:
-        """One of the states of `telemetry.status.ZONE_STATES`."""
-        if self.machine is not None:
-            return str(self.machine.state)
-        return str(State.SERVING) if self.held else NOT_LOADED
-
-    @property
-    def answering(self) -> bool:
-        """Whether queries get this zone's data."""
-        return self.held and (self.machine is None or self.machine.state is not State.EXPIRED)
-
-    @property
-    def trouble(self) -> Trouble:
-        """What is wrong, as the last run or the last reading of the file had it."""
-        if self.machine is not None:
-            seen = self.machine.snapshot()
-            return Trouble(seen.last_reason, seen.last_detail, seen.failures)
-        if self.file is None or self.file.reason is None:
-            return Trouble(None, "", 0)
-        return Trouble(self.file.reason, self.file.detail, 1)
-
-    def times(self) -> ZoneTimes:
-        """When what happened and will."""
-        if self.machine is None:
-            return self.file_times
-        seen = self.machine.snapshot()
-        return ZoneTimes(
-            to_wall(seen.last_success), to_wall(seen.last_change), to_wall(seen.next_refresh), to_wall(seen.expires_at)
-        )
-
-    @staticmethod
-    def newest(serials: Iterable[int]) -> int | None:
-        """The newest of some serials (RFC 1982)."""
-        best: int | None = None
-        for serial in serials:
-            if best is None or newer(serial, best):
-                best = serial
-        return best
 
 
 class ZoneManager:
@@ -141,8 +60,11 @@ class ZoneManager:
         self.started = False
         self._publisher = publisher
         self._losses: set[asyncio.Task[None]] = set()
+        self._unread: dict[bytes, str] = {}  # zones that some worker cannot load, and why
+        self._throttle = Throttle()
         publisher.on_lost = self._lost
         publisher.on_error = self._store_failed
+        publisher.on_mended = self._store_mended
         self._supervisor = supervisor
         self._notify_out = notify_out
         self._tally = tally
@@ -169,7 +91,8 @@ class ZoneManager:
                 log.info("zone %s was %s and is %s: its old content is forgotten", zone.text, stored.kind, zone.type)
             else:
                 continue
-            await self._publisher.remove(name)
+            if (error := await self._publisher.remove(name)) is not None:
+                log.error("zone %s: %s", stored.text, _left_behind(error))
         for zone in config.zones.values():
             self._add(zone)
 
@@ -209,18 +132,19 @@ class ZoneManager:
     async def reconcile(self, config: Config) -> tuple[str, list[str]]:
         """Make the zones what a new configuration says: unchanged ones are not touched.
 
-        Returns a summary, and a sentence for each zone file that was not taken.
+        Returns a summary, and a sentence for everything that could not be done; the rest is done all the same.
         """
+        problems: list[str] = []
         removed = [name for name in self.entries if name not in config.zones]
         added = [zone for name, zone in config.zones.items() if name not in self.entries]
         changed = [
             zone for name, zone in config.zones.items() if name in self.entries and self.entries[name].config != zone
         ]
         for name in removed:
-            await self._remove(name)
+            problems += await self._remove(name)
         replaced = [zone for zone in changed if self.entries[zone.name].config.type != zone.type]
         for zone in replaced:
-            await self._remove(zone.name)
+            problems += await self._remove(zone.name)
         for zone in (*added, *replaced):
             self._add(zone)
         adjusted = [zone for zone in changed if zone not in replaced]
@@ -241,12 +165,12 @@ class ZoneManager:
         text = (
             f"{plural(len(added), 'zone')} added, {len(removed)} removed, {len(changed)} changed, {unchanged} untouched"
         )
-        files_in_error = [
+        problems += [
             f"zone {entry.config.text}: {entry.trouble.detail}"
             for entry in self.entries.values()
             if entry.machine is None and entry.trouble.reason is not None
         ]
-        return (f"{text}, {plural(files, 'zone file')} taken" if files else text), files_in_error
+        return (f"{text}, {plural(files, 'zone file')} taken" if files else text), problems
 
     def _add(self, zone: ZoneConfig) -> None:
         machine = None
@@ -266,7 +190,7 @@ class ZoneManager:
             return
         entry.live = True
         now = machine_clock()
-        stored = self._publisher.stored.get(entry.config.name)
+        stored = self._publisher.held(entry.config.name)
         if stored is None:
             self._act(entry, machine.start(now))
             return
@@ -299,21 +223,31 @@ class ZoneManager:
             actions += entry.machine.refresh(now)
         self._act(entry, actions)
 
-    async def _remove(self, name: bytes) -> None:
+    async def _remove(self, name: bytes) -> list[str]:
+        """Stop answering a zone and forget it; a sentence where some of that is still to come."""
         entry = self.entries.pop(name)
         if entry.task is not None:
             entry.task.cancel()
             await asyncio.gather(entry.task, return_exceptions=True)
         self._files.forget(name)
+        self._unread.pop(name, None)
         self._notify_out.forget(name)
         for waiter in entry.waiters:
             if not waiter.done():
                 waiter.set_exception(ControlError(f"zone {entry.config.text} was removed meanwhile"))
-        await self._publisher.remove(name)
+        error = await self._publisher.remove(name)
         log.info("zone %s removed", entry.config.text)
+        if error is None:
+            return []
+        log.error("zone %s: %s", entry.config.text, _left_behind(error))
+        return [f"zone {entry.config.text}: {_left_behind(error)}"]
 
     async def _load_file(self, entry: ZoneEntry) -> bool:
-        verdict = await self._files.load(entry.config)
+        try:
+            verdict = await self._files.load(entry.config)
+        except Exception as error:  # one zone's file must stop neither the start nor a reload of the others
+            log.exception("zone %s: reading its file broke; please report this", entry.config.text)
+            verdict = FileVerdict(changed=False, reason=Reason.SUPERSEDED, detail=_broken(error).detail)
         entry.file, entry.tried = verdict, True
         if verdict.reason is not None:
             log.error("zone %s: %s", entry.config.text, verdict.detail)
@@ -355,7 +289,9 @@ class ZoneManager:
         if not entry.live:
             return
         self._refresher.reach.ask_again(entry.config, source)
-        self._act(entry, entry.machine.notify(source, serial, machine_clock()))
+        # Of what is stored no more, any version is news: also the one that is still answered.
+        hint = None if name in self._publisher.unstored else serial
+        self._act(entry, entry.machine.notify(source, hint, machine_clock()))
 
     def _primary_back(self, zones: Collection[bytes]) -> None:
         """A primary that these zones could not get through to answers again."""
@@ -488,6 +424,9 @@ class ZoneManager:
         """Workers answer newer versions of some zones: where all do, the publication is complete."""
         alive = sum(worker.channel is not None for worker in self._supervisor.workers)
         for name in zones:
+            stored = self._publisher.held(name)
+            if name in self._unread and stored and self._supervisor.serving(name, stored.generation) >= alive:
+                del self._unread[name]
             entry = self.entries.get(name)
             if entry is None or entry.publishing is None:
                 continue
@@ -504,9 +443,22 @@ class ZoneManager:
             if stored is not None and entry.answering:
                 self._notify_out.publish(entry.config, stored.serial, stored.soa_rdata)
 
-    def worker_failed(self, name: bytes, error: str) -> None:
-        """A worker could not load what the store holds: have the zone fetched again."""
+    def worker_failed(self, name: bytes, error: str, fault: StoreFault = StoreFault.DAMAGED) -> None:
+        """A worker could not load what the store holds: have the zone fetched again, if that is damaged.
+
+        Where the disk is in the way, the worker tries again by itself, and answers what it had.
+        """
         entry = self.entries.get(name)
+        if fault is not StoreFault.DAMAGED:
+            self._tally.store_errors[fault] += 1
+            if entry is not None:
+                self._unread[name] = error
+            if times := self._throttle.due(fault):
+                more = f" ({times} times since this was last told)" if times > 1 else ""
+                log.error("a worker cannot load a zone, and tries again: %s%s", error, more)
+            if fault is StoreFault.MISSING:  # a probe puts it back
+                self._publisher.watch.failed(StoreError(error, fault))
+            return
         if entry is not None and entry.recovery is None and name in self._publisher.stored:
             log.error("zone %s: stored data cannot be used (%s); fetching it again", entry.config.text, error)
             entry.recovery = asyncio.create_task(self._recover(entry), name=f"recover {entry.config.text}")
@@ -531,11 +483,30 @@ class ZoneManager:
     def _store_failed(self, error: StoreError) -> None:
         self._tally.store_errors[error.fault] += 1
 
+    async def _store_mended(self) -> None:
+        """The store takes writes again: what it did not take before is fetched, or read, anew."""
+        for entry in list(self.entries.values()):
+            if entry.trouble.reason is not Reason.STORE_FAILED or self._stopping:
+                continue
+            if entry.machine is None:
+                await self._load_file(entry)
+            elif entry.live:
+                self._act(entry, entry.machine.primary_back(machine_clock()))
+
     async def _begin_afresh(self, dropped: set[bytes]) -> None:
-        """Fetch again what is stored no more."""
+        """Fetch again what is stored no more; a version that workers still answer goes on with the timers it had."""
         for name in dropped:
-            lost = self.entries.pop(name, None)
-            if lost is None:
+            lost = self.entries.get(name)
+            if lost is None or self._stopping:
+                continue
+            run = lost.task
+            if run is not None:
+                run.cancel()
+                await asyncio.gather(run, return_exceptions=True)
+            if self.entries.get(name) is not lost:  # a reload came first
+                continue
+            if name in self._publisher.unstored:
+                await self._fetch_whole(lost, cancelled=run is not None and lost.task is run)
                 continue
             if lost.task is not None:
                 lost.task.cancel()
@@ -546,6 +517,27 @@ class ZoneManager:
             if fresh.machine is None:
                 await self._load_file(fresh)
             self._start_machine(fresh)
+
+    async def _fetch_whole(self, entry: ZoneEntry, *, cancelled: bool) -> None:
+        """What was stored of a zone is lost, and it is still answered: have a whole version fetched and stored.
+
+        `cancelled`: its run was, and the machine is to hear so.
+        """
+        log.error(
+            "zone %s: what was stored of it is lost; it is answered on from memory, and fetched again whole",
+            entry.config.text,
+        )
+        self._files.forget(entry.config.name)
+        if entry.machine is None:
+            await self._load_file(entry)
+        elif entry.live:  # else the start has it checked
+            now = machine_clock()
+            actions: list[Action] = []
+            if cancelled:
+                entry.task = None
+                lost = Failed(Reason.STORE_FAILED, "what was stored of the zone was lost meanwhile")
+                actions = entry.machine.check_finished(lost, now)
+            self._act(entry, actions + entry.machine.refresh(now))
 
     def count_queries(self, queries: dict[str, list[int]]) -> None:
         """What was asked of each zone since a worker's last heart-beat."""
@@ -633,6 +625,14 @@ class ZoneManager:
         return [entry for entry in self.entries.values() if entry.machine is not None]
 
     @property
+    def unread_notice(self) -> str:
+        """A sentence about zones that some worker cannot load from the store; empty while there are none."""
+        if not self._unread:
+            return ""
+        error = next(iter(self._unread.values()))
+        return f"{plural(len(self._unread), 'zone')} cannot be loaded by every worker; tried again: {error}"
+
+    @property
     def transferring(self) -> int:
         """Transfers in under way."""
         return self._refresher.slots.transferring
@@ -641,6 +641,10 @@ class ZoneManager:
     def waiting(self) -> int:
         """Transfers in that wait for a place."""
         return self._refresher.slots.waiting
+
+
+def _left_behind(error: StoreError) -> str:
+    return f"it is answered no more, but what is stored of it could not be removed, and will be later: {error}"
 
 
 def _broken(error: Exception) -> Failed:

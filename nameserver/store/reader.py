@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
-from nameserver.errors import StoreDamaged, StoreError
+from nameserver.errors import StoreDamaged, StoreError, StoreFault
 from nameserver.store.chunks import (
     SUM_MODULUS,
     Change,
@@ -217,7 +217,8 @@ class StoreReader:
         try:
             status = self._path.stat()
         except OSError as error:
-            raise StoreError(f"the store {self._path} cannot be opened: {error.strerror}") from error
+            fault = StoreFault.MISSING if isinstance(error, FileNotFoundError) else StoreFault.IO
+            raise StoreError(f"the store {self._path} cannot be opened: {error.strerror}", fault) from error
         file = (status.st_dev, status.st_ino)
         if self._file != file:
             self._drop_idle()  # the database was moved aside and started afresh

@@ -79,6 +79,8 @@ class MetricsCollector(Collector):
                 "When a configuration was last loaded with success.",
                 {(): server.last_reload_success},
             )
+        text = "Whether the state directory takes writes, as far as is known; what is held is served without."
+        yield _gauge("nameserver_store_up", text, {(): float(server.store_up)})
         states = {(state,): float(server.zones_by_state.get(state, 0)) for state in ZONE_STATES}
         yield _gauge("nameserver_zones", "Zones by state.", states, ("state",))
         expiries = [zone.expires for zone in self._snapshot.zones if zone.expires is not None]

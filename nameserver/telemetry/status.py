@@ -81,6 +81,7 @@ class ZoneStatus:
     control_queries: int = 0  # SOA, AXFR, IXFR and NOTIFY: what peers send, not users
     generation: int = 0
     workers_serving: int = 0  # live workers that answer this generation
+    unstored: bool = False  # answered from memory alone: what was stored of it is lost
 
     def to_json(self) -> Json:
         """Every field under its own name."""
@@ -139,6 +140,7 @@ class ServerStatus:
     zones_by_state: dict[str, int] = field(default_factory=dict)  # by state; states without a zone may be missing
     transfers_in_progress: dict[str, int] = field(default_factory=dict)  # by direction: "in", "out"
     transfer_queue_length: dict[str, int] = field(default_factory=dict)  # by direction
+    store_up: bool = True  # the state directory takes writes, as far as is known
     notices: tuple[str, ...] = ()  # what the operator should know: "the store was damaged and …"
 
     def to_json(self) -> Json:

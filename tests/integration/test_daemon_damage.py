@@ -65,3 +65,42 @@ def test_damage_that_shows_when_a_worker_is_replaced_is_mended_without_a_gap_at_
         feeder.update(ZONES[0], small_zone_text(ZONES[0], 2))
         ours.wait(lambda: ours.serial(ZONES[0]) == 2, what="the next change")
         ours.stop()
+
+
+def test_damage_while_the_primary_is_down_leaves_the_zone_with_the_workers_that_have_it() -> None:
+    """One worker is replaced and meets the damage; the other one answers on, and `why` says how things stand."""
+    with pair(ZONES, secondary={"workers": 2}, timers="3600 1 86400 300") as (feeder, ours):
+        zone = ZONES[0]
+        feeder.stop()
+        _flip(ours, zone)
+        os.kill(ours.workers_pids()[0], signal.SIGKILL)
+        ours.wait(lambda: ours.zone(zone).get("unstored"), what="the damage to be met")
+        ours.wait(lambda: ours.zone(zone)["state"] == "retrying", what="the primary to be asked in vain")
+        status = ours.zone(zone)
+        assert status["answering"] and status["serial"] == 1 and status["workers_serving"] == 1
+        assert any(ours.serial(zone) == 1 for _ in range(20)), "by the worker that has it"
+        ours.wait(lambda: all(ours.serial(ZONES[1]) == 1 for _ in range(20)), what="both workers")
+        told = ours.command("why", zone, expect=1)
+        assert "it is answered from memory alone" in told and "fetched again whole" in told
+        assert f"stored zone {zone} was damaged" in ours.command("status")
+
+        feeder.start()
+        ours.wait(lambda: not ours.zone(zone)["unstored"], what="the zone to be fetched again")
+        ours.wait(lambda: ours.zone(zone)["workers_serving"] == 2, what="both workers")
+        assert ours.axfr(zone) == feeder.axfr(zone)
+        ours.stop()
+        ours.start()
+        assert ours.serial(zone) == 1, "it is stored again"
+
+
+def test_a_database_removed_under_a_running_server_is_back_before_a_worker_needs_it() -> None:
+    with pair(ZONES) as (feeder, ours):
+        feeder.stop()
+        for each in database(ours).parent.glob("state.db*"):
+            each.unlink()
+        os.kill(ours.workers_pids()[0], signal.SIGKILL)
+        ours.wait(lambda: all(ours.serial(zone) == 1 for zone in ZONES), what="a worker that has read the zones")
+        assert database(ours).exists()
+        assert "was removed or replaced while it was in use: written anew with 2 of 2 zones" in ours.log
+        assert not any(ours.zone(zone)["unstored"] for zone in ZONES)
+        ours.stop()

@@ -15,7 +15,8 @@ from nameserver.server.notify_out import NotifyOut
 from nameserver.server.publisher import Publisher
 from nameserver.server.sockets import ListeningSockets
 from nameserver.server.supervisor import Supervisor
-from nameserver.server.zones import ZoneEntry, ZoneManager
+from nameserver.server.zone_entry import ZoneEntry
+from nameserver.server.zones import ZoneManager
 from nameserver.store.database import Store
 from nameserver.telemetry.tally import Tally
 from nameserver.wire import names

@@ -67,6 +67,15 @@ def test_a_running_first_transfer_says_that_nothing_is_answered_yet() -> None:
     assert "The running check decides." in text_of(zone(state="refreshing"))
 
 
+def test_a_zone_that_is_stored_no_more_is_said_to_be_and_what_comes_of_it(tmp_path: Path) -> None:
+    each = zone(unstored=True)
+    text = text_of(each)
+    assert "answered from memory alone, until it expires or the server" in text
+    assert "fetched again whole from the first primary that answers" in text
+    assert run(tmp_path, each) == 1, "a finding, although it is answered and no check has failed yet"
+    assert "from memory alone" not in text_of(zone(unstored=True, answering=False, state="expired"))
+
+
 def test_an_expired_zone_says_how_it_comes_back() -> None:
     text = text_of(failing(state="expired", answering=False, expires=NOW - 1, next_refresh=NOW - 1))
     assert "starts at once" in text

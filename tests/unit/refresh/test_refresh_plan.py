@@ -50,6 +50,26 @@ def test_a_newer_serial_leads_to_an_incremental_transfer() -> None:
     assert run.outcome == Transferred(6, soa(6), 900)
 
 
+@pytest.mark.parametrize("serial", [5, 6])
+def test_what_is_held_but_stored_no_more_is_taken_whole_at_its_own_serial_too(serial: int) -> None:
+    run = RefreshRun([A], 5, whole=True)
+    run.soa_answered(serial)
+    assert at(run) == (AXFR, 0, 0)
+    assert run.refusal(serial) is None
+    take(run, serial)
+    assert run.outcome == Transferred(serial, soa(serial))
+
+
+def test_what_is_held_but_stored_no_more_does_not_give_way_to_an_older_serial() -> None:
+    run = RefreshRun([A, B], 5, whole=True)
+    run.soa_answered(4)
+    assert at(run) == (UDP, 1, 0)
+    run.soa_answered(5)
+    assert run.refusal(4) is Reason.SERIAL_BACKWARDS
+    run.failed(Reason.SERIAL_BACKWARDS)
+    assert run.outcome == LowerSerial(4)
+
+
 def test_newer_is_meant_as_rfc_1982_says() -> None:
     run = RefreshRun([A], 2**32 - 1)
     run.soa_answered(3)

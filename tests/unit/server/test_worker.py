@@ -15,7 +15,9 @@ from support.worker_end import Reins, worker_on
 from support.zones import zone_text
 
 from nameserver.config.model import ZoneConfig
+from nameserver.errors import StoreError, StoreFault
 from nameserver.query.zoneset import ZoneState
+from nameserver.server import worker as worker_module
 from nameserver.server.channel import pack_changes
 from nameserver.store.database import Store, StoredZone, ZoneTimers
 from nameserver.wire import names
@@ -315,6 +317,67 @@ async def test_a_damaged_zone_is_reported_and_the_others_are_loaded(store: Store
         assert "damaged" in failed[0]["error"]
         assert await serial_of(reins, "good.example") == 1
         assert (await reins.ask(ZONE, "SOA")).rcode() == dns.rcode.SERVFAIL
+
+
+class Unreadable:
+    """The disk does not let a worker read; `times` more."""
+
+    def __init__(self, reins: Reins, times: int) -> None:
+        self._real = reins.worker._reader.load
+        self.times = times
+        reins.worker._reader.load = self._load  # type: ignore[method-assign]
+
+    def _load(self, name: bytes):
+        if self.times > 0:
+            self.times -= 1
+            raise StoreError("reading zone example.com failed: disk I/O error", StoreFault.IO)
+        return self._real(name)
+
+
+async def test_a_zone_that_cannot_be_read_is_answered_as_it_was_and_loaded_later(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "FIRST_RETRY", 0.05)
+    async with loaded(store) as reins:
+        disk = Unreadable(reins, 3)
+        stored = commit(store, 2)
+        reins.load(ZONE)
+        await until(lambda: len(reins.heard("failed")) == 1)
+        assert await serial_of(reins) == 1
+        assert reins.heard("failed")[0]["fault"] == "io-error"
+        await until(lambda: reins.served(ZONE) == stored.generation)
+        assert (disk.times, await serial_of(reins)) == (0, 2)
+        assert [header["fault"] for header in reins.heard("failed")] == ["io-error"] * 3
+        assert reins.worker._again == {}
+
+
+async def test_a_zone_that_expires_or_goes_while_it_waits_to_be_loaded_again_is_not_answered_by_that(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "FIRST_RETRY", 0.05)
+    async with loaded(store) as reins:
+        Unreadable(reins, 1)
+        stored = commit(store, 2)
+        reins.load(ZONE)
+        await until(lambda: bool(reins.heard("failed")))
+        reins.channel.send("state", zone=NAME.hex(), state="expired")
+        await until(lambda: reins.served(ZONE) == stored.generation)
+        assert (await reins.ask(ZONE, "SOA")).rcode() == dns.rcode.SERVFAIL
+        Unreadable(reins, 1)
+        reins.load(ZONE)
+        await until(lambda: len(reins.heard("failed")) == 2)
+        reins.channel.send("configure", removed=[NAME.hex()])
+        await until(lambda: held_by(reins) is None)
+        assert reins.worker._again == {}
+
+
+async def test_a_disk_that_fails_for_long_is_asked_more_and_more_seldom(store: Store) -> None:
+    async with loaded(store) as reins:
+        waits = []
+        for _ in range(7):
+            reins.worker._try_again(NAME, ZoneState.SERVING)
+            waits.append(reins.worker._again[NAME].wait)
+        assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
 
 
 async def test_thousands_of_zones_are_confirmed_in_batches(store: Store) -> None:

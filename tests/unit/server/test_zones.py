@@ -476,14 +476,15 @@ async def test_damage_that_a_worker_finds_during_the_start_does_not_stop_the_sta
         assert ours.entry(ZONE).state == State.SERVING
 
 
-async def test_lost_data_that_cannot_be_fetched_again_is_answered_by_nobody(tmp_path: Path) -> None:
-    """Workers that hold the zone in memory would otherwise go on for ever: what is not held cannot expire."""
+async def test_lost_data_that_no_worker_has_and_nobody_can_fetch_is_answered_by_nobody(tmp_path: Path) -> None:
     async with own_server(tmp_path / "a") as primary, managed(tmp_path / "b") as ours:
         primary.serve(ZONE, zone_text(ZONE, 5))
         await ours.start(of(primary))
         await until(lambda: ours.serial(ZONE) == 5)
         await ours.idle(ZONE)
         await primary.stop()
+        await until(lambda: NAME in ours.supervisor.workers[0].served)
+        ours.supervisor.workers[0].served.clear()  # it is a new one
         ours.zones.worker_failed(NAME, "a chunk is not what it was")
         await until(lambda: bool(ours.told("state")))
         assert ours.told("state")[-1]["state"] == "not-loaded"
