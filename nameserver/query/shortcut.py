@@ -4,9 +4,11 @@
 which gives exactly the octets that the pipeline would give, or nothing:
 
     message ──▶ 1  the same octets, but for the id, were answered before           ──▶ that answer
-            ──▶ 2  an ordinary question, answered by a look at the packed nodes:
-                     a type without names in its rdata                             ──▶ pointer and slice of the node
+            ──▶ 2  an ordinary question, answered by a look at the packed nodes (`query.siblings`):
+                     a type without names in its rdata, also a wildcard's          ──▶ pointer and slice of the node
                      a name or type that is not there                              ──▶ the zone's negative answer
+                       in a zone signed with NSEC3                                 ──▶ … and what denies it
+                     below a delegation                                            ──▶ the delegation's referral
             ──▶ 3  the question was answered before in another spelling            ──▶ that answer's records
             ──▶ the pipeline; what it says is learnt for all three steps
 
@@ -21,7 +23,8 @@ are bounded in number and octets; the one kept longest makes room.
 Where the question's name is not all in lower case, nothing in the answer but an owner made from it points into it
 (`nameserver.wire.render`): what follows the question then fits every other spelling too, for steps 2 and 3. Where it is
 all in lower case, a negative answer depends on it through nothing but its length: the SOA's names may point to the
-labels from the apex upwards, not below, as long as the label next below the apex is none of theirs.
+labels from the apex upwards, not below, as long as the label next below the apex is none of theirs. A referral likewise
+depends on nothing but the length of a label below the delegation, as long as that is no label of its name servers.
 """
 
 from collections import deque
@@ -32,20 +35,22 @@ from typing import NamedTuple
 from nameserver.query.counters import TCP, UDP, query_slot, response_slot
 from nameserver.query.dependence import Dependence
 from nameserver.query.exchange import Outcome, Repeatable
-from nameserver.query.pipeline import LARGEST_MESSAGE, PLAIN_UDP_SIZE, Pipeline
-from nameserver.query.zoneset import Depends, ServedZone, ZoneState
+from nameserver.query.nsec3_denial import Negative, proofs, read_negative
+from nameserver.query.pipeline import Pipeline
+from nameserver.query.shapes import Shape, read_shape
+from nameserver.query.siblings import Around, Siblings, labels_in_soa, siblings
+from nameserver.query.zoneset import Depends, ServedZone
 from nameserver.wire import codes
-from nameserver.wire.edns import DO, pack_opt
-from nameserver.wire.names import read_name, relative_key
-from nameserver.wire.render import ECHOED
 from nameserver.wire.rrset import split_tails
 from nameserver.zone.contents import Zone
-from nameserver.zone.node import HAS_CASE, HAS_CNAME, HAS_DNAME, HAS_NS, HASHED_KEY
+from nameserver.zone.node import HAS_CASE, HAS_CNAME, HAS_NS, HASHED_KEY, find_rrsigs
 
 MOST_ANSWERS = 131_072
 MOST_OCTETS = 32 * 1024 * 1024  # of all answers kept by step 1
 MOST_SPELLED = 32_768  # answers kept by step 3
 MOST_SHAPES = 4096
+MOST_SIBLINGS = 8192
+MOST_NEGATIVES = 4096  # per zone
 MOST_KINDS = 65_536
 DOORS = 1 << 18  # places in the table of messages that came once
 
@@ -55,52 +60,34 @@ UNCOUNTED = 0  # the kind of what is counted elsewhere
 # without its first two octets, the id.
 Entry = tuple[int, int, int, int, bytes]
 
-_HEADER = 12
+# Offsets into a message without its id.
+_HEADER = 10
 _BLOCK = Struct("!IH")  # as in zone.node: size of an RRset's tails, number of records
-_OPT_FIXED = 11  # octets of an OPT record without options
 _POINTER = b"\xc0\x0c"  # to the question's name
-_NOT_A_QUERY = 0xF800  # QR, and an opcode other than QUERY
+_NOT_A_QUERY = 0xF8  # QR, and an opcode other than QUERY, in the first octet of the flags
+_SHORTEST = _HEADER + 5  # octets of a message with a question
 _TLSA, _SSHFP, _CAA = 52, 44, 257
 # Types whose answer is the RRset and nothing else: no names to compress, nothing to add.
 _PLAIN = frozenset({codes.A, codes.AAAA, codes.TXT, _SSHFP, _TLSA, _CAA})
-# Types that need more than a look to say whether they are there, or where to look.
-_INVOLVED = frozenset({codes.DS, codes.RRSIG, codes.NSEC, codes.NSEC3, codes.OPT, codes.NXNAME})
-_FIRST_META, _LAST_META = 128, 255  # RFC 6895 §3.1: QTYPEs and meta-types
 _COUNTS = Struct("!HHHHH")  # a header without its id
-_WHOLLY_PLAIN_HEADER = b"\0\1\0\0\0\0\0"  # one question, nothing in answer and authority, at most 255 additional
-
-
-class Shape(NamedTuple):
-    """Everything in a message but id and name, understood."""
-
-    number: int
-    qtype: int
-    type_octets: bytes
-    flags: int  # of an authoritative reply of ours
-    opt: bytes  # ours, or nothing
-    limit: int  # octets of the reply
-    dnssec: bool
-
-
-class Spelled(NamedTuple):
-    """Step 3: a reply around its question, and what it was made under."""
-
-    epoch: int
-    head: bytes  # flags and counts
-    records: bytes  # what follows the question
-    kind: int
-
-
-# Number of the shape, RCODE, length of the name, and whether that is not all in lower case.
-NegativeKey = tuple[int, int, int, bool]
 
 
 class Negatives(NamedTuple):
-    """A zone's negative answers as of an epoch."""
+    """A zone's negative answers as of an epoch, by number of the shape, RCODE, length of the name, and spelling."""
 
     epoch: int
-    soa_labels: frozenset[bytes]  # the labels next below the apex of the names in the SOA
-    answers: dict[NegativeKey, Spelled]
+    soa_labels: frozenset[bytes]
+    answers: dict[int, Around]
+    signed: dict[int, Negative]  # those to which proofs are added
+
+
+class Wanted(NamedTuple):
+    """What the pipeline's answer to the message at hand would be learnt for, in step 2."""
+
+    into: dict[int, Around]
+    signed: tuple[dict[int, Negative], Zone, int] | None  # … instead of that; the zone, and where its apex stands
+    key: int
+    rcode: int
 
 
 class Shortcut:
@@ -108,11 +95,14 @@ class Shortcut:
 
     `entries` and `tally` are there for the loop over received messages to use directly: an entry whose epoch is
     `zones.epoch` is the answer, and is counted by `tally[kind] += 1`. Whatever it does not find so it asks of `find`,
-    then of the pipeline, whose outcome it shows to `learn`. `locate` gives the address in memory of the octets of a
-    bytes object, for senders that need it.
+    then of the pipeline, whose outcome it shows to `learn`. Messages and answers are without their first two octets,
+    the id. `locate` gives the address in memory of the octets of a bytes object, for senders that need it. With
+    `cookie`, messages end in a COOKIE option without its octets, and so do answers (`nameserver.query.cookies`).
     """
 
-    def __init__(self, pipeline: Pipeline, transport: str, family: int, locate: Callable[[bytes], int]) -> None:
+    def __init__(
+        self, pipeline: Pipeline, transport: str, family: int, locate: Callable[[bytes], int], *, cookie: bool = False
+    ) -> None:
         self.entries: dict[bytes, Entry] = {}
         self.tally: list[int] = [0]
         self.zones = pipeline.zones
@@ -120,56 +110,64 @@ class Shortcut:
         self._transport = transport
         self._family = family
         self._locate = locate
-        self.spent: list[
-            Entry
-        ] = []  # answers no longer kept, which may be on their way; the loop clears it after sending
+        self._cookie = cookie
+        # Answers no longer kept, which may be on their way; the loop clears it after sending.
+        self.spent: list[Entry] = []
         self._kinds: list[Repeatable | None] = [None]
         self._numbers: dict[Repeatable, int] = {}
-        self._hit_kinds: dict[tuple[ServedZone, int], int] = {}
+        self._hit_kinds: dict[tuple[ServedZone, int, Depends], int] = {}
         self._arranged = self.zones.rearranged
         self._order: deque[bytes] = deque()  # the keys of `entries`, in the order they came
         self._octets = 0
         self._doors = bytearray()  # made when the first message comes: a server may never be asked over some transport
-        self._shapes: dict[bytes, Shape | None] = {}
-        self._spelled: dict[bytes, Spelled] = {}
+        self._shapes: dict[bytes, Shape] = {}
+        self._shapes_read = 0
+        self._siblings: dict[bytes, Siblings] = {}  # by message without id and label
+        self._spelled: dict[bytes, Around] = {}
         self._negatives: dict[ServedZone, Negatives] = {}
-        self._wanted: tuple[dict[NegativeKey, Spelled], NegativeKey] | None = None
+        self._wanted: Wanted | None = None
 
     # --- finding -----------------------------------------------------------------------------------------------------
 
-    def find(self, packet: bytes) -> Entry | None:
+    def find(self, asked: bytes) -> Entry | None:
         """The answer to a message, to be counted as its kind; None where the pipeline has to be asked."""
-        key = packet[2:]
         epoch = self.zones.epoch
-        entry = self.entries.get(key)
+        entry = self.entries.get(asked)
         if entry is not None:
             if entry[0] == epoch:
                 return entry
-            if self._is_good(entry[0], entry[3], key):
+            if self._is_good(entry[0], entry[3], asked):
                 entry = (epoch, *entry[1:])
-                self.entries[key] = entry
+                self.entries[asked] = entry
                 return entry
         self._wanted = None
-        if self.pipeline.limiter is not None:
-            return None  # what is sent depends on who asks, and how often
-        name_end = packet.find(b"\0", _HEADER) + 1
-        if not name_end:
+        # What is sent under rate limits depends on who asks, and how often.
+        if len(asked) < _SHORTEST or asked[0] & _NOT_A_QUERY or self.pipeline.limiter is not None:
             return None
-        question = packet[_HEADER:name_end]
-        name = question.lower()
-        found = self._compose(packet, name, name_end, name != question)
-        if found is None and name != question:
-            found = self._respell(packet, name, name_end)
+        found = None
+        parent_at = _HEADER + 1 + asked[_HEADER]
+        shared = self._siblings.get(asked[:_HEADER] + asked[parent_at:])
+        spelled = False
+        if shared is None or shared.epoch != epoch or shared.zones_below or parent_at > _HEADER + 1 + shared.room:
+            shared, parent_at, spelled = self._find_siblings(asked, parent_at)
+        if shared is not None:
+            label = asked[_HEADER:parent_at]
+            folded = label.lower()
+            spelled = spelled or folded != label
+            found = self._compose(asked, shared, folded, parent_at + len(shared.parent) + 4, spelled)
+        if found is None:
+            found = self._respell(asked)
+            spelled = True
         if found is None:
             return None
         body, kind = found
         entry = (epoch, self._locate(body), len(body), kind, body)
-        if name == question:
-            self._keep(key, entry)
+        if not spelled:
+            self._keep(asked, entry)
         return entry
 
-    def _is_good(self, made: int, number: int, key: bytes) -> bool:
-        """Whether an answer made under an earlier epoch still holds; `key` is its message without the id."""
+    def _is_good(self, made: int, number: int, asked: bytes) -> bool:
+        """Whether an answer to a message that was made under an earlier epoch still holds."""
         kind = self._kinds[number]
         if kind is None or made < self.zones.rearranged or kind.dependence.depends is Depends.ALL:
             return False
@@ -179,141 +177,200 @@ class Shortcut:
             return False
         if dependence.depends is Depends.ZONE or served.replaced > made:
             return served.changed <= made
-        name = key[10 : key.index(0, 10) + 1].lower()
+        name = asked[_HEADER : _name_end(asked)].lower()
         return served.touched.get(name[: len(name) - len(served.name)], 0) <= made
 
-    def _compose(self, packet: bytes, name: bytes, name_end: int, spelled: bool) -> tuple[bytes, int] | None:
-        """Step 2: (body, number of its kind)."""
-        shape = self._shape(packet, name_end)
+    def _find_siblings(self, asked: bytes, parent_at: int) -> tuple[Siblings | None, int, bool]:
+        """Not at first sight: (the siblings, where their parent begins, whether that is not all in lower case)."""
+        first_label = asked[_HEADER]
+        if not 0 < first_label < 64:
+            return None, 0, False
+        parent_end = asked.find(b"\0", parent_at) + 1
+        sent = asked[parent_at:parent_end]
+        parent, rest = sent.lower(), asked[parent_end:]
+        if parent in self.zones.parents:
+            name = asked[_HEADER:parent_end].lower()
+            if name in self.zones.by_name:  # a zone's apex: the question is for the parent itself, so to say
+                return self._siblings_of(asked[:_HEADER], name, rest), _HEADER, name != asked[_HEADER:parent_end]
+        found = self._siblings_of(asked[:_HEADER], parent, rest)
+        if found is not None and first_label > found.room:
+            return None, 0, False
+        return found, parent_at, parent != sent
+
+    def _siblings_of(self, header: bytes, parent: bytes, rest: bytes) -> Siblings | None:
+        """Those of a folded parent; `rest` is what follows the name."""
+        octets = header + parent + rest
+        zones, held = self.zones, self._siblings.get(octets)
+        if held is not None:
+            if max(held.served.changed, zones.rearranged) <= held.epoch:
+                held.epoch = zones.epoch
+                return held
+            del self._siblings[octets]
+        shape = self._shape(header + rest)
+        made = None if shape is None else siblings(zones, parent, shape)
+        # What does not exist has no end: only the siblings of a name that does are kept.
+        if made is not None and made.encloser == made.key:
+            if len(self._siblings) >= MOST_SIBLINGS:
+                self._siblings.clear()
+            self._siblings[octets] = made
+        return made
+
+    def _shape(self, octets: bytes) -> Shape | None:
+        """What the octets around the name mean; None where that is not ordinary."""
+        shape = self._shapes.get(octets)
         if shape is None:
-            return None
-        by_name = self.zones.by_name
-        offset, size = 0, len(name)
-        while (served := by_name.get(name[offset:])) is None:
-            length = name[offset]
-            offset += length + 1
-            if length > 63 or offset >= size:
-                return None
-        zone = served.zone
-        if zone is None or served.state is not ZoneState.SERVING or size > 255 or size == 1:
-            return None
-        if zone.apex_as_received != served.name or (shape.dnssec and zone.denial is not None):
-            return None
-        key = name[:offset]
-        node = zone.nodes.get(key)
-        encloser = _encloser(zone, key)
-        if encloser is None or len(key) == HASHED_KEY or len(encloser) == HASHED_KEY:
-            return None  # below a delegation or a DNAME; or perhaps an owner of NSEC3, which is no name of the zone
+            self._shapes_read += 1
+            settings, cookie = self.pipeline.settings, self._cookie
+            shape = read_shape(octets, self._shapes_read, self._transport, settings, cookie=cookie)
+            if shape is not None:
+                if len(self._shapes) >= MOST_SHAPES:
+                    self._shapes.clear()
+                self._shapes[octets] = shape
+        return shape
+
+    def _compose(
+        self, asked: bytes, shared: Siblings, label: bytes, question_end: int, spelled: bool
+    ) -> tuple[bytes, int] | None:
+        """Step 2: (body, number of its kind). `label` is folded."""
+        if shared.cut is not None:
+            return self._referral(asked, shared, label, question_end, spelled)
+        key = label + shared.key
+        node = shared.nodes.get(key)
         if node is None:
-            if key in zone.descendants:
-                return self._negative(packet, served, zone, shape, name, key, codes.NOERROR, spelled)
-            asterisk = b"\x01*" + encloser
-            if asterisk in zone.nodes or asterisk in zone.descendants:
+            if key in shared.descendants:
+                return self._negative(asked, shared, label, question_end, codes.NOERROR, spelled)
+            if not shared.wildcard_exists:
+                return self._negative(asked, shared, label, question_end, codes.NXDOMAIN, spelled)
+            node = shared.wildcard
+            if node is None:
+                return self._negative(asked, shared, label, question_end, codes.NOERROR, spelled)
+            if shared.signed or node[0] & (HAS_CASE | HAS_CNAME):
                 return None
-            return self._negative(packet, served, zone, shape, name, key, codes.NXDOMAIN, spelled)
-        flags = node[0]
-        if flags & (HAS_CASE | HAS_CNAME) or (key and flags & HAS_NS):
+            depends = Depends.ZONE
+        elif node[0] & (HAS_CASE | HAS_CNAME) or (key and node[0] & HAS_NS) or len(key) == HASHED_KEY:
             return None
-        start, end, wanted = 1, len(node), shape.type_octets
+        else:
+            depends = Depends.NODE
+        start, end, wanted = 1, len(node), shared.shape.type_octets
         while start < end:
             size, count = _BLOCK.unpack_from(node, start)
             start += 6
             if node[start : start + 2] == wanted:
-                if shape.qtype not in _PLAIN or not self.pipeline.settings.minimal_responses:
-                    return None
-                return self._hit(packet, served, shape, name, node[start : start + size], count, spelled)
+                tails = node[start : start + size]
+                return self._hit(asked, shared, question_end, node, tails, count, spelled, depends)
             start += size
-        return self._negative(packet, served, zone, shape, name, key, codes.NOERROR, spelled)
-
-    def _shape(self, packet: bytes, name_end: int) -> Shape | None:
-        """What the octets around the name mean; None where that is not ordinary."""
-        octets = packet[2:_HEADER] + packet[name_end:]
-        try:
-            return self._shapes[octets]
-        except KeyError:
-            if len(self._shapes) >= MOST_SHAPES:
-                return None  # whoever sends that many combinations can wait
-            shape = self._shapes[octets] = self._read_shape(octets, len(self._shapes))
-            return shape
-
-    def _read_shape(self, octets: bytes, number: int) -> Shape | None:
-        flags = octets[0] << 8 | octets[1]
-        edns = octets[9]
-        if flags & _NOT_A_QUERY or octets[2:9] != _WHOLLY_PLAIN_HEADER or edns > 1:
-            return None
-        if len(octets) != 14 + edns * _OPT_FIXED or octets[12:14] != codes.IN.to_bytes(2, "big"):
-            return None
-        qtype = octets[10] << 8 | octets[11]
-        if qtype in _INVOLVED or _FIRST_META <= qtype <= _LAST_META:
-            return None
-        opt, limit, sent = b"", PLAIN_UDP_SIZE, octets[14:]
-        largest = self.pipeline.settings.max_udp_size
-        dnssec = False
-        if edns:
-            # Owner the root, type, VERSION 0 (RFC 6891 §6.1.2); size and flags may be any. No options.
-            if sent[:3] != b"\0\0\x29" or sent[6] or sent[9] or sent[10]:
-                return None
-            dnssec = sent[7] & DO >> 8 != 0
-            opt = pack_opt(largest, 0, 0, DO if dnssec else 0, ())
-            limit = min(max(PLAIN_UDP_SIZE, sent[3] << 8 | sent[4]), largest)
-        if self._transport == TCP:
-            limit = LARGEST_MESSAGE
-        flags = codes.QR | codes.AA | flags & ECHOED
-        return Shape(number, qtype, octets[10:12], flags, opt, limit, dnssec)
+        return self._negative(asked, shared, label, question_end, codes.NOERROR, spelled)
 
     def _hit(
-        self, packet: bytes, served: ServedZone, shape: Shape, name: bytes, tails: bytes, count: int, spelled: bool
+        self,
+        asked: bytes,
+        shared: Siblings,
+        question_end: int,
+        node: bytes,
+        tails: bytes,
+        count: int,
+        spelled: bool,
+        depends: Depends,
     ) -> tuple[bytes, int] | None:
-        """The RRset at the very name."""
-        question_end = _HEADER + len(name) + 4
-        owner, pointer = _POINTER, _POINTER
-        if spelled:
-            owner, pointer = name, (0xC000 | question_end).to_bytes(2, "big")
-        records = owner + tails if count == 1 else owner + pointer.join(split_tails(tails))
-        opt = shape.opt
-        if question_end + len(records) + len(opt) > shape.limit:
+        """The RRset at the very name, or (`depends` is ZONE) of the wildcard that stands in for it."""
+        shape = shared.shape
+        if shape.qtype not in _PLAIN or not self.pipeline.settings.minimal_responses:
             return None
-        head = _COUNTS.pack(shape.flags, 1, count, 0, 1 if opt else 0)
-        number = self._hit_kinds.get((served, shape.number))
+        owner, pointer = _POINTER, _POINTER
+        if spelled and depends is Depends.NODE:
+            owner = asked[_HEADER : question_end - 4].lower()
+            pointer = (0xC000 | question_end + 2).to_bytes(2, "big")
+        records = owner + tails if count == 1 else owner + pointer.join(split_tails(tails))
+        if shared.signed and (signatures := find_rrsigs(node, shape.qtype, b"")) is not None:
+            records += pointer + pointer.join(split_tails(signatures.tails))
+            count += signatures.rdata_count
+        opt = shape.opt
+        if 2 + question_end + len(records) + len(opt) > shape.limit:
+            return None
+        number = self._hit_kinds.get((shared.served, shape.qtype, depends))
         if number is None:
-            number = self._hit_kinds[served, shape.number] = self._number(
+            number = self._hit_kinds[shared.served, shape.qtype, depends] = self._number(
                 Repeatable(
                     query_slot(self._transport, self._family, codes.QUERY, shape.qtype),
                     response_slot(codes.NOERROR, self._transport, False),
                     False,
-                    Dependence(served, Depends.NODE, True),
+                    Dependence(shared.served, depends, True),
                 )
             )
-        return head + packet[_HEADER:question_end] + records + opt, number
+        head = _COUNTS.pack(shape.flags, 1, count, 0, 1 if opt else 0)
+        return head + asked[_HEADER:question_end] + records + opt, number
 
     def _negative(
-        self,
-        packet: bytes,
-        served: ServedZone,
-        zone: Zone,
-        shape: Shape,
-        name: bytes,
-        key: bytes,
-        rcode: int,
-        spelled: bool,
+        self, asked: bytes, shared: Siblings, label: bytes, question_end: int, rcode: int, spelled: bool
     ) -> tuple[bytes, int] | None:
         """The zone's negative answer to this shape and length of question; noted as wanted where it is not known."""
+        served = shared.served
         negatives = self._negatives.get(served)
         if negatives is None or served.changed > negatives.epoch or self.zones.rearranged > negatives.epoch:
-            negatives = Negatives(self.zones.epoch, _soa_labels(zone), {})
+            negatives = Negatives(self.zones.epoch, labels_in_soa(shared.zone), {}, {})
             self._negatives[served] = negatives
-        if key and not spelled and _label_below_apex(key) in negatives.soa_labels:
+        if not spelled and (shared.below_apex or label) in negatives.soa_labels:
             return None
-        negative_key = (shape.number, rcode, len(name), spelled)
-        held = negatives.answers.get(negative_key)
+        key = (shared.shape.number << 4 | rcode) << 9 | question_end << 1 | spelled
+        if shared.signed:
+            if rcode != codes.NXDOMAIN or shared.proofs is None:
+                return None
+            return self._denial(asked, shared, label, question_end, spelled, negatives, key)
+        held = negatives.answers.get(key)
         if held is None:
-            self._wanted = negatives.answers, negative_key
+            self._wanted = Wanted(negatives.answers, None, key, rcode)
             return None
-        return held.head + packet[_HEADER : _HEADER + len(name) + 4] + held.records, held.kind
+        return held.head + asked[_HEADER:question_end] + held.records, held.kind
 
-    def _respell(self, packet: bytes, name: bytes, name_end: int) -> tuple[bytes, int] | None:
+    def _denial(
+        self,
+        asked: bytes,
+        shared: Siblings,
+        label: bytes,
+        question_end: int,
+        spelled: bool,
+        negatives: Negatives,
+        key: int,
+    ) -> tuple[bytes, int] | None:
+        """The same with the NSEC3 records that deny the name, for clients that want to see it proved."""
+        held = negatives.signed.get(key)
+        if held is None:
+            apex_at = 0 if spelled else _HEADER + 2 + len(label) + len(shared.key)
+            self._wanted = Wanted(negatives.answers, (negatives.signed, shared.zone, apex_at), key, codes.NXDOMAIN)
+            return None
+        if shared.proofs is None:
+            return None
+        denying = shared.proofs.nxdomain(label + shared.key, shared.encloser)
+        told = proofs(shared.zone, denying, held.apex_pointer, 2 + question_end + len(held.records))
+        if told is None:
+            return None
+        count, records = told
+        shape = shared.shape
+        head = _COUNTS.pack(held.flags, 1, 0, held.records_count + count, 1)
+        body = b"".join((head, asked[_HEADER:question_end], held.records, records, shape.opt))
+        return (body, held.kind) if len(body) + 2 <= shape.limit else None
+
+    def _referral(
+        self, asked: bytes, shared: Siblings, label: bytes, question_end: int, spelled: bool
+    ) -> tuple[bytes, int] | None:
+        """The referral at or above the parent."""
+        if label in shared.taken:
+            return None
+        key = len(label) << 1 | spelled
+        held = shared.referrals.get(key)
+        if held is None:
+            self._wanted = Wanted(shared.referrals, None, key, codes.NOERROR)
+            return None
+        return held.head + asked[_HEADER:question_end] + held.records, held.kind
+
+    def _respell(self, asked: bytes) -> tuple[bytes, int] | None:
         """Step 3: (body, number of its kind)."""
-        key = packet[2:_HEADER] + name + packet[name_end:]
+        name_end = _name_end(asked)
+        question = asked[_HEADER:name_end]
+        name = question.lower()
+        if name == question:
+            return None
+        key = asked[:_HEADER] + name + asked[name_end:]
         held = self._spelled.get(key)
         if held is None:
             return None
@@ -322,51 +379,63 @@ class Shortcut:
             if not self._is_good(held.epoch, held.kind, key):
                 return None
             self._spelled[key] = held._replace(epoch=epoch)
-        return held.head + packet[_HEADER : name_end + 4] + held.records, held.kind
+        return held.head + asked[_HEADER : name_end + 4] + held.records, held.kind
 
     # --- learning ----------------------------------------------------------------------------------------------------
 
-    def learn(self, packet: bytes, outcome: Outcome) -> None:
+    def learn(self, asked: bytes, outcome: Outcome) -> None:
         """Keep what the pipeline said to a message for which `find` had nothing; call it right after that."""
         repeatable, reply, wanted = outcome.repeatable, outcome.reply, self._wanted
         self._wanted = None
         if repeatable is None or reply is None:
             return
         number = self._number(repeatable)
-        name_end = packet.index(b"\0", _HEADER) + 1
-        answer = Spelled(self.zones.epoch, reply[2:_HEADER], reply[name_end + 4 :], number)
-        question = packet[_HEADER:name_end]
+        name_end = _name_end(asked)
+        answer = Around(self.zones.epoch, reply[2 : _HEADER + 2], reply[name_end + 6 :], number)
+        question = asked[_HEADER:name_end]
         name = question.lower()
         if wanted is not None:
-            answers, key = wanted
-            if reply[3] & 15 == key[1] and len(answers) < MOST_SHAPES:
-                answers[key] = answer
+            self._learn_wanted(wanted, reply, name_end + 6, answer)
         elif name == question:
             body = reply[2:]
-            self._keep(packet[2:], (self.zones.epoch, self._locate(body), len(body), number, body))
+            self._keep(asked, (self.zones.epoch, self._locate(body), len(body), number, body))
         elif repeatable.dependence.any_spelling:
             if len(self._spelled) >= MOST_SPELLED:
                 self._spelled.clear()
-            self._spelled[packet[2:_HEADER] + name + packet[name_end:]] = answer
+            self._spelled[asked[:_HEADER] + name + asked[name_end:]] = answer
 
-    def _keep(self, key: bytes, entry: Entry) -> None:
+    @staticmethod
+    def _learn_wanted(wanted: Wanted, reply: bytes, question_end: int, answer: Around) -> None:
+        if reply[3] & 15 != wanted.rcode:
+            return
+        if wanted.signed is None:
+            if len(wanted.into) >= MOST_NEGATIVES:
+                wanted.into.clear()
+            wanted.into[wanted.key] = answer
+        elif not reply[2] & codes.TC >> 8:
+            into, zone, apex_at = wanted.signed
+            negative = read_negative(reply, question_end, zone, apex_at, answer.kind)
+            if negative is not None and len(into) < MOST_NEGATIVES:
+                into[wanted.key] = negative
+
+    def _keep(self, asked: bytes, entry: Entry) -> None:
         """Keep an answer for step 1 if its message came before, to our knowledge."""
         entries = self.entries
-        held = entries.get(key)
+        held = entries.get(asked)
         if held is not None:
             self._octets += entry[2] - held[2]
             self.spent.append(held)
-            entries[key] = entry
+            entries[asked] = entry
             return
         if not self._doors:
             self._doors = bytearray(DOORS)
-        number = hash(key)
+        number = hash(asked)
         place, mark = number & (DOORS - 1), number >> 20 & 0xFF | 1
         if self._doors[place] != mark:
             self._doors[place] = mark
             return
-        entries[key] = entry
-        self._order.append(key)
+        entries[asked] = entry
+        self._order.append(asked)
         self._octets += entry[2]
         while len(entries) > MOST_ANSWERS or self._octets > MOST_OCTETS:
             gone = entries.pop(self._order.popleft())
@@ -415,8 +484,15 @@ class Shortcut:
         self._numbers.clear()
         self._hit_kinds.clear()
         self._order.clear()
+        self._siblings.clear()
         self._spelled.clear()
         self._negatives.clear()
+
+
+def _name_end(asked: bytes) -> int:
+    """Where the question's name ends. A zero in a label below the first is taken for the end, by all who ask this."""
+    first_label = asked[_HEADER]
+    return asked.find(b"\0", _HEADER + 1 + first_label) + 1 if first_label else _HEADER + 1
 
 
 class Shortcuts:
@@ -439,35 +515,3 @@ class Shortcuts:
         """Bring the counters up to date."""
         for each in self._all.values():
             each.count()
-
-
-def _encloser(zone: Zone, key: bytes) -> bytes | None:
-    """The nearest name above `key` that exists; None where a delegation or a DNAME is above it. The apex for itself."""
-    encloser = None
-    nodes = zone.nodes
-    while key:
-        key = key[key[0] + 1 :]
-        node = nodes.get(key)
-        if node is not None:
-            if node[0] & (HAS_NS | HAS_DNAME) and (key or node[0] & HAS_DNAME):
-                return None
-            if encloser is None:
-                encloser = key
-        elif encloser is None and key in zone.descendants:
-            encloser = key
-    return encloser or b""
-
-
-def _soa_labels(zone: Zone) -> frozenset[bytes]:
-    """The labels next below the apex of the names in the zone's SOA."""
-    rdata = next(zone.soa.rdatas()).lower()
-    mname, offset = read_name(rdata, 0)
-    rname, _ = read_name(rdata, offset)
-    keys = (relative_key(name, zone.apex) for name in (mname, rname))
-    return frozenset(_label_below_apex(key) for key in keys if key)
-
-
-def _label_below_apex(key: bytes) -> bytes:
-    while len(key) > key[0] + 1:
-        key = key[key[0] + 1 :]
-    return key

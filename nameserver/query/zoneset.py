@@ -1,5 +1,6 @@
 """Which of our zones answers for a name."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
@@ -56,13 +57,15 @@ class ZoneSet:
     """All zones we are configured for, by folded wire name; and what they share: the budget for costly hashes.
 
     `epoch` numbers the changes of all of them, `rearranged` is the number of the last one of which zones there are;
-    whoever changes a zone says so by `changed`. `by_name` is for look-ups only.
+    whoever changes a zone says so by `changed`. `by_name` is for look-ups only, and so is `parents`: the names
+    right above those of zones, with how many of these each has.
     """
 
-    __slots__ = ("by_name", "epoch", "hash_budget", "rearranged")
+    __slots__ = ("by_name", "epoch", "hash_budget", "parents", "rearranged")
 
     def __init__(self) -> None:
         self.by_name: dict[bytes, ServedZone] = {}
+        self.parents: Counter[bytes] = Counter()
         self.hash_budget = HashBudget()
         self.epoch = 1
         self.rearranged = 1
@@ -75,6 +78,8 @@ class ZoneSet:
 
     def add(self, zone: ServedZone) -> None:
         """Add a zone, in place of one of the same name."""
+        if zone.name not in self.by_name:
+            self.parents[_parent(zone.name)] += 1
         self.by_name[zone.name] = zone
         self.epoch += 1
         self.rearranged = self.epoch
@@ -82,6 +87,10 @@ class ZoneSet:
     def remove(self, name: bytes) -> None:
         """Take a zone away by its folded name. Raises KeyError where there is none."""
         del self.by_name[name]
+        parent = _parent(name)
+        self.parents[parent] -= 1
+        if not self.parents[parent]:
+            del self.parents[parent]
         self.epoch += 1
         self.rearranged = self.epoch
 
@@ -124,3 +133,8 @@ class ZoneSet:
         if qtype == codes.DS and name in self.by_name and len(name) > 1:
             return self.find(name[name[0] + 1 :]) or self.by_name[name]
         return self.find(name)
+
+
+def _parent(name: bytes) -> bytes:
+    """The name above that of a zone; of the root, which has none, nothing."""
+    return name[name[0] + 1 :]

@@ -222,16 +222,17 @@ class TcpConnection(asyncio.Protocol):
 
     def _answer(self, message: bytes, now: int) -> bytes | None:
         server, shortcut = self._server, self._shortcut
-        entry = shortcut.entries.get(message[2:])
+        asked = message[2:]
+        entry = shortcut.entries.get(asked)
         try:
             if entry is None or entry[0] != shortcut.zones.epoch:
-                entry = shortcut.find(message)
+                entry = shortcut.find(asked)
             if entry is not None:
                 shortcut.tally[entry[3]] += 1
                 server.shortcuts.count_soon()
                 return b"%b%b%b" % ((entry[2] + 2).to_bytes(2, "big"), message[:2], entry[4])
             outcome = server.pipeline.handle(message, self.address, self.port, TCP, now)
-            shortcut.learn(message, outcome)
+            shortcut.learn(asked, outcome)
         except Exception as error:  # noqa: BLE001 - whatever broke costs this client this answer, and nothing else
             outcome = server.faults.answer(error, server.pipeline, message, TCP)
         if outcome.notify is not None or outcome.refused is not None:

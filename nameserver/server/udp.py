@@ -70,7 +70,7 @@ class UdpListener:
         if port in UNANSWERED or is_notify(packet):
             return None
         try:
-            return self._shortcut.find(packet)
+            return self._shortcut.find(packet[2:])
         except Exception as error:  # noqa: BLE001 - it only saves work: the pipeline can do without
             self._faults.broke(QUERY, "a short cut to an answer", error)
             return None
@@ -86,7 +86,7 @@ class UdpListener:
                 outcome = self._notified(packet, address, port)
             else:
                 outcome = pipeline.handle(packet, address, port, UDP, self._now())
-                shortcut.learn(packet, outcome)
+                shortcut.learn(packet[2:], outcome)
         except Exception as error:  # noqa: BLE001 - whatever broke costs this client its answer, and nobody else theirs
             outcome = self._faults.answer(error, pipeline, packet, UDP)
         if outcome.notify is not None or outcome.refused is not None:

@@ -18,6 +18,7 @@ from nameserver.wire.siphash import siphash24
 
 CLIENT_SIZE = 8
 SERVER_SIZE = 16
+COOKIE_SIZE = CLIENT_SIZE + SERVER_SIZE
 SECRET_SIZE = 16
 _MOST = 40  # octets of an option with any server's cookie (RFC 7873 §4)
 _HEAD = b"\1\0\0\0"  # version, reserved

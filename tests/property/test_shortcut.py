@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.pipelines import pipeline_of, question, served, served_zone
-from support.signing import Nsec3, signed_nodes
+from support.signing import Nsec, Nsec3, signed_nodes
 
 from nameserver.query.counters import COUNTERS
 from nameserver.query.exchange import QuerySettings
@@ -54,9 +54,27 @@ ns A 192.0.2.10
 www A 192.0.2.11
 """
 LABELS = ["www", "many", "big", "alias", "away", "deep", "under", "none", "wild", "x", "shout", "cut", "ns", "below",
-          "moved", "sub", "nowhere", "hostmaster", "mail", "*", "a\0b", "a" * 63, "zz"]  # fmt: skip
+          "moved", "sub", "nowhere", "kid", "unsafe", "safe", "empty", "hostmaster", "mail", "*", "a\0b", "a" * 63,
+          "zz"]  # fmt: skip
 LONG = "h" * 32  # as long as the label of a hash
+KID = """
+@ 3600 SOA ns.Kid host 9 3600 600 86400 60
+@ NS ns
+@ A 192.0.2.13
+ns A 192.0.2.10
+"""
 SIGNED = Zone.from_nodes(*signed_nodes(f"{OTHER}\n{LONG} A 192.0.2.12", "signed.test.", Nsec3()), 1)
+CUTS = """
+unsafe NS ns.unsafe
+ns.unsafe A 192.0.2.14
+safe NS ns.unsafe
+safe DS 1 13 2 {digest}
+x.empty A 192.0.2.15
+""".replace("{digest}", "00" * 32)
+SIGNED_ZONES = [
+    Zone.from_nodes(*signed_nodes(f"{OTHER}\n{CUTS}", "signed.test.", *methods), 1)
+    for methods in ((Nsec3(iterations=3, salt="abcd", opt_out=True),), (Nsec(),), (Nsec3(ttl=7), Nsec()), ())
+]
 WITH_WILDCARD = Zone.from_nodes(*signed_nodes(f"{OTHER}\n{LONG} A 192.0.2.12\n* TXT x", "signed.test.", Nsec3()), 1)
 # The labels that stand for names in its chain are nobody's to ask for.
 LABELS += [LONG]
@@ -65,6 +83,7 @@ ORIGINS = [
     b"\x07example\x04test\0",
     b"\x05other\x04test\0",
     b"\x06signed\x04test\0",
+    b"\x03kid\x05other\x04test\0",
     b"\x04test\0",
     b"\x03org\0",
     b"\0",
@@ -90,6 +109,7 @@ def messages(draw) -> bytes:
                 b"",
                 b"\0\0\x29\x04\xd0\0\0\0\0\0\0",
                 b"\0\0\x29\x02\0\0\0\x80\0\0\0",
+                b"\0\0\x29\x04\xd0\0\0\x80\0\0\0",
                 b"\0\0\x29\x10\0\0\1\0\0\0\0",
                 b"\0\0\x29\x04\xd0\0\0\0\0\0\4\0\3\0\0",
                 b"\0\0\x29\x04\xd0\0\0\0\0\0\x04\xff\xff\0\0",
@@ -115,20 +135,25 @@ class Pair:
     @staticmethod
     def _pipeline(signed: Zone, minimal: bool) -> Pipeline:
         copied = Zone.from_nodes(signed.apex, signed.nodes, 1)
-        zones = served(ZONE, "example.test."), served(OTHER, "other.test."), served_zone(copied)
+        zones = (
+            served(ZONE, "example.test."),
+            served(OTHER, "other.test."),
+            served(KID, "kid.other.test."),
+            served_zone(copied),
+        )
         return pipeline_of(*zones, settings=QuerySettings(minimal_responses=minimal))
 
     def ask(self, message: bytes) -> None:
         client = ip_address("192.0.2.77")
         expected = self.plain.handle(message, client, 5353, self.transport, 1_800_000_000).reply
-        entry = self.shortcut.find(message)
+        entry = self.shortcut.find(message[2:])
         if entry is not None:
             self.shortcut.tally[entry[3]] += 1
             assert message[:2] + entry[4] == expected
             assert entry[2] == len(entry[4])
             return
         outcome = self.short.handle(message, client, 5353, self.transport, 1_800_000_000)
-        self.shortcut.learn(message, outcome)
+        self.shortcut.learn(message[2:], outcome)
         assert outcome.reply == expected
 
     def same_counts(self) -> None:
@@ -173,6 +198,7 @@ CHANGES = st.tuples(
 @settings(max_examples=150, deadline=None)
 @given(
     st.sampled_from(["udp", "tcp"]),
+    st.sampled_from([SIGNED, WITH_WILDCARD, *SIGNED_ZONES]),
     st.booleans(),
     st.lists(
         st.one_of(
@@ -183,8 +209,8 @@ CHANGES = st.tuples(
         max_size=8,
     ),
 )
-def test_the_shortcut_says_what_the_pipeline_says(transport, minimal, steps) -> None:
-    pair = Pair(transport, minimal=minimal)
+def test_the_shortcut_says_what_the_pipeline_says(transport, signed, minimal, steps) -> None:
+    pair = Pair(transport, signed, minimal=minimal)
     for step in steps:
         if isinstance(step, list):
             for message in step * 3:  # first seen, then learnt, then kept
@@ -193,6 +219,22 @@ def test_the_shortcut_says_what_the_pipeline_says(transport, minimal, steps) -> 
             pair.change(*step)
         else:
             pair.set_state(*step)
+    pair.same_counts()
+
+
+@pytest.mark.parametrize("size", [512, 900, 1232])
+@pytest.mark.parametrize("signed", SIGNED_ZONES)
+def test_proofs_are_put_together_as_the_pipeline_does(signed, size) -> None:
+    """Names of every length, in both spellings, also such as are as long as a hash or as name servers' labels."""
+    pair = Pair("udp", signed)
+    edns = b"\0\0\x29" + size.to_bytes(2, "big") + b"\0\0\x80\0\0\0"
+    above = [b"", b"\6unsafe", b"\4safe", b"\5empty", b"\4none", b"\5empty\5empty"]
+    labels = [b"ns", b"www", b"x", *(bytes([97 + size % 26]) * size for size in (1, 2, 3, 6, 31, 32, 33, 63))]
+    for rdtype in (1, 28, 15, 2):
+        for key in [bytes((len(label),)) + label + parent for label in labels for parent in above]:
+            for name in (key + signed.apex, (key + signed.apex).upper()):
+                for _ in range(3):
+                    pair.ask(b"id\0\0\0\1\0\0\0\0\0\1" + name + rdtype.to_bytes(2, "big") + b"\0\1" + edns)
     pair.same_counts()
 
 
@@ -268,7 +310,7 @@ def test_what_is_kept_for_one_way_of_asking_is_given_to_no_other(transport: str,
                 pipeline.settings = QuerySettings(nsid=b"here", cookie_secrets=(bytes(16),))
             for each in (*order * 3, *order[::7]):  # learnt, kept, and then in any company
                 pair.ask(bytes(each))
-            assert pair.shortcut.find(bytes(order[0])) is not None, "nothing is kept"
+            assert pair.shortcut.find(bytes(order[0][2:])) is not None, "nothing is kept"
             pair.same_counts()
 
 

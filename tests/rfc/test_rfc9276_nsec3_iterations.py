@@ -162,9 +162,9 @@ class TestManyIterations:
         message = question("x1.example.", edns=4096, want_dnssec=True)
         for now, remembered in ((NOW, False), (NOW + 1, True)):
             for _ in range(3):
-                found = shortcut.find(message)
+                found = shortcut.find(message[2:])
                 if found is None:
-                    shortcut.learn(message, handle(pipeline, message, now=now))
+                    shortcut.learn(message[2:], handle(pipeline, message, now=now))
             assert (found is not None) is remembered
 
 

@@ -83,11 +83,11 @@ def _commit_owners(store: Store, zone: str, serial: int, owners: int, node: byte
 class NoShortcut(Shortcut):
     """Knows nothing and learns nothing."""
 
-    def find(self, packet: bytes) -> Entry | None:
+    def find(self, asked: bytes) -> Entry | None:
         """Nothing."""
         return None
 
-    def learn(self, packet: bytes, outcome: Outcome) -> None:
+    def learn(self, asked: bytes, outcome: Outcome) -> None:
         """Nothing."""
 
 

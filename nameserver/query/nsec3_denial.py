@@ -1,0 +1,91 @@
+"""The NSEC3 records of a negative answer, put together from the packed nodes of the names that deny.
+
+Such an answer is that of its zone, SOA and signatures, followed by two or three times this:
+
+    label of the hash · pointer to the apex · tail of the NSEC3 · pointer to this owner · tail of its RRSIG
+
+All but the pointers is there already, in the node. Which names deny, `nameserver.zone.denial` says; that these octets
+are what `nameserver.wire.render` would write, a property test.
+"""
+
+from struct import Struct
+from typing import NamedTuple
+
+from nameserver.wire import codes
+from nameserver.wire.names import skip_name
+from nameserver.wire.rrset import split_tails
+from nameserver.zone.contents import Zone
+from nameserver.zone.denial import Keys
+from nameserver.zone.node import HAS_CASE, HASHED_KEY, RRSIG
+
+_BLOCK = Struct("!IH")  # as in zone.node: size of an RRset's tails, number of records
+_BLOCK_SIZE = 6
+_COVERED = slice(10, 12)  # of an RRSIG's tail: the type covered
+_NSEC3 = codes.NSEC3.to_bytes(2, "big")
+_POINTER = 0xC000
+_POINTED_AT = 0x4000  # octets of a message that pointers reach
+
+
+class Negative(NamedTuple):
+    """What stands before the proofs: the zone's SOA and its signatures, for a question of some length and spelling."""
+
+    flags: int
+    records: bytes
+    records_count: int
+    apex_pointer: bytes
+    kind: int
+
+
+def read_negative(reply: bytes, question_end: int, zone: Zone, apex: int, kind: int) -> Negative | None:
+    """What a rendered negative answer of a signed zone says before its proofs; None where it does not begin like one.
+
+    `question_end` and `apex` are offsets into the reply; `apex` is where the apex stands in the question, 0 where
+    nothing points into that.
+    """
+    denial = zone.denial
+    if denial is None or len(denial.negative) != 2:
+        return None
+    count = sum(rrset.rdata_count for rrset in denial.negative)
+    offset = question_end
+    for _ in range(count):
+        offset = skip_name(reply, offset) + 10
+        offset += reply[offset - 2] << 8 | reply[offset - 1]
+    pointer = _POINTER | (apex or question_end)
+    return Negative(reply[2] << 8 | reply[3], reply[question_end:offset], count, pointer.to_bytes(2, "big"), kind)
+
+
+def proofs(zone: Zone, keys: Keys, apex_pointer: bytes, here: int) -> tuple[int, bytes] | None:
+    """(number of records, the records) that the nodes of these keys deny with, to stand at offset `here` of a message.
+
+    None where a node is not the ordinary one, of an NSEC3 and its signatures.
+    """
+    nodes, apex = zone.nodes, zone.apex
+    parts: list[bytes] = []
+    records = 0
+    for key in keys:
+        node = nodes[key]
+        label, start = key, 1
+        if node[0]:
+            start = 2 + node[1]
+            owner = node[2:start]
+            label = owner[:HASHED_KEY]
+            if node[0] != HAS_CASE or owner[HASHED_KEY:] != apex:
+                return None
+        size, signatures = _BLOCK.unpack_from(node, start)
+        start += _BLOCK_SIZE
+        signed = node[start : start + size]
+        start += size
+        if signed[:2] != RRSIG or signed[_COVERED] != _NSEC3 or start == len(node):
+            return None
+        size, count = _BLOCK.unpack_from(node, start)
+        start += _BLOCK_SIZE
+        if count != 1 or start + size != len(node) or node[start : start + 2] != _NSEC3 or here >= _POINTED_AT:
+            return None
+        owner_pointer = (_POINTER | here).to_bytes(2, "big")
+        if signatures != 1:
+            signed = owner_pointer.join(split_tails(signed))
+        part = b"".join((label, apex_pointer, node[start:], owner_pointer, signed))
+        parts.append(part)
+        here += len(part)
+        records += 1 + signatures
+    return records, b"".join(parts)

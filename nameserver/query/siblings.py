@@ -1,0 +1,135 @@
+"""A look into the packed nodes that many questions share: those for names below one parent, asked in one way.
+
+    message without id    header │ label  parent  type class OPT
+                          ───────┼──────  ──────────────────────
+    the same for all      header │        parent  type class OPT     ──▶ Siblings: zone, keys, what is above, options
+    its own                      │ label                             ──▶ one look at the node of label + parent
+
+Random names below a zone's apex, all hosts of a flat zone, all names below a delegation: each such crowd is one
+`Siblings`. What is found here holds as long as the zone does not change.
+"""
+
+from typing import NamedTuple
+
+from nameserver.query.shapes import Shape
+from nameserver.query.zoneset import ServedZone, ZoneSet, ZoneState
+from nameserver.wire import codes
+from nameserver.wire.names import read_name, relative_key
+from nameserver.zone.contents import Zone
+from nameserver.zone.denial import Nsec3Proofs
+from nameserver.zone.lookup import ASTERISK
+from nameserver.zone.node import HAS_DNAME, HAS_NS, HASHED_KEY, find_rrset
+
+_LONGEST_LABEL = 63
+_LONGEST_PARENT = 254  # octets, less the length of a label below it
+
+
+class Around(NamedTuple):
+    """A reply without its question, and what it was made under."""
+
+    epoch: int
+    head: bytes  # flags and counts
+    records: bytes  # what follows the question
+    kind: int
+
+
+class Siblings:
+    """What is known of a parent, for questions of one shape.
+
+    `key` is the parent's, `encloser` that of the closest name at or above it that exists. `room` is the length of the
+    longest label that fits below it. Where a delegation is at or above it, `cut` is that, and nothing is looked up.
+    `wildcard` is the node that answers for names which do not exist; `wildcard_exists` also without records of its own.
+    `referrals` are the delegation's, by length of the label and spelling (see `query.shortcut`), `taken` the labels for
+    which they are not good. `proofs` is given where the client is to have signatures, and the proofs are ones that
+    `query.nsec3_denial` can put together.
+    """
+
+    __slots__ = (
+        "below_apex", "cut", "descendants", "encloser", "epoch", "key", "nodes", "parent", "proofs", "referrals",
+        "room", "served", "shape", "signed", "taken", "wildcard", "wildcard_exists", "zone", "zones_below",
+    )  # fmt: skip
+
+    def __init__(self, zones: ZoneSet, served: ServedZone, zone: Zone, parent: bytes, shape: Shape) -> None:
+        self.epoch = zones.epoch
+        self.served, self.zone, self.parent, self.shape = served, zone, parent, shape
+        self.nodes, self.descendants = zone.nodes, zone.descendants
+        self.key = parent[: len(parent) - len(served.name)]
+        self.below_apex = last_label(self.key)
+        self.room = min(_LONGEST_LABEL, _LONGEST_PARENT - len(parent))
+        self.zones_below = parent in zones.parents
+        self.signed = shape.dnssec and zone.denial is not None
+        active = zone.denial.active if self.signed and zone.denial is not None else None
+        self.proofs = active if isinstance(active, Nsec3Proofs) and not active.is_costly else None
+        self.cut: bytes | None = None
+        self.encloser = b""
+        self.wildcard: bytes | None = None
+        self.wildcard_exists = False
+        self.taken: frozenset[bytes] = frozenset()
+        self.referrals: dict[int, Around] = {}
+
+    def look_up(self) -> bool:
+        """Walk from the parent to the apex; False where questions below it need more than is done here."""
+        nodes, key = self.nodes, self.key
+        encloser = None
+        while True:
+            node = nodes.get(key)
+            if node is not None and node[0] & (HAS_NS | HAS_DNAME) and (key or node[0] & HAS_DNAME):
+                if not key or not node[0] & HAS_NS:
+                    return False  # a DNAME: what it makes has the label in it
+                self.cut = key  # the topmost one wins
+            if encloser is None and (node is not None or key in self.descendants):
+                encloser = key
+            if not key:
+                break
+            key = key[key[0] + 1 :]
+        self.encloser = encloser or b""
+        if len(self.encloser) == HASHED_KEY:
+            return False  # perhaps an owner of NSEC3, which is no name of the zone
+        if self.cut is not None:
+            self.taken = self._labels_of_servers(nodes[self.cut])
+        asterisk = ASTERISK + self.encloser
+        self.wildcard = nodes.get(asterisk)
+        self.wildcard_exists = self.wildcard is not None or asterisk in self.descendants
+        return True
+
+    def _labels_of_servers(self, node: bytes) -> frozenset[bytes]:
+        """The labels right below the parent of the name servers that a delegation names there."""
+        ns = find_rrset(node, codes.NS, b"")
+        keys = (relative_key(each.lower(), self.parent) for each in ns.rdatas()) if ns is not None else ()
+        return frozenset(last_label(key) for key in keys if key)
+
+
+def siblings(zones: ZoneSet, parent: bytes, shape: Shape) -> Siblings | None:
+    """What is known of this folded name as a parent; None where questions below it need more than that."""
+    by_name = zones.by_name
+    offset, size = 0, len(parent)
+    while (served := by_name.get(parent[offset:])) is None:
+        if offset >= size:
+            return None
+        length = parent[offset]
+        offset += length + 1
+        if length > _LONGEST_LABEL:
+            return None
+    zone = served.zone
+    if zone is None or served.state is not ZoneState.SERVING or size > _LONGEST_PARENT:
+        return None
+    if zone.apex_as_received != served.name:
+        return None
+    made = Siblings(zones, served, zone, parent, shape)
+    return made if made.look_up() else None
+
+
+def labels_in_soa(zone: Zone) -> frozenset[bytes]:
+    """The labels next below the apex of the names in the zone's SOA."""
+    rdata = next(zone.soa.rdatas()).lower()
+    mname, offset = read_name(rdata, 0)
+    rname, _ = read_name(rdata, offset)
+    keys = (relative_key(name, zone.apex) for name in (mname, rname))
+    return frozenset(last_label(key) for key in keys if key)
+
+
+def last_label(key: bytes) -> bytes:
+    """The label of a key that is next below the apex, its length before it; nothing of the apex's own."""
+    while key and len(key) > key[0] + 1:
+        key = key[key[0] + 1 :]
+    return key
