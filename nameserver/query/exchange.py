@@ -104,7 +104,8 @@ class Outcome:
     """What is to be done about a message: at most one reply or transfer, and perhaps a NOTIFY or a refusal to pass on.
 
     All None: the message is dropped without a word. `repeatable` is set where the reply depends on nothing but the
-    message's octets after the id, the transport, and zones; `alike` where another NOTIFY with the same octets after the
+    message's octets after the id, the transport, and zones; but for `cookie`, where that is not empty: what our COOKIE
+    option holds is for this client and second only. `alike` where another NOTIFY with the same octets after the
     id, from the same address, comes to the same as long as the zone's rules and the settings stay.
     """
 
@@ -113,6 +114,7 @@ class Outcome:
     transfer: TransferRequest | None = None
     refused: Refused | None = None
     repeatable: Repeatable | None = None
+    cookie: bytes = b""
     alike: bool = False
 
 

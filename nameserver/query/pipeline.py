@@ -223,8 +223,9 @@ class Pipeline:
         request = exchange.request
         reply = answer_query(self.zones, request, exchange.now, minimal=self.settings.minimal_responses)
         outcome = self._send(exchange, reply)
-        # A cookie is its client's own; limits look at who asks; where hashes were rationed it was the moment's.
-        personal = exchange.key is not None or exchange.cookie is not None or self.limiter is not None
+        # Limits look at who asks; where hashes were rationed it was the moment's.
+        personal = exchange.key is not None or self.limiter is not None
+        outcome.cookie = exchange.cookie.reply if exchange.cookie is not None else b""
         if outcome.reply is not None and not personal and not self.zones.hash_budget.was_short:
             truncated = outcome.reply[2] & codes.TC >> 8 != 0
             outcome.repeatable = Repeatable(

@@ -17,8 +17,9 @@ number of `ZoneSet.epoch`; an answer carries the number it was made under. Where
 one comparison. Else the zone is asked whether what the answer depends on has changed since.
 
 Step 1 compares octets as they are, so whatever a message holds (options, flags, sizes), two cannot be confused. A
-message is kept there when it comes the second time, so that a flood of made-up names pushes nothing out. Answers kept
-are bounded in number and octets; the one kept longest makes room.
+message is kept there when it comes the second time, so that a flood of made-up names pushes nothing out; at once where
+the pipeline was needed to answer for a name that is there, of which there are only so many. Answers kept are bounded in
+number and octets; the one kept longest makes room.
 
 Where the question's name is not all in lower case, nothing in the answer but an owner made from it points into it
 (`nameserver.wire.render`): what follows the question then fits every other spelling too, for steps 2 and 3. Where it is
@@ -32,13 +33,14 @@ from collections.abc import Callable
 from struct import Struct
 from typing import NamedTuple
 
-from nameserver.query.counters import TCP, UDP, query_slot, response_slot
+from nameserver.query.counters import query_slot, response_slot
 from nameserver.query.dependence import Dependence
 from nameserver.query.exchange import Outcome, Repeatable
 from nameserver.query.nsec3_denial import Negative, proofs, read_negative
 from nameserver.query.pipeline import Pipeline
 from nameserver.query.shapes import Shape, read_shape
 from nameserver.query.siblings import Around, Siblings, labels_in_soa, siblings
+from nameserver.query.tally import Tally
 from nameserver.query.zoneset import Depends, ServedZone
 from nameserver.wire import codes
 from nameserver.wire.rrset import split_tails
@@ -49,12 +51,9 @@ MOST_ANSWERS = 131_072
 MOST_OCTETS = 32 * 1024 * 1024  # of all answers kept by step 1
 MOST_SPELLED = 32_768  # answers kept by step 3
 MOST_SHAPES = 4096
-MOST_SIBLINGS = 8192
+MOST_SIBLINGS = 32_768
 MOST_NEGATIVES = 4096  # per zone
-MOST_KINDS = 65_536
 DOORS = 1 << 18  # places in the table of messages that came once
-
-UNCOUNTED = 0  # the kind of what is counted elsewhere
 
 # An answer of step 1: epoch, address of the body, its length, number of its kind, the body. The body is the reply
 # without its first two octets, the id.
@@ -94,17 +93,24 @@ class Shortcut:
     """The steps, for one transport ("udp" or "tcp") and one address family (4 or 6).
 
     `entries` and `tally` are there for the loop over received messages to use directly: an entry whose epoch is
-    `zones.epoch` is the answer, and is counted by `tally[kind] += 1`. Whatever it does not find so it asks of `find`,
-    then of the pipeline, whose outcome it shows to `learn`. Messages and answers are without their first two octets,
-    the id. `locate` gives the address in memory of the octets of a bytes object, for senders that need it. With
+    `zones.epoch` is the answer, and is counted by `tally.counts[kind] += 1`. Whatever it does not find so it asks of
+    `find`, then of the pipeline, whose outcome it shows to `learn`. Messages and answers are without their first two
+    octets, the id. `locate` gives the address in memory of the octets of a bytes object, for senders that need it. With
     `cookie`, messages end in a COOKIE option without its octets, and so do answers (`nameserver.query.cookies`).
     """
 
     def __init__(
-        self, pipeline: Pipeline, transport: str, family: int, locate: Callable[[bytes], int], *, cookie: bool = False
+        self,
+        pipeline: Pipeline,
+        transport: str,
+        family: int,
+        locate: Callable[[bytes], int],
+        tally: Tally,
+        *,
+        cookie: bool = False,
     ) -> None:
         self.entries: dict[bytes, Entry] = {}
-        self.tally: list[int] = [0]
+        self.tally = tally
         self.zones = pipeline.zones
         self.pipeline = pipeline
         self._transport = transport
@@ -113,10 +119,7 @@ class Shortcut:
         self._cookie = cookie
         # Answers no longer kept, which may be on their way; the loop clears it after sending.
         self.spent: list[Entry] = []
-        self._kinds: list[Repeatable | None] = [None]
-        self._numbers: dict[Repeatable, int] = {}
         self._hit_kinds: dict[tuple[ServedZone, int, Depends], int] = {}
-        self._arranged = self.zones.rearranged
         self._order: deque[bytes] = deque()  # the keys of `entries`, in the order they came
         self._octets = 0
         self._doors = bytearray()  # made when the first message comes: a server may never be asked over some transport
@@ -168,7 +171,7 @@ class Shortcut:
 
     def _is_good(self, made: int, number: int, asked: bytes) -> bool:
         """Whether an answer to a message that was made under an earlier epoch still holds."""
-        kind = self._kinds[number]
+        kind = self.tally.kind(number)
         if kind is None or made < self.zones.rearranged or kind.dependence.depends is Depends.ALL:
             return False
         dependence = kind.dependence
@@ -177,7 +180,7 @@ class Shortcut:
             return False
         if dependence.depends is Depends.ZONE or served.replaced > made:
             return served.changed <= made
-        name = asked[_HEADER : _name_end(asked)].lower()
+        name = asked[_HEADER : name_end(asked)].lower()
         return served.touched.get(name[: len(name) - len(served.name)], 0) <= made
 
     def _find_siblings(self, asked: bytes, parent_at: int) -> tuple[Siblings | None, int, bool]:
@@ -289,7 +292,7 @@ class Shortcut:
             return None
         number = self._hit_kinds.get((shared.served, shape.qtype, depends))
         if number is None:
-            number = self._hit_kinds[shared.served, shape.qtype, depends] = self._number(
+            number = self._hit_kinds[shared.served, shape.qtype, depends] = self.tally.number(
                 Repeatable(
                     query_slot(self._transport, self._family, codes.QUERY, shape.qtype),
                     response_slot(codes.NOERROR, self._transport, False),
@@ -365,12 +368,12 @@ class Shortcut:
 
     def _respell(self, asked: bytes) -> tuple[bytes, int] | None:
         """Step 3: (body, number of its kind)."""
-        name_end = _name_end(asked)
-        question = asked[_HEADER:name_end]
+        end = name_end(asked)
+        question = asked[_HEADER:end]
         name = question.lower()
         if name == question:
             return None
-        key = asked[:_HEADER] + name + asked[name_end:]
+        key = asked[:_HEADER] + name + asked[end:]
         held = self._spelled.get(key)
         if held is None:
             return None
@@ -379,7 +382,7 @@ class Shortcut:
             if not self._is_good(held.epoch, held.kind, key):
                 return None
             self._spelled[key] = held._replace(epoch=epoch)
-        return held.head + asked[_HEADER : name_end + 4] + held.records, held.kind
+        return held.head + asked[_HEADER : end + 4] + held.records, held.kind
 
     # --- learning ----------------------------------------------------------------------------------------------------
 
@@ -387,22 +390,23 @@ class Shortcut:
         """Keep what the pipeline said to a message for which `find` had nothing; call it right after that."""
         repeatable, reply, wanted = outcome.repeatable, outcome.reply, self._wanted
         self._wanted = None
-        if repeatable is None or reply is None:
+        if repeatable is None or reply is None or outcome.cookie:
             return
-        number = self._number(repeatable)
-        name_end = _name_end(asked)
-        answer = Around(self.zones.epoch, reply[2 : _HEADER + 2], reply[name_end + 6 :], number)
-        question = asked[_HEADER:name_end]
+        number = self.tally.number(repeatable)
+        end = name_end(asked)
+        answer = Around(self.zones.epoch, reply[2 : _HEADER + 2], reply[end + 6 :], number)
+        question = asked[_HEADER:end]
         name = question.lower()
         if wanted is not None:
-            self._learn_wanted(wanted, reply, name_end + 6, answer)
+            self._learn_wanted(wanted, reply, end + 6, answer)
         elif name == question:
             body = reply[2:]
-            self._keep(asked, (self.zones.epoch, self._locate(body), len(body), number, body))
+            entry = (self.zones.epoch, self._locate(body), len(body), number, body)
+            self._keep(asked, entry, at_once=_is_there(repeatable.dependence.served, name))
         elif repeatable.dependence.any_spelling:
             if len(self._spelled) >= MOST_SPELLED:
                 self._spelled.clear()
-            self._spelled[asked[:_HEADER] + name + asked[name_end:]] = answer
+            self._spelled[asked[:_HEADER] + name + asked[end:]] = answer
 
     @staticmethod
     def _learn_wanted(wanted: Wanted, reply: bytes, question_end: int, answer: Around) -> None:
@@ -418,8 +422,8 @@ class Shortcut:
             if negative is not None and len(into) < MOST_NEGATIVES:
                 into[wanted.key] = negative
 
-    def _keep(self, asked: bytes, entry: Entry) -> None:
-        """Keep an answer for step 1 if its message came before, to our knowledge."""
+    def _keep(self, asked: bytes, entry: Entry, *, at_once: bool = False) -> None:
+        """Keep an answer for step 1: `at_once`, or if its message came before, to our knowledge."""
         entries = self.entries
         held = entries.get(asked)
         if held is not None:
@@ -427,13 +431,14 @@ class Shortcut:
             self.spent.append(held)
             entries[asked] = entry
             return
-        if not self._doors:
-            self._doors = bytearray(DOORS)
-        number = hash(asked)
-        place, mark = number & (DOORS - 1), number >> 20 & 0xFF | 1
-        if self._doors[place] != mark:
-            self._doors[place] = mark
-            return
+        if not at_once:
+            if not self._doors:
+                self._doors = bytearray(DOORS)
+            number = hash(asked)
+            place, mark = number & (DOORS - 1), number >> 20 & 0xFF | 1
+            if self._doors[place] != mark:
+                self._doors[place] = mark
+                return
         entries[asked] = entry
         self._order.append(asked)
         self._octets += entry[2]
@@ -442,46 +447,12 @@ class Shortcut:
             self._octets -= gone[2]
             self.spent.append(gone)
 
-    def _number(self, kind: Repeatable) -> int:
-        number = self._numbers.get(kind)
-        if number is None:
-            number = self._numbers[kind] = len(self._kinds)
-            self._kinds.append(kind)
-            self.tally.append(0)
-        return number
-
-    # --- counting ----------------------------------------------------------------------------------------------------
-
-    def count(self) -> None:
-        """Add what was answered since the last time to the counters of the pipeline and of the zones."""
-        counters, tally = self.pipeline.counters, self.tally
-        self.spent.clear()
-        for number, answered in enumerate(tally):
-            if not answered:
-                continue
-            tally[number] = 0
-            kind = self._kinds[number]
-            if kind is None:
-                continue
-            counters[kind.query_slot] += answered
-            counters[kind.response_slot] += answered
-            served = kind.dependence.served
-            if served is not None and kind.control:
-                served.control_queries += answered
-            elif served is not None:
-                served.queries += answered
-        if self._arranged != self.zones.rearranged or len(self._kinds) > MOST_KINDS:
-            self._forget()
-
-    def _forget(self) -> None:
-        """Begin afresh; zones that are gone are not held on to."""
-        self._arranged = self.zones.rearranged
+    def forget(self) -> None:
+        """Begin afresh, as the tally does; zones that are gone are not held on to. Nothing may be on its way."""
         self._octets = 0
         # The same objects stay: the loop over messages may hold them.
         self.entries.clear()
-        self.tally[:] = [0]
-        self._kinds[:] = [None]
-        self._numbers.clear()
+        self.spent.clear()
         self._hit_kinds.clear()
         self._order.clear()
         self._siblings.clear()
@@ -489,29 +460,12 @@ class Shortcut:
         self._negatives.clear()
 
 
-def _name_end(asked: bytes) -> int:
+def name_end(asked: bytes) -> int:
     """Where the question's name ends. A zero in a label below the first is taken for the end, by all who ask this."""
     first_label = asked[_HEADER]
     return asked.find(b"\0", _HEADER + 1 + first_label) + 1 if first_label else _HEADER + 1
 
 
-class Shortcuts:
-    """The shortcuts of one process, by transport and address family. `locate` as for `Shortcut`."""
-
-    made = Shortcut
-
-    def __init__(self, pipeline: Pipeline, locate: Callable[[bytes], int]) -> None:
-        self._all = {
-            (transport, version): self.made(pipeline, transport, version, locate)
-            for transport in (UDP, TCP)
-            for version in (4, 6)
-        }
-
-    def of(self, transport: str, version: int) -> Shortcut:
-        """The one for "udp" or "tcp", and IP version 4 or 6."""
-        return self._all[transport, version]
-
-    def count(self) -> None:
-        """Bring the counters up to date."""
-        for each in self._all.values():
-            each.count()
+def _is_there(served: ServedZone | None, name: bytes) -> bool:
+    """Whether the zone has records at this name."""
+    return served is not None and served.zone is not None and name[: len(name) - len(served.name)] in served.zone.nodes

@@ -129,6 +129,15 @@ class Batch:
         """Whether one of the first `count` datagrams came from one of these ports (as `as_received` gives them)."""
         return not ports.isdisjoint(self._ports[:count].tolist())
 
+    def port(self, slot: int) -> int:
+        """The port that the datagram in a slot came from (as `as_received` gives them)."""
+        return int(self._ports[slot])
+
+    def packed_address(self, slot: int) -> bytes:
+        """The address that the datagram in a slot came from, in network order."""
+        start, size = slot * _NAME_SIZE + (4 if self._v4 else 8), 4 if self._v4 else 16
+        return self._names[start : start + size].tobytes()
+
     def source(self, slot: int) -> tuple[IPv4Address | IPv6Address, int]:
         """Where the datagram in a slot came from: address and port."""
         start = slot * _NAME_SIZE

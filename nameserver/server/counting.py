@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from nameserver.query.pipeline import Pipeline
-from nameserver.query.shortcut import Shortcuts
+from nameserver.query.shortcuts import Shortcuts
 
 COUNT_AFTER = 0.1  # seconds
 

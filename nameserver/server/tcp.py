@@ -228,7 +228,7 @@ class TcpConnection(asyncio.Protocol):
             if entry is None or entry[0] != shortcut.zones.epoch:
                 entry = shortcut.find(asked)
             if entry is not None:
-                shortcut.tally[entry[3]] += 1
+                shortcut.tally.counts[entry[3]] += 1
                 server.shortcuts.count_soon()
                 return b"%b%b%b" % ((entry[2] + 2).to_bytes(2, "big"), message[:2], entry[4])
             outcome = server.pipeline.handle(message, self.address, self.port, TCP, now)

@@ -10,11 +10,13 @@ from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from nameserver.query.cookies import Pending, split
 from nameserver.query.counters import CALLBACK, QUERY, TOO_LARGE, UDP, dropped_slot
 from nameserver.query.exchange import Outcome
 from nameserver.query.notify_shortcut import NotifyShortcut, is_notify
 from nameserver.query.pipeline import UNANSWERED
-from nameserver.query.shortcut import UNCOUNTED, Entry
+from nameserver.query.shortcut import Entry
+from nameserver.query.tally import UNCOUNTED
 from nameserver.server.batch import SLOT_SIZE, SLOTS, Batch, as_received, locate, usable
 from nameserver.server.counting import CountedShortcuts
 from nameserver.server.faults import Faults
@@ -49,6 +51,7 @@ class UdpListener:
         self._shortcuts = shortcuts
         version = 4 if sock.family == socket.AF_INET else 6
         self._shortcut = shortcuts.of(UDP, version)
+        self._cookies = shortcuts.with_cookies(UDP, version)
         self._notifies = NotifyShortcut(self._shortcut.pipeline, UDP, version)
         self._now = now
         self._on_outcome = on_outcome
@@ -66,18 +69,9 @@ class UdpListener:
     def _readable(self) -> None:
         raise NotImplementedError
 
-    def _look_up(self, packet: bytes, port: int) -> Entry | None:
-        if port in UNANSWERED or is_notify(packet):
-            return None
-        try:
-            return self._shortcut.find(packet[2:])
-        except Exception as error:  # noqa: BLE001 - it only saves work: the pipeline can do without
-            self._faults.broke(QUERY, "a short cut to an answer", error)
-            return None
-
     def _answer(self, packet: bytes, address: IPv4Address | IPv6Address, port: int) -> bytes | None:
         """What the pipeline has to say, a reply without its id."""
-        shortcut, pipeline = self._shortcut, self._shortcut.pipeline
+        pipeline = self._shortcut.pipeline
         if len(packet) > MAX_REQUEST:
             pipeline.counters[_TOO_LARGE] += 1
             return None
@@ -86,7 +80,7 @@ class UdpListener:
                 outcome = self._notified(packet, address, port)
             else:
                 outcome = pipeline.handle(packet, address, port, UDP, self._now())
-                shortcut.learn(packet[2:], outcome)
+                self._learn(packet[2:], outcome)
         except Exception as error:  # noqa: BLE001 - whatever broke costs this client its answer, and nobody else theirs
             outcome = self._faults.answer(error, pipeline, packet, UDP)
         if outcome.notify is not None or outcome.refused is not None:
@@ -95,6 +89,12 @@ class UdpListener:
             except Exception as error:  # noqa: BLE001 - the datagrams beside it are still to be answered
                 self._faults.broke(CALLBACK, "passing on what a request said", error)
         return None if outcome.reply is None else outcome.reply[2:]
+
+    def _learn(self, asked: bytes, outcome: Outcome) -> None:
+        if not outcome.cookie:
+            self._shortcut.learn(asked, outcome)
+        elif (parts := split(asked)) is not None:
+            self._cookies.learn(parts[0], outcome)
 
     def _notified(self, packet: bytes, address: IPv4Address | IPv6Address, port: int) -> Outcome:
         outcome = self._notifies.find(packet, address)
@@ -118,6 +118,7 @@ class BatchListener(UdpListener):
     ) -> None:
         super().__init__(loop, sock, shortcuts, now, on_outcome, faults)
         self._batch = Batch(sock)
+        self._pending: list[Pending] = []
 
     def _readable(self) -> None:
         """One batch: the hottest loop of the project. Per datagram it makes one slice, and no other object."""
@@ -129,17 +130,17 @@ class BatchListener(UdpListener):
         except OSError as error:  # the socket goes on, in the next turn
             self._faults.mention("receiving datagrams", error)
             return
-        octets, bodies, tally, epoch = batch.octets, batch.bodies, shortcut.tally, shortcut.zones.epoch
+        octets, bodies, tally, epoch = batch.octets, batch.bodies, shortcut.tally.counts, shortcut.zones.epoch
         get = _nothing if batch.came_from(_UNANSWERED, len(lengths)) else shortcut.entries.get
-        others: list[
-            Entry | None
-        ] = []  # answers that `entries` need not hold: their octets must last until they are sent
+        # Answers that `entries` need not hold: their octets must last until they are sent.
+        others: list[Entry | None] = []
         unanswered: list[int] = []
         begin, word = 0, 2
         for length in lengths:
-            entry = get(octets[begin + 2 : begin + length])
+            asked = octets[begin + 2 : begin + length]
+            entry = get(asked)
             if entry is None or entry[0] != epoch:
-                entry = self._find(octets[begin : begin + length], word >> 2)
+                entry = self._find(asked, word >> 2, length)
                 others.append(entry)
                 if entry is None:
                     unanswered.append(word >> 2)
@@ -150,6 +151,8 @@ class BatchListener(UdpListener):
             tally[kind] += 1
             begin += SLOT_SIZE
             word += 4
+        if self._pending:
+            self._add_cookies(lengths, others, unanswered)
         first, not_sent = 0, self._faults.not_sent
         for slot in unanswered:
             batch.send(first, slot, not_sent)
@@ -157,14 +160,53 @@ class BatchListener(UdpListener):
         batch.send(first, len(lengths), not_sent)
         self._shortcuts.count_soon()
         shortcut.spent.clear()
+        self._cookies.shortcut.spent.clear()
 
-    def _find(self, packet: bytes, slot: int) -> Entry | None:
-        address, port = self._batch.source(slot)
-        entry = self._look_up(packet, port)
-        if entry is not None:
-            return entry
-        body = self._answer(packet, address, port)
+    def _find(self, asked: bytes, slot: int, length: int) -> Entry | None:
+        """What to reply where the loop knows nothing; what lacks its cookie is noted as pending."""
+        batch, parts, entry = self._batch, split(asked), None
+        try:
+            if batch.port(slot) in _UNANSWERED:
+                pass
+            elif parts is None:
+                entry = self._shortcut.find(asked)
+            else:
+                entry = self._cookies.find(*parts)
+                if entry is not None:
+                    self._pending.append(Pending(slot, entry, parts[1], batch.packed_address(slot)))
+        except Exception as error:  # noqa: BLE001 - it only saves work: the pipeline can do without
+            self._faults.broke(QUERY, "a short cut to an answer", error)
+            entry = None
+        return entry or self._ask(slot, length)
+
+    def _ask(self, slot: int, length: int) -> Entry | None:
+        """What the pipeline has to say."""
+        begin = slot * SLOT_SIZE
+        body = self._answer(self._batch.octets[begin : begin + length], *self._batch.source(slot))
         return None if body is None else (0, locate(body), len(body), UNCOUNTED, body)
+
+    def _add_cookies(self, lengths: list[int], others: list[Entry | None], unanswered: list[int]) -> None:
+        """Complete the answers that wait for their cookies, all at once."""
+        pending, self._pending = self._pending, []
+        try:
+            bodies = self._cookies.bodies(pending, self._now())
+        except Exception as error:  # noqa: BLE001 - it only saves work: the pipeline can do without
+            self._faults.broke(QUERY, "answering with cookies", error)
+            bodies = [None] * len(pending)
+        words = self._batch.bodies
+        for (slot, waiting, _, _), body in zip(pending, bodies, strict=True):
+            entry: Entry | None
+            if body is None:
+                self._shortcut.tally.counts[waiting[3]] -= 1
+                entry = self._ask(slot, lengths[slot])
+            else:
+                entry = (0, locate(body), len(body), UNCOUNTED, body)
+            if entry is None:
+                unanswered.append(slot)
+            else:
+                others.append(entry)
+                words[4 * slot + 2], words[4 * slot + 3] = entry[1], entry[2]
+        unanswered.sort()
 
 
 class PlainListener(UdpListener):
@@ -202,10 +244,19 @@ class PlainListener(UdpListener):
         data, ancillary, _, address = self._socket.recvmsg(MAX_REQUEST + 1, _ANCILLARY)
         return data, ancillary, address
 
+    def _look_up(self, asked: bytes, port: int) -> Entry | None:
+        if port in UNANSWERED:
+            return None
+        try:
+            return self._shortcut.find(asked)
+        except Exception as error:  # noqa: BLE001 - it only saves work: the pipeline can do without
+            self._faults.broke(QUERY, "a short cut to an answer", error)
+            return None
+
     def _reply(self, data: bytes, ancillary: list[tuple[int, int, bytes]], address: tuple[str, int]) -> None:
-        entry = self._look_up(data, address[1])
+        entry = self._look_up(data[2:], address[1])
         if entry is not None:
-            self._shortcut.tally[entry[3]] += 1
+            self._shortcut.tally.counts[entry[3]] += 1
             self._shortcuts.count_soon()
             body: bytes | None = entry[4]
         else:

@@ -2,6 +2,7 @@
 
 import copy
 import random
+import struct
 from ipaddress import ip_address
 
 import dns.edns
@@ -12,11 +13,13 @@ from hypothesis import strategies as st
 from support.pipelines import pipeline_of, question, served, served_zone
 from support.signing import Nsec, Nsec3, signed_nodes
 
+from nameserver.query.cookies import Pending, split
 from nameserver.query.counters import COUNTERS
 from nameserver.query.exchange import QuerySettings
 from nameserver.query.pipeline import Pipeline
-from nameserver.query.shortcut import Shortcut
+from nameserver.query.shortcuts import Shortcuts
 from nameserver.query.zoneset import ZoneState
+from nameserver.wire.cookie import judge, judge_many, make
 from nameserver.zone.contents import Zone
 from nameserver.zone.node import HASHED_KEY
 
@@ -124,13 +127,18 @@ def messages(draw) -> bytes:
     return message
 
 
+CLIENT = ip_address("192.0.2.77")
+NOW = 1_800_000_000
+
+
 class Pair:
     """One server with the shortcut and one without, told the same."""
 
     def __init__(self, transport: str, signed: Zone = SIGNED, minimal: bool = True) -> None:
         self.transport = transport
         self.plain, self.short = self._pipeline(signed, minimal), self._pipeline(signed, minimal)
-        self.shortcut = Shortcut(self.short, transport, 4, id)
+        self.shortcuts = Shortcuts(self.short, id)
+        self.shortcut, self.cookies = self.shortcuts.of(transport, 4), self.shortcuts.with_cookies(transport, 4)
 
     @staticmethod
     def _pipeline(signed: Zone, minimal: bool) -> Pipeline:
@@ -143,21 +151,34 @@ class Pair:
         )
         return pipeline_of(*zones, settings=QuerySettings(minimal_responses=minimal))
 
-    def ask(self, message: bytes) -> None:
-        client = ip_address("192.0.2.77")
-        expected = self.plain.handle(message, client, 5353, self.transport, 1_800_000_000).reply
-        entry = self.shortcut.find(message[2:])
-        if entry is not None:
-            self.shortcut.tally[entry[3]] += 1
-            assert message[:2] + entry[4] == expected
-            assert entry[2] == len(entry[4])
-            return
-        outcome = self.short.handle(message, client, 5353, self.transport, 1_800_000_000)
-        self.shortcut.learn(message[2:], outcome)
-        assert outcome.reply == expected
+    def ask(self, message: bytes, now: int = NOW) -> bytes | None:
+        expected = self.plain.handle(message, CLIENT, 5353, self.transport, now).reply
+        body = self._by_shortcut(message, now)
+        if body is None:
+            outcome = self.short.handle(message, CLIENT, 5353, self.transport, now)
+            if not outcome.cookie:
+                self.shortcut.learn(message[2:], outcome)
+            elif (parts := split(message[2:])) is not None:
+                self.cookies.learn(parts[0], outcome)
+            assert outcome.reply == expected
+        else:
+            assert message[:2] + body == expected
+        return body
+
+    def _by_shortcut(self, message: bytes, now: int) -> bytes | None:
+        parts = split(message[2:])
+        entry = self.shortcut.find(message[2:]) if parts is None else self.cookies.find(*parts)
+        if entry is None:
+            return None
+        assert entry[2] == len(entry[4])
+        body: bytes | None = entry[4]
+        if parts is not None:
+            body = self.cookies.bodies([Pending(0, entry, parts[1], CLIENT.packed)], now)[0]
+        self.shortcut.tally.counts[entry[3]] += body is not None
+        return body
 
     def same_counts(self) -> None:
-        self.shortcut.count()
+        self.shortcuts.count()
         assert list(self.plain.counters) == list(self.short.counters)
         assert [(z.queries, z.control_queries) for z in self.plain.zones] == [
             (z.queries, z.control_queries) for z in self.short.zones
@@ -310,7 +331,7 @@ def test_what_is_kept_for_one_way_of_asking_is_given_to_no_other(transport: str,
                 pipeline.settings = QuerySettings(nsid=b"here", cookie_secrets=(bytes(16),))
             for each in (*order * 3, *order[::7]):  # learnt, kept, and then in any company
                 pair.ask(bytes(each))
-            assert pair.shortcut.find(bytes(order[0][2:])) is not None, "nothing is kept"
+            assert pair.ask(bytes(order[0])) is not None, "nothing is kept"
             pair.same_counts()
 
 
@@ -320,3 +341,62 @@ def test_over_udp_and_tcp_different_answers_are_kept() -> None:
     for _ in range(3):
         for pair in pairs.values():
             pair.ask(question("big.example.test.", "TXT"))
+
+
+SECRETS = bytes(range(16)), bytes(range(16, 32))
+ELSEWHERE = ip_address("192.0.2.78")
+MADE = [  # server cookies: good, of the second secret, older than half an hour, too old, of the future, another's
+    make(b"client--", CLIENT, NOW, SECRETS[0]),
+    make(b"client--", CLIENT, NOW - 1000, SECRETS[1]),
+    make(b"client--", CLIENT, NOW - 1801, SECRETS[0]),
+    make(b"client--", CLIENT, NOW - 3601, SECRETS[0]),
+    make(b"client--", CLIENT, NOW + 301, SECRETS[0]),
+    make(b"client--", ELSEWHERE, NOW, SECRETS[0]),
+    make(b"another-", CLIENT, NOW, SECRETS[0]),
+    bytes(16),
+]
+COOKIES = [b"client--", b"another-", *(b"client--" + made for made in MADE)]
+COOKIES += [bytes(size) for size in (0, 7, 9, 15, 16, 40, 41)]
+OPTIONS = [struct.pack("!HH", 10, len(cookie)) + cookie for cookie in COOKIES]
+# Such as only seem to be a cookie, or have something beside it.
+OPTIONS += [
+    b"\0\x0a\0\x08client--\0\3\0\0",
+    b"\0\3\0\0\0\x0a\0\x08client--",
+    b"\0\x0c\0\x0c\0\x0a\0\x08client--",
+    b"\0\x0a\0\x08client--\0\x0c\0\x0c\0\x0a\0\x08padding-",
+    b"\0\x0a\0\x08client",
+    b"\0\x0a\0\x18client--",
+    b"\0\x0a\0\x08",
+    b"",
+]
+
+
+@pytest.mark.parametrize("secrets", [(), SECRETS])
+@pytest.mark.parametrize("required", [False, True])
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_cookies_of_all_shapes_are_answered_as_the_pipeline_does(transport: str, required: bool, secrets) -> None:
+    pair = Pair(transport, SIGNED_ZONES[0])
+    for pipeline in (pair.plain, pair.short):
+        pipeline.settings = QuerySettings(nsid=b"here", cookie_secrets=secrets, require_cookies=required)
+    names = [b"\3www" + ORIGINS[0], b"\3WWW" + ORIGINS[0], b"\4nope" + ORIGINS[1], b"\5alias" + ORIGINS[0]]
+    names += [b"\4nope" + ORIGINS[2], b"\1x\6unsafe" + ORIGINS[2], b"\3org\0"]
+    names += [b"\3big" + ORIGINS[0], b"\1x\3cut" + ORIGINS[0]]
+    by_shortcut = 0
+    for name in names:
+        for head in (b"\2\0\0\0\0\0", b"\4\xd0\0\0\0\0", b"\4\xd0\0\0\x80\0", b"\4\xd0\0\1\0\0"):
+            for option in OPTIONS * 3:
+                opt = b"\0\0\x29" + head + struct.pack("!H", len(option)) + option
+                question = name + (b"\0\x10" if b"big" in name else b"\0\1") + b"\0\1"
+                by_shortcut += pair.ask(b"id\1\0\0\1\0\0\0\0\0\1" + question + opt) is not None
+                pair.ask(b"id\1\0\0\1\0\0\0\0\0\1" + question + opt[:-2])
+    assert by_shortcut > 200 or not secrets
+    pair.same_counts()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(COOKIES), st.sampled_from([CLIENT, ELSEWHERE])), max_size=70), st.booleans())
+def test_many_cookies_are_judged_as_each_of_them(sent, turned) -> None:
+    secrets = SECRETS[::-1] if turned else SECRETS
+    sent = [(option, address) for option, address in sent if len(option) == 8 or 16 <= len(option) <= 40]
+    each = [judge(option, address, NOW, secrets) for option, address in sent]
+    assert judge_many([(option, address.packed) for option, address in sent], NOW, secrets) == each

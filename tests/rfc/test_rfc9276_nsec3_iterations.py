@@ -9,6 +9,7 @@ from support.signing import Nsec3, sign, signed_zone
 from support.validator import validate
 
 from nameserver.query.shortcut import Shortcut
+from nameserver.query.tally import Tally
 from nameserver.wire.names import from_text
 from nameserver.wire.rrset import Record
 from nameserver.zone import denial
@@ -156,7 +157,7 @@ class TestManyIterations:
 
     def test_an_answer_for_which_no_hash_was_left_is_not_remembered(self, pipeline):
         """It would go on to be given when there is time for a better one."""
-        shortcut = Shortcut(pipeline, "udp", 4, id)
+        shortcut = Shortcut(pipeline, "udp", 4, id, Tally())
         while self.proved(pipeline, 1, NOW):
             pass
         message = question("x1.example.", edns=4096, want_dnssec=True)

@@ -11,23 +11,23 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from support.ask import LOOPBACK
+ANYWHERE = "0.0.0.0"  # a port that is free on loopback alone cannot be bound for all addresses
 
 # What can say something about a failure: everything started and not yet closed. tests/conftest.py asks them all.
 WITNESSES: list[Callable[[], str]] = []
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that is free for UDP and TCP now. Two askers rarely get the same."""
+    """A port that is free for UDP and TCP now, on every IPv4 address. Two askers rarely get the same."""
     for _ in range(100):
         with (
             socket.socket(socket.AF_INET, socket.SOCK_STREAM) as stream,
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
         ):
-            stream.bind((LOOPBACK, 0))
+            stream.bind((ANYWHERE, 0))
             port: int = stream.getsockname()[1]
             try:
-                datagrams.bind((LOOPBACK, port))
+                datagrams.bind((ANYWHERE, port))
             except OSError:
                 continue
             return port

@@ -1,0 +1,77 @@
+"""Answers to messages with a DNS cookie, without the pipeline.
+
+Such a message is like no other, and neither is its answer: each has octets that nobody sends again. So both are taken
+apart. What is left is found, composed and kept like any other message and answer (`nameserver.query.shortcut`):
+
+    message   header question OPT{size, COOKIE, 8 or 24 │ client cookie · server cookie}
+    answer    header question …   OPT{size, COOKIE,  24 │ client cookie · new server cookie}
+              ── as for everyone who asks so ───────────┼── its own
+
+The cookies of a whole batch are judged in one go, since that is when hashes are cheap (`nameserver.wire.siphash`). It
+is done where the cookie is the last thing in the message and its OPT's only option, which is how clients send it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from nameserver.query.exchange import Outcome
+from nameserver.query.pipeline import Pipeline
+from nameserver.query.shortcut import Entry, Shortcut, name_end
+from nameserver.query.tally import Tally
+from nameserver.wire.cookie import CLIENT_SIZE, COOKIE_SIZE, judge_many
+
+_CLIENT_ALONE = b"\0\x0a\0\x08"  # a COOKIE option's code and size, with a client cookie …
+_WITH_SERVER = b"\0\x0a\0\x18"  # … and with a server cookie such as ours
+_OPT = 15  # octets of an OPT record with such an option, less what that holds
+_ONE_ADDITIONAL = b"\0\1"
+
+
+class Pending(NamedTuple):
+    """An answer that lacks its cookie. `place` is whatever the asker knows it by, `address` in network order."""
+
+    place: int
+    entry: Entry
+    cookie: bytes
+    address: bytes
+
+
+class CookieShortcut:
+    """The way around the pipeline for messages with cookies, beside the one for messages without."""
+
+    def __init__(
+        self, pipeline: Pipeline, transport: str, family: int, locate: Callable[[bytes], int], tally: Tally
+    ) -> None:
+        self.shortcut = Shortcut(pipeline, transport, family, locate, tally, cookie=True)
+        self._pipeline = pipeline
+
+    def find(self, asked: bytes, cookie: bytes) -> Entry | None:
+        """The answer but for its cookie, to be counted as its kind; `asked` and `cookie` are from `split`."""
+        settings = self._pipeline.settings
+        if not settings.cookie_secrets or (settings.require_cookies and len(cookie) == CLIENT_SIZE):
+            return None
+        return self.shortcut.find(asked)
+
+    def learn(self, asked: bytes, outcome: Outcome) -> None:
+        """Keep what the pipeline said to a message for which `find` had nothing; call it right after that."""
+        reply, rest = outcome.reply, asked[name_end(asked) + 4 :]
+        alone = len(rest) == _OPT and asked[8:10] == _ONE_ADDITIONAL and len(outcome.cookie) == COOKIE_SIZE
+        if reply is not None and alone and reply.endswith(outcome.cookie):
+            self.shortcut.learn(asked, Outcome(reply[:-COOKIE_SIZE], repeatable=outcome.repeatable))
+
+    def bodies(self, pending: Sequence[Pending], now: int) -> list[bytes | None]:
+        """The answers with their cookies; None for what the pipeline has to answer after all."""
+        settings = self._pipeline.settings
+        verdicts = judge_many([(each.cookie, each.address) for each in pending], now, settings.cookie_secrets)
+        return [
+            each.entry[4] + verdict.reply if verdict.valid or not settings.require_cookies else None
+            for each, verdict in zip(pending, verdicts, strict=True)
+        ]
+
+
+def split(asked: bytes) -> tuple[bytes, bytes] | None:
+    """A message, without its id, as (what comes before its cookie, the cookie); None where it seems to have none."""
+    if asked[-12:-8] == _CLIENT_ALONE:
+        return asked[:-8], asked[-8:]
+    if asked[-28:-24] == _WITH_SERVER:
+        return asked[:-24], asked[-24:]
+    return None
