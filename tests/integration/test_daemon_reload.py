@@ -1,5 +1,6 @@
 """SIGHUP and `reload`: what changed is changed, the rest is not touched, and a bad file changes nothing."""
 
+import os
 import signal
 from collections.abc import Iterator
 
@@ -8,6 +9,8 @@ import pytest
 from support.daemon import new_key
 from support.pair import Feeder, Own, pair
 from support.zones import small_zone_text
+
+from nameserver.control.protocol import ControlError
 
 ONE, TWO, THREE = "one.example", "two.example", "three.example"
 
@@ -21,11 +24,10 @@ def both() -> Iterator[tuple[Feeder, Own]]:
 
 
 def transfers(ours: Own) -> float:
-    """Those that succeeded: a zone that the primary has not read yet may be asked for more than once."""
+    """Those in that succeeded: a zone that the primary has not read yet may be asked for more than once."""
     rows = ours.metrics().items()
-    return sum(
-        value for name, value in rows if name.startswith("nameserver_transfers_total") and 'outcome="ok"' in name
-    )
+    wanted = ("nameserver_transfers_total", 'outcome="ok"', 'direction="in"')
+    return sum(value for name, value in rows if all(part in name for part in wanted))
 
 
 def test_zones_come_and_go_and_the_others_are_not_touched(both: tuple[Feeder, Own]) -> None:
@@ -75,6 +77,40 @@ def test_a_bad_file_changes_nothing_and_says_where_it_is_bad(both: tuple[Feeder,
     assert ours.metrics()["nameserver_config_last_reload_successful"] == 1
 
 
+BAD = {
+    "syntax": ("this is no TOML\n", 1),
+    "an unknown key": ('[zone."x.example"]\nprimares = ["primary"]\n', 2),
+    "a bad address": ('[remote.x]\naddress = ["192.0.2.256"]\n', 2),
+    "a secret that others can read": ('[key."x"]\nalgorithm = "hmac-sha256"\nsecret-file = "open.secret"\n', 3),
+    "a secret that is not there": ('[key."x"]\nalgorithm = "hmac-sha256"\nsecret-file = "none.secret"\n', 3),
+    "a zone twice": (f'[zone."{ONE}."]\nprimaries = ["primary"]\n', 1),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_of_a_configuration_with_one_fault_nothing_is_taken(both: tuple[Feeder, Own], what: str) -> None:
+    """F60: one line that says where, a control status that says no, and everything as it was, also what was right."""
+    _, ours = both
+    (ours.directory / "open.secret").write_text("A" * 43 + "=\n")
+    (ours.directory / "open.secret").chmod(0o644)
+    text = ours._text()
+    good = f'[zone."{THREE}"]\nprimaries = ["primary"]\n'
+    lines, offset = BAD[what]
+    before = ours.status()
+    ours.config.write_text(f"{text}\n{good}{lines}")
+    with pytest.raises(ControlError) as refused:
+        ours.order("reload")
+    place = f"{ours.config}:{text.count(chr(10)) + 1 + good.count(chr(10)) + offset}: "
+    said = [line for line in str(refused.value).splitlines() if line.startswith(f"{ours.config}:")]
+    assert len(said) == 1 and said[0].startswith(place)
+    after = ours.status()
+    assert [zone["name"] for zone in after["zones"]] == [zone["name"] for zone in before["zones"]] == [ONE, TWO]
+    assert [zone["generation"] for zone in after["zones"]] == [zone["generation"] for zone in before["zones"]]
+    assert ours.query(THREE, "SOA").rcode() == dns.rcode.REFUSED
+    assert len(ours.axfr(ONE)) > 3, "its key is the one it was"
+    ours.reread()
+
+
 def test_a_key_takes_effect_with_the_reload_on_every_worker(both: tuple[Feeder, Own]) -> None:
     _, ours = both
     old = ours.watch_key
@@ -101,14 +137,19 @@ def test_settings_that_need_a_restart_are_named_and_leave_the_reload_alone(
 
 
 def test_many_signals_at_once_are_as_good_as_one(both: tuple[Feeder, Own]) -> None:
+    """F63: and those that mean nothing to us end nothing."""
     _, ours = both
-    before = ours.log.count("reloaded: ")
-    for _ in range(50):
+    before, pids = ours.log.count("reloaded: "), ours.pids()
+    for _ in range(100):
         ours.signal(signal.SIGHUP)
+        for number in (signal.SIGPIPE, signal.SIGUSR1, signal.SIGUSR2):
+            for pid in pids:
+                os.kill(pid, number)
     ours.wait(lambda: ours.log.count("reloaded: ") > before, what="a reload")
     assert ours.reread()["message"].startswith("0 zones added")
-    assert ours.log.count("reloaded: ") < before + 50
+    assert ours.log.count("reloaded: ") < before + 100
     assert ours.serial(ONE) == 1
+    assert ours.pids() == pids
 
 
 def test_a_zone_that_becomes_a_primary_takes_its_file_and_back_again(both: tuple[Feeder, Own]) -> None:

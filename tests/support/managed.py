@@ -29,8 +29,8 @@ CALM = TimerLimits(jitter=0.0)
 class Managed:
     """`said` is what the worker was told, as (header, body). It confirms whatever it is told while `confirming`."""
 
-    def __init__(self, directory: Path) -> None:
-        self.server = ServerConfig((Endpoint(LOOPBACK, 53),), directory, directory / "control")
+    def __init__(self, directory: Path, **server: int) -> None:
+        self.server = ServerConfig((Endpoint(LOOPBACK, 53),), directory, directory / "control", **server)
         self.store = Store.open(directory, 0.0)
         self.supervisor = Supervisor(
             [ListeningSockets((), ())], {}, "asyncio", on_start=lambda _: None, on_message=lambda *_: None
@@ -93,8 +93,9 @@ class Managed:
 
 
 @asynccontextmanager
-async def managed(directory: Path) -> AsyncIterator[Managed]:
-    made = Managed(directory)
+async def managed(directory: Path, **server: int) -> AsyncIterator[Managed]:
+    """`server` are settings of the `[server]` table."""
+    made = Managed(directory, **server)
     try:
         await made.connect()
         yield made

@@ -179,7 +179,7 @@ class ScriptedPrimary:
             question = read_question(data, "tcp", writer.get_extra_info("peername"))
             self.asked.append(question)
             for act in self.answer(question):
-                if writer.is_closing():
+                if writer.is_closing() or reader.at_eof():
                     return  # they hung up
                 if isinstance(act, bytes):
                     writer.write(act)

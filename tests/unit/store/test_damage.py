@@ -314,6 +314,28 @@ def test_a_damaged_row_drops_its_zone_only(tmp_path: Path) -> None:
         assert kept.execute("SELECT count(*) FROM overlay").fetchone() == (2,)
 
 
+@pytest.mark.parametrize("what", ["names", "ids of chunks"])
+def test_what_is_one_zones_is_never_taken_for_anothers(tmp_path: Path, what: str) -> None:
+    """F53: whole and sound, but under the name of another zone."""
+    path = make(tmp_path)
+    with closing(sqlite3.connect(path)) as other:
+        table, column, places = "zone", "name", (NAME, b"aside", OTHER)
+        if what != "names":
+            ids = dict(other.execute("SELECT name, id FROM zone").fetchall())
+            table, column, places = "chunk", "zone", (ids[NAME], -1, ids[OTHER])
+        for old, new in ((0, 1), (2, 0), (1, 2)):
+            other.execute(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", (places[new], places[old]))
+        other.commit()
+    with closing(Store.open(tmp_path, NOW)) as store:
+        if what == "names":
+            assert store.zones() == {} and len(store.notices) == 2
+            assert content(path) is None and content(path, OTHER) is None
+        else:
+            for zone in (NAME, OTHER):
+                with pytest.raises(StoreDamaged, match=r"zone (example|other)"):
+                    content(path, zone)
+
+
 def test_quarantine_drops_one_zone_and_keeps_a_copy(tmp_path: Path) -> None:
     make(tmp_path)
     with closing(Store.open(tmp_path, NOW)) as store:

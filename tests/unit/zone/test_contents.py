@@ -1,5 +1,8 @@
 """nameserver.zone.contents"""
 
+import gc
+import struct
+
 import pytest
 from support.served_zones import HEAD, key_of, nodes_from_text, wire, zone_from_text
 from support.signing import Nsec, Nsec3, signed_nodes
@@ -177,3 +180,26 @@ def test_a_zone_becomes_signed_with_the_first_signature_at_its_apex_and_unsigned
     assert not zone.apply(www, 4)
     assert zone.apply({b"": nodes_from_text(text, "example.")[1][b""]}, 5)
     assert zone.denial is None
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_large_zone_is_few_objects_to_the_garbage_collector(signed):
+    """F79: owners and records are octets, which it does not look at, however many they are."""
+
+    def looked_at(owners: int) -> int:
+        kind, size = (b"\x2f", 5) if signed else (b"\x01", 4)
+        node = (
+            b"\0" + struct.pack("!IH", 10 + size, 1) + b"\0" + kind + b"\0\1\0\0\0\x3c\0" + bytes((size,)) + bytes(size)
+        )
+        loader = ZoneLoader(SIGNED_APEX if signed else wire("example."), 1)
+        loader.add((SIGNED if signed else nodes_from_text(TEXT, "example.")[1]).items())
+        gc.collect()
+        before = len(gc.get_objects())
+        loader.add((b"\x09h%08d" % number, node) for number in range(owners))
+        zone = loader.finish()
+        gc.collect()
+        assert len(zone.nodes) >= owners and (zone.denial is not None) is signed
+        return len(gc.get_objects()) - before
+
+    few, many = looked_at(100), looked_at(20_000)
+    assert many < few + (20_000 // 50 if signed else 20), "in order they are kept in blocks, each one object"
