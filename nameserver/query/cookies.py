@@ -12,7 +12,6 @@ is done where the cookie is the last thing in the message and its OPT's only opt
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from nameserver.query.exchange import Outcome
 from nameserver.query.pipeline import Pipeline
@@ -24,15 +23,6 @@ _CLIENT_ALONE = b"\0\x0a\0\x08"  # a COOKIE option's code and size, with a clien
 _WITH_SERVER = b"\0\x0a\0\x18"  # … and with a server cookie such as ours
 _OPT = 15  # octets of an OPT record with such an option, less what that holds
 _ONE_ADDITIONAL = b"\0\1"
-
-
-class Pending(NamedTuple):
-    """An answer that lacks its cookie. `place` is whatever the asker knows it by, `address` in network order."""
-
-    place: int
-    entry: Entry
-    cookie: bytes
-    address: bytes
 
 
 class CookieShortcut:
@@ -58,14 +48,19 @@ class CookieShortcut:
         if reply is not None and alone and reply.endswith(outcome.cookie):
             self.shortcut.learn(asked, Outcome(reply[:-COOKIE_SIZE], repeatable=outcome.repeatable))
 
-    def bodies(self, pending: Sequence[Pending], now: int) -> list[bytes | None]:
-        """The answers with their cookies; None for what the pipeline has to answer after all."""
+    def bodies(
+        self, waiting: Sequence[Entry], cookies: Sequence[bytes], addresses: Sequence[bytes], now: int
+    ) -> list[bytes | None]:
+        """Answers with their cookies; None for what the pipeline has to answer after all.
+
+        `cookies` are those of the messages, `addresses` where they came from, in network order.
+        """
         settings = self._pipeline.settings
-        verdicts = judge_many([(each.cookie, each.address) for each in pending], now, settings.cookie_secrets)
-        return [
-            each.entry[4] + verdict.reply if verdict.valid or not settings.require_cookies else None
-            for each, verdict in zip(pending, verdicts, strict=True)
-        ]
+        replies, good = judge_many(cookies, addresses, now, settings.cookie_secrets)
+        bodies: list[bytes | None] = [entry[4] + reply for entry, reply in zip(waiting, replies, strict=True)]
+        if settings.require_cookies:
+            bodies = [body if index in good else None for index, body in enumerate(bodies)]
+        return bodies
 
 
 def split(asked: bytes) -> tuple[bytes, bytes] | None:

@@ -4,12 +4,12 @@
 which gives exactly the octets that the pipeline would give, or nothing:
 
     message ──▶ 1  the same octets, but for the id, were answered before           ──▶ that answer
-            ──▶ 2  an ordinary question, answered by a look at the packed nodes (`query.siblings`):
+            ──▶ 2  the question was answered before in another spelling            ──▶ that answer's records
+            ──▶ 3  an ordinary question, answered by a look at the packed nodes (`query.siblings`):
                      a type without names in its rdata, also a wildcard's          ──▶ pointer and slice of the node
                      a name or type that is not there                              ──▶ the zone's negative answer
                        in a zone signed with NSEC3                                 ──▶ … and what denies it
                      below a delegation                                            ──▶ the delegation's referral
-            ──▶ 3  the question was answered before in another spelling            ──▶ that answer's records
             ──▶ the pipeline; what it says is learnt for all three steps
 
 What an answer depends on (`Depends`) decides how long it is good. Every change that a worker takes in gets the next
@@ -22,7 +22,7 @@ the pipeline was needed to answer for a name that is there, of which there are o
 number and octets; the one kept longest makes room.
 
 Where the question's name is not all in lower case, nothing in the answer but an owner made from it points into it
-(`nameserver.wire.render`): what follows the question then fits every other spelling too, for steps 2 and 3. Where it is
+(`nameserver.wire.render`): what follows the question then fits every other spelling too. Where it is
 all in lower case, a negative answer depends on it through nothing but its length: the SOA's names may point to the
 labels from the apex upwards, not below, as long as the label next below the apex is none of theirs. A referral likewise
 depends on nothing but the length of a label below the delegation, as long as that is no label of its name servers.
@@ -39,7 +39,7 @@ from nameserver.query.exchange import Outcome, Repeatable
 from nameserver.query.nsec3_denial import Negative, proofs, read_negative
 from nameserver.query.pipeline import Pipeline
 from nameserver.query.shapes import Shape, read_shape
-from nameserver.query.siblings import Around, Siblings, labels_in_soa, siblings
+from nameserver.query.siblings import LONGEST_LABEL, LONGEST_NAME, Around, Siblings, labels_in_soa, siblings
 from nameserver.query.tally import Tally
 from nameserver.query.zoneset import Depends, ServedZone
 from nameserver.wire import codes
@@ -49,7 +49,8 @@ from nameserver.zone.node import HAS_CASE, HAS_CNAME, HAS_NS, HASHED_KEY, find_r
 
 MOST_ANSWERS = 131_072
 MOST_OCTETS = 32 * 1024 * 1024  # of all answers kept by step 1
-MOST_SPELLED = 32_768  # answers kept by step 3
+MOST_SPELLED = 65_536  # answers kept by step 2
+MOST_SPELLED_OCTETS = 16 * 1024 * 1024  # of these and their messages
 MOST_SHAPES = 4096
 MOST_SIBLINGS = 32_768
 MOST_NEGATIVES = 4096  # per zone
@@ -63,12 +64,22 @@ Entry = tuple[int, int, int, int, bytes]
 _HEADER = 10
 _BLOCK = Struct("!IH")  # as in zone.node: size of an RRset's tails, number of records
 _POINTER = b"\xc0\x0c"  # to the question's name
+_POINTER_BITS = 0xC000
 _NOT_A_QUERY = 0xF8  # QR, and an opcode other than QUERY, in the first octet of the flags
 _SHORTEST = _HEADER + 5  # octets of a message with a question
-_TLSA, _SSHFP, _CAA = 52, 44, 257
-# Types whose answer is the RRset and nothing else: no names to compress, nothing to add.
-_PLAIN = frozenset({codes.A, codes.AAAA, codes.TXT, _SSHFP, _TLSA, _CAA})
 _COUNTS = Struct("!HHHHH")  # a header without its id
+
+
+class Spelled(NamedTuple):
+    """Step 2: a message and the reply to it, both around the question's name."""
+
+    epoch: int
+    header: bytes
+    name_end: int
+    rest: bytes  # of the message: what follows the name
+    head: bytes  # flags and counts
+    records: bytes  # of the reply: what follows the question
+    kind: int
 
 
 class Negatives(NamedTuple):
@@ -81,7 +92,7 @@ class Negatives(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """What the pipeline's answer to the message at hand would be learnt for, in step 2."""
+    """What the pipeline's answer to the message at hand would be learnt for, in step 3."""
 
     into: dict[int, Around]
     signed: tuple[dict[int, Negative], Zone, int] | None  # … instead of that; the zone, and where its apex stands
@@ -126,7 +137,8 @@ class Shortcut:
         self._shapes: dict[bytes, Shape] = {}
         self._shapes_read = 0
         self._siblings: dict[bytes, Siblings] = {}  # by message without id and label
-        self._spelled: dict[bytes, Around] = {}
+        self._spelled: dict[bytes, Spelled] = {}  # by message in lower case
+        self._spelled_octets = 0
         self._negatives: dict[ServedZone, Negatives] = {}
         self._wanted: Wanted | None = None
 
@@ -144,30 +156,47 @@ class Shortcut:
                 self.entries[asked] = entry
                 return entry
         self._wanted = None
-        # What is sent under rate limits depends on who asks, and how often.
-        if len(asked) < _SHORTEST or asked[0] & _NOT_A_QUERY or self.pipeline.limiter is not None:
+        # What is sent under rate limits depends on who asks, and how often. The root is not asked for often.
+        if len(asked) < _SHORTEST or asked[0] & _NOT_A_QUERY or not asked[_HEADER] or self.pipeline.limiter is not None:
             return None
-        found = None
+        low = asked.lower()
+        if low != asked and (entry := self._respell(asked, low)) is not None:
+            return entry
         parent_at = _HEADER + 1 + asked[_HEADER]
-        shared = self._siblings.get(asked[:_HEADER] + asked[parent_at:])
-        spelled = False
-        if shared is None or shared.epoch != epoch or shared.zones_below or parent_at > _HEADER + 1 + shared.room:
-            shared, parent_at, spelled = self._find_siblings(asked, parent_at)
-        if shared is not None:
-            label = asked[_HEADER:parent_at]
-            folded = label.lower()
-            spelled = spelled or folded != label
-            found = self._compose(asked, shared, folded, parent_at + len(shared.parent) + 4, spelled)
-        if found is None:
-            found = self._respell(asked)
-            spelled = True
+        rest = asked[parent_at:]
+        shared = self._siblings.get(asked[:_HEADER] + low[parent_at:])
+        # Types and sizes have no letter case: what follows the name has to be the same as it is.
+        if shared is None or shared.epoch != epoch or parent_at > shared.longest or not rest.endswith(shared.rest):
+            shared, parent_at = self._find_siblings(asked, parent_at)
+        if shared is None:
+            return None
+        name_end = parent_at + shared.parent_size
+        name = asked[_HEADER:name_end]
+        folded = name.lower()
+        found = self._compose(asked, shared, folded, name_end, folded != name)
         if found is None:
             return None
         body, kind = found
         entry = (epoch, self._locate(body), len(body), kind, body)
-        if not spelled:
+        if folded == name:
             self._keep(asked, entry)
         return entry
+
+    def _respell(self, asked: bytes, folded: bytes) -> Entry | None:
+        """Step 2. `folded` is all of the message in lower case, also what are no letters."""
+        held = self._spelled.get(folded)
+        if held is None or not asked.endswith(held.rest) or not asked.startswith(held.header):
+            return None
+        name_end = held.name_end
+        if asked[_HEADER:name_end] == folded[_HEADER:name_end]:
+            return None
+        epoch = self.zones.epoch
+        if held.epoch != epoch:
+            if not self._is_good(held.epoch, held.kind, asked):
+                return None
+            self._spelled[folded] = held._replace(epoch=epoch)
+        body = held.head + asked[_HEADER : name_end + 4] + held.records
+        return epoch, self._locate(body), len(body), held.kind, body
 
     def _is_good(self, made: int, number: int, asked: bytes) -> bool:
         """Whether an answer to a message that was made under an earlier epoch still holds."""
@@ -183,34 +212,26 @@ class Shortcut:
         name = asked[_HEADER : name_end(asked)].lower()
         return served.touched.get(name[: len(name) - len(served.name)], 0) <= made
 
-    def _find_siblings(self, asked: bytes, parent_at: int) -> tuple[Siblings | None, int, bool]:
-        """Not at first sight: (the siblings, where their parent begins, whether that is not all in lower case)."""
-        first_label = asked[_HEADER]
-        if not 0 < first_label < 64:
-            return None, 0, False
-        parent_end = asked.find(b"\0", parent_at) + 1
-        sent = asked[parent_at:parent_end]
-        parent, rest = sent.lower(), asked[parent_end:]
-        if parent in self.zones.parents:
-            name = asked[_HEADER:parent_end].lower()
-            if name in self.zones.by_name:  # a zone's apex: the question is for the parent itself, so to say
-                return self._siblings_of(asked[:_HEADER], name, rest), _HEADER, name != asked[_HEADER:parent_end]
-        found = self._siblings_of(asked[:_HEADER], parent, rest)
-        if found is not None and first_label > found.room:
-            return None, 0, False
-        return found, parent_at, parent != sent
+    def _find_siblings(self, asked: bytes, parent_at: int) -> tuple[Siblings | None, int]:
+        """Those that are not found at first sight, and where their parent begins."""
+        end = asked.find(b"\0", parent_at) + 1
+        header, rest = asked[:_HEADER], asked[end:]
+        name = asked[_HEADER:end].lower()
+        if name in self.zones.by_name:  # the apex of a zone: its own siblings, so to say
+            return self._siblings_of(header, name, rest), _HEADER
+        if asked[_HEADER] > LONGEST_LABEL or len(name) > LONGEST_NAME:
+            return None, 0
+        return self._siblings_of(header, name[parent_at - _HEADER :], rest), parent_at
 
     def _siblings_of(self, header: bytes, parent: bytes, rest: bytes) -> Siblings | None:
         """Those of a folded parent; `rest` is what follows the name."""
-        octets = header + parent + rest
+        octets = header + parent + rest.lower()
         zones, held = self.zones, self._siblings.get(octets)
-        if held is not None:
-            if max(held.served.changed, zones.rearranged) <= held.epoch:
-                held.epoch = zones.epoch
-                return held
-            del self._siblings[octets]
+        if held is not None and held.rest == rest and max(held.served.changed, zones.rearranged) <= held.epoch:
+            held.epoch = zones.epoch
+            return held
         shape = self._shape(header + rest)
-        made = None if shape is None else siblings(zones, parent, shape)
+        made = None if shape is None else siblings(zones, parent, rest, shape)
         # What does not exist has no end: only the siblings of a name that does are kept.
         if made is not None and made.encloser == made.key:
             if len(self._siblings) >= MOST_SIBLINGS:
@@ -232,21 +253,20 @@ class Shortcut:
         return shape
 
     def _compose(
-        self, asked: bytes, shared: Siblings, label: bytes, question_end: int, spelled: bool
+        self, asked: bytes, shared: Siblings, name: bytes, name_end: int, spelled: bool
     ) -> tuple[bytes, int] | None:
-        """Step 2: (body, number of its kind). `label` is folded."""
+        """Step 3: (body, number of its kind). `name` is folded, `name_end` its end in `asked`."""
         if shared.cut is not None:
-            return self._referral(asked, shared, label, question_end, spelled)
-        key = label + shared.key
+            return self._referral(asked, shared, name, name_end, spelled)
+        key = name[: -shared.apex_size]
         node = shared.nodes.get(key)
         if node is None:
             if key in shared.descendants:
-                return self._negative(asked, shared, label, question_end, codes.NOERROR, spelled)
-            if not shared.wildcard_exists:
-                return self._negative(asked, shared, label, question_end, codes.NXDOMAIN, spelled)
+                return self._negative(asked, shared, name, name_end, codes.NOERROR, spelled)
             node = shared.wildcard
             if node is None:
-                return self._negative(asked, shared, label, question_end, codes.NOERROR, spelled)
+                rcode = codes.NOERROR if shared.wildcard_exists else codes.NXDOMAIN
+                return self._negative(asked, shared, name, name_end, rcode, spelled)
             if shared.signed or node[0] & (HAS_CASE | HAS_CNAME):
                 return None
             depends = Depends.ZONE
@@ -254,39 +274,33 @@ class Shortcut:
             return None
         else:
             depends = Depends.NODE
-        start, end, wanted = 1, len(node), shared.shape.type_octets
+        start, end, wanted = 1, len(node), shared.type_octets
         while start < end:
             size, count = _BLOCK.unpack_from(node, start)
             start += 6
             if node[start : start + 2] == wanted:
+                if not shared.plain or not self.pipeline.settings.minimal_responses:
+                    return None
                 tails = node[start : start + size]
-                return self._hit(asked, shared, question_end, node, tails, count, spelled, depends)
+                owner = pointer = _POINTER
+                if spelled and depends is Depends.NODE:
+                    owner, pointer = name, (_POINTER_BITS | name_end + 6).to_bytes(2, "big")
+                records = owner + tails if count == 1 else owner + pointer.join(split_tails(tails))
+                if shared.signed and (signatures := find_rrsigs(node, shared.shape.qtype, b"")) is not None:
+                    records += pointer + pointer.join(split_tails(signatures.tails))
+                    count += signatures.rdata_count
+                found = self._hit(asked, shared, name_end + 4, count, records, depends)
+                if found is not None and spelled and depends is Depends.NODE:
+                    self._keep_spelled(asked, name_end, *found)
+                return found
             start += size
-        return self._negative(asked, shared, label, question_end, codes.NOERROR, spelled)
+        return self._negative(asked, shared, name, name_end, codes.NOERROR, spelled)
 
     def _hit(
-        self,
-        asked: bytes,
-        shared: Siblings,
-        question_end: int,
-        node: bytes,
-        tails: bytes,
-        count: int,
-        spelled: bool,
-        depends: Depends,
+        self, asked: bytes, shared: Siblings, question_end: int, count: int, records: bytes, depends: Depends
     ) -> tuple[bytes, int] | None:
-        """The RRset at the very name, or (`depends` is ZONE) of the wildcard that stands in for it."""
+        """The records at the very name, or (`depends` is ZONE) of the wildcard that stands in for it."""
         shape = shared.shape
-        if shape.qtype not in _PLAIN or not self.pipeline.settings.minimal_responses:
-            return None
-        owner, pointer = _POINTER, _POINTER
-        if spelled and depends is Depends.NODE:
-            owner = asked[_HEADER : question_end - 4].lower()
-            pointer = (0xC000 | question_end + 2).to_bytes(2, "big")
-        records = owner + tails if count == 1 else owner + pointer.join(split_tails(tails))
-        if shared.signed and (signatures := find_rrsigs(node, shape.qtype, b"")) is not None:
-            records += pointer + pointer.join(split_tails(signatures.tails))
-            count += signatures.rdata_count
         opt = shape.opt
         if 2 + question_end + len(records) + len(opt) > shape.limit:
             return None
@@ -304,7 +318,7 @@ class Shortcut:
         return head + asked[_HEADER:question_end] + records + opt, number
 
     def _negative(
-        self, asked: bytes, shared: Siblings, label: bytes, question_end: int, rcode: int, spelled: bool
+        self, asked: bytes, shared: Siblings, name: bytes, name_end: int, rcode: int, spelled: bool
     ) -> tuple[bytes, int] | None:
         """The zone's negative answer to this shape and length of question; noted as wanted where it is not known."""
         served = shared.served
@@ -312,77 +326,59 @@ class Shortcut:
         if negatives is None or served.changed > negatives.epoch or self.zones.rearranged > negatives.epoch:
             negatives = Negatives(self.zones.epoch, labels_in_soa(shared.zone), {}, {})
             self._negatives[served] = negatives
-        if not spelled and (shared.below_apex or label) in negatives.soa_labels:
+        if not spelled and (shared.below_apex or name[: name[0] + 1]) in negatives.soa_labels:
             return None
-        key = (shared.shape.number << 4 | rcode) << 9 | question_end << 1 | spelled
+        key = (shared.shape.number << 4 | rcode) << 9 | len(name) << 1 | spelled
         if shared.signed:
             if rcode != codes.NXDOMAIN or shared.proofs is None:
                 return None
-            return self._denial(asked, shared, label, question_end, spelled, negatives, key)
+            return self._denial(asked, shared, name, name_end, spelled, negatives, key)
         held = negatives.answers.get(key)
         if held is None:
             self._wanted = Wanted(negatives.answers, None, key, rcode)
             return None
-        return held.head + asked[_HEADER:question_end] + held.records, held.kind
+        return held.head + asked[_HEADER : name_end + 4] + held.records, held.kind
 
     def _denial(
         self,
         asked: bytes,
         shared: Siblings,
-        label: bytes,
-        question_end: int,
+        name: bytes,
+        name_end: int,
         spelled: bool,
         negatives: Negatives,
-        key: int,
+        number: int,
     ) -> tuple[bytes, int] | None:
         """The same with the NSEC3 records that deny the name, for clients that want to see it proved."""
-        held = negatives.signed.get(key)
+        held, key = negatives.signed.get(number), name[: -shared.apex_size]
         if held is None:
-            apex_at = 0 if spelled else _HEADER + 2 + len(label) + len(shared.key)
-            self._wanted = Wanted(negatives.answers, (negatives.signed, shared.zone, apex_at), key, codes.NXDOMAIN)
+            apex_at = 0 if spelled else _HEADER + 2 + len(key)
+            self._wanted = Wanted(negatives.answers, (negatives.signed, shared.zone, apex_at), number, codes.NXDOMAIN)
             return None
         if shared.proofs is None:
             return None
-        denying = shared.proofs.nxdomain(label + shared.key, shared.encloser)
-        told = proofs(shared.zone, denying, held.apex_pointer, 2 + question_end + len(held.records))
+        denying = shared.proofs.nxdomain(key, shared.encloser)
+        told = proofs(shared.zone, denying, held.apex_pointer, name_end + 6 + len(held.records))
         if told is None:
             return None
         count, records = told
         shape = shared.shape
         head = _COUNTS.pack(held.flags, 1, 0, held.records_count + count, 1)
-        body = b"".join((head, asked[_HEADER:question_end], held.records, records, shape.opt))
+        body = b"".join((head, asked[_HEADER : name_end + 4], held.records, records, shape.opt))
         return (body, held.kind) if len(body) + 2 <= shape.limit else None
 
     def _referral(
-        self, asked: bytes, shared: Siblings, label: bytes, question_end: int, spelled: bool
+        self, asked: bytes, shared: Siblings, name: bytes, name_end: int, spelled: bool
     ) -> tuple[bytes, int] | None:
         """The referral at or above the parent."""
-        if label in shared.taken:
+        if name[: name[0] + 1] in shared.taken:
             return None
-        key = len(label) << 1 | spelled
+        key = len(name) << 1 | spelled
         held = shared.referrals.get(key)
         if held is None:
             self._wanted = Wanted(shared.referrals, None, key, codes.NOERROR)
             return None
-        return held.head + asked[_HEADER:question_end] + held.records, held.kind
-
-    def _respell(self, asked: bytes) -> tuple[bytes, int] | None:
-        """Step 3: (body, number of its kind)."""
-        end = name_end(asked)
-        question = asked[_HEADER:end]
-        name = question.lower()
-        if name == question:
-            return None
-        key = asked[:_HEADER] + name + asked[end:]
-        held = self._spelled.get(key)
-        if held is None:
-            return None
-        epoch = self.zones.epoch
-        if held.epoch != epoch:
-            if not self._is_good(held.epoch, held.kind, key):
-                return None
-            self._spelled[key] = held._replace(epoch=epoch)
-        return held.head + asked[_HEADER : end + 4] + held.records, held.kind
+        return held.head + asked[_HEADER : name_end + 4] + held.records, held.kind
 
     # --- learning ----------------------------------------------------------------------------------------------------
 
@@ -404,9 +400,7 @@ class Shortcut:
             entry = (self.zones.epoch, self._locate(body), len(body), number, body)
             self._keep(asked, entry, at_once=_is_there(repeatable.dependence.served, name))
         elif repeatable.dependence.any_spelling:
-            if len(self._spelled) >= MOST_SPELLED:
-                self._spelled.clear()
-            self._spelled[asked[:_HEADER] + name + asked[end:]] = answer
+            self._keep_spelled(asked, end, reply[2:], number)
 
     @staticmethod
     def _learn_wanted(wanted: Wanted, reply: bytes, question_end: int, answer: Around) -> None:
@@ -421,6 +415,15 @@ class Shortcut:
             negative = read_negative(reply, question_end, zone, apex_at, answer.kind)
             if negative is not None and len(into) < MOST_NEGATIVES:
                 into[wanted.key] = negative
+
+    def _keep_spelled(self, asked: bytes, name_end: int, body: bytes, kind: int) -> None:
+        """Keep an answer for step 2."""
+        self._spelled_octets += len(asked) + len(body)
+        if len(self._spelled) >= MOST_SPELLED or self._spelled_octets > MOST_SPELLED_OCTETS:
+            self._spelled.clear()
+            self._spelled_octets = 0
+        header, rest, records = asked[:_HEADER], asked[name_end:], body[name_end + 4 :]
+        self._spelled[asked.lower()] = Spelled(self.zones.epoch, header, name_end, rest, body[:_HEADER], records, kind)
 
     def _keep(self, asked: bytes, entry: Entry, *, at_once: bool = False) -> None:
         """Keep an answer for step 1: `at_once`, or if its message came before, to our knowledge."""
@@ -457,6 +460,7 @@ class Shortcut:
         self._order.clear()
         self._siblings.clear()
         self._spelled.clear()
+        self._spelled_octets = 0
         self._negatives.clear()
 
 

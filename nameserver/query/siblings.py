@@ -20,8 +20,12 @@ from nameserver.zone.denial import Nsec3Proofs
 from nameserver.zone.lookup import ASTERISK
 from nameserver.zone.node import HAS_DNAME, HAS_NS, HASHED_KEY, find_rrset
 
-_LONGEST_LABEL = 63
-_LONGEST_PARENT = 254  # octets, less the length of a label below it
+FIRST_LABEL_AT = 10  # in a message without its id
+LONGEST_LABEL = 63
+_TLSA, _SSHFP, _CAA = 52, 44, 257
+# Types whose answer is the RRset and nothing else: no names to compress, nothing to add.
+_PLAIN = frozenset({codes.A, codes.AAAA, codes.TXT, _SSHFP, _TLSA, _CAA})
+LONGEST_NAME = 255  # octets
 
 
 class Around(NamedTuple):
@@ -36,27 +40,35 @@ class Around(NamedTuple):
 class Siblings:
     """What is known of a parent, for questions of one shape.
 
-    `key` is the parent's, `encloser` that of the closest name at or above it that exists. `room` is the length of the
-    longest label that fits below it. Where a delegation is at or above it, `cut` is that, and nothing is looked up.
-    `wildcard` is the node that answers for names which do not exist; `wildcard_exists` also without records of its own.
-    `referrals` are the delegation's, by length of the label and spelling (see `query.shortcut`), `taken` the labels for
-    which they are not good. `proofs` is given where the client is to have signatures, and the proofs are ones that
-    `query.nsec3_denial` can put together.
+    `key` is the parent's, `encloser` that of the closest name at or above it that exists. `parent_size` counts its
+    octets, `apex_size` those of the zone's name. `rest` is what follows the name in a message, `longest` the offset of
+    the parent where the label before it is as long as it may be; zero where some name below may be a zone of its own.
+    Where a delegation is at or above the parent, `cut` is that, and nothing is looked up. `wildcard` is the node that
+    answers for names which do not exist; `wildcard_exists` also without records of its own. `plain`: the records of the
+    type asked for are the whole answer. `referrals` are the delegation's, by length of the name and spelling (see
+    `query.shortcut`), `taken` the labels for which they are not good. `proofs` is given where the client is to have
+    signatures, and the proofs are ones that `query.nsec3_denial` can put together.
     """
 
     __slots__ = (
-        "below_apex", "cut", "descendants", "encloser", "epoch", "key", "nodes", "parent", "proofs", "referrals",
-        "room", "served", "shape", "signed", "taken", "wildcard", "wildcard_exists", "zone", "zones_below",
+        "apex_size", "below_apex", "cut", "descendants", "encloser", "epoch", "key", "longest", "nodes", "parent_size",
+        "plain", "proofs", "referrals", "rest", "served", "shape", "signed", "taken", "type_octets", "wildcard",
+        "wildcard_exists", "zone",
     )  # fmt: skip
 
-    def __init__(self, zones: ZoneSet, served: ServedZone, zone: Zone, parent: bytes, shape: Shape) -> None:
+    def __init__(
+        self, zones: ZoneSet, served: ServedZone, zone: Zone, parent: bytes, rest: bytes, shape: Shape
+    ) -> None:
         self.epoch = zones.epoch
-        self.served, self.zone, self.parent, self.shape = served, zone, parent, shape
+        self.served, self.zone, self.rest, self.shape = served, zone, rest, shape
         self.nodes, self.descendants = zone.nodes, zone.descendants
-        self.key = parent[: len(parent) - len(served.name)]
+        self.parent_size, self.apex_size = len(parent), len(served.name)
+        self.key = parent[: -self.apex_size]
         self.below_apex = last_label(self.key)
-        self.room = min(_LONGEST_LABEL, _LONGEST_PARENT - len(parent))
-        self.zones_below = parent in zones.parents
+        room = min(LONGEST_LABEL, LONGEST_NAME - 1 - len(parent))
+        self.longest = 0 if parent in zones.parents else FIRST_LABEL_AT + 1 + room
+        self.plain = shape.qtype in _PLAIN
+        self.type_octets = shape.type_octets
         self.signed = shape.dnssec and zone.denial is not None
         active = zone.denial.active if self.signed and zone.denial is not None else None
         self.proofs = active if isinstance(active, Nsec3Proofs) and not active.is_costly else None
@@ -95,12 +107,16 @@ class Siblings:
     def _labels_of_servers(self, node: bytes) -> frozenset[bytes]:
         """The labels right below the parent of the name servers that a delegation names there."""
         ns = find_rrset(node, codes.NS, b"")
-        keys = (relative_key(each.lower(), self.parent) for each in ns.rdatas()) if ns is not None else ()
+        parent = self.key + self.served.name
+        keys = (relative_key(each.lower(), parent) for each in ns.rdatas()) if ns is not None else ()
         return frozenset(last_label(key) for key in keys if key)
 
 
-def siblings(zones: ZoneSet, parent: bytes, shape: Shape) -> Siblings | None:
-    """What is known of this folded name as a parent; None where questions below it need more than that."""
+def siblings(zones: ZoneSet, parent: bytes, rest: bytes, shape: Shape) -> Siblings | None:
+    """What is known of this folded name as a parent; None where questions below it need more than that.
+
+    `rest` is what follows the name in a message.
+    """
     by_name = zones.by_name
     offset, size = 0, len(parent)
     while (served := by_name.get(parent[offset:])) is None:
@@ -108,14 +124,14 @@ def siblings(zones: ZoneSet, parent: bytes, shape: Shape) -> Siblings | None:
             return None
         length = parent[offset]
         offset += length + 1
-        if length > _LONGEST_LABEL:
+        if length > LONGEST_LABEL:
             return None
     zone = served.zone
-    if zone is None or served.state is not ZoneState.SERVING or size > _LONGEST_PARENT:
+    if zone is None or served.state is not ZoneState.SERVING or size > LONGEST_NAME:
         return None
     if zone.apex_as_received != served.name:
         return None
-    made = Siblings(zones, served, zone, parent, shape)
+    made = Siblings(zones, served, zone, parent, rest, shape)
     return made if made.look_up() else None
 
 

@@ -133,10 +133,12 @@ class Batch:
         """The port that the datagram in a slot came from (as `as_received` gives them)."""
         return int(self._ports[slot])
 
-    def packed_address(self, slot: int) -> bytes:
-        """The address that the datagram in a slot came from, in network order."""
-        start, size = slot * _NAME_SIZE + (4 if self._v4 else 8), 4 if self._v4 else 16
-        return self._names[start : start + size].tobytes()
+    def packed_addresses(self, slots: Iterable[int]) -> list[bytes]:
+        """The addresses that the datagrams in these slots came from, in network order."""
+        names = self._names.tobytes()
+        start, size = (4, 4) if self._v4 else (8, 16)
+        starts = [slot * _NAME_SIZE + start for slot in slots]
+        return [names[start : start + size] for start in starts]
 
     def source(self, slot: int) -> tuple[IPv4Address | IPv6Address, int]:
         """Where the datagram in a slot came from: address and port."""

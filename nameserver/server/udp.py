@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from nameserver.query.cookies import Pending, split
+from nameserver.query.cookies import split
 from nameserver.query.counters import CALLBACK, QUERY, TOO_LARGE, UDP, dropped_slot
 from nameserver.query.exchange import Outcome
 from nameserver.query.notify_shortcut import NotifyShortcut, is_notify
@@ -118,7 +118,8 @@ class BatchListener(UdpListener):
     ) -> None:
         super().__init__(loop, sock, shortcuts, now, on_outcome, faults)
         self._batch = Batch(sock)
-        self._pending: list[Pending] = []
+        # Slots whose replies wait for their cookies: which they are, the replies as they are, the cookies sent.
+        self._waiting: tuple[list[int], list[Entry], list[bytes]] = [], [], []
 
     def _readable(self) -> None:
         """One batch: the hottest loop of the project. Per datagram it makes one slice, and no other object."""
@@ -151,7 +152,7 @@ class BatchListener(UdpListener):
             tally[kind] += 1
             begin += SLOT_SIZE
             word += 4
-        if self._pending:
+        if self._waiting[0]:
             self._add_cookies(lengths, others, unanswered)
         first, not_sent = 0, self._faults.not_sent
         for slot in unanswered:
@@ -163,17 +164,21 @@ class BatchListener(UdpListener):
         self._cookies.shortcut.spent.clear()
 
     def _find(self, asked: bytes, slot: int, length: int) -> Entry | None:
-        """What to reply where the loop knows nothing; what lacks its cookie is noted as pending."""
-        batch, parts, entry = self._batch, split(asked), None
+        """What to reply where the loop knows nothing; what lacks its cookie is noted as waiting."""
+        entry = None
         try:
-            if batch.port(slot) in _UNANSWERED:
+            parts = split(asked)
+            if self._batch.port(slot) in _UNANSWERED:
                 pass
             elif parts is None:
                 entry = self._shortcut.find(asked)
             else:
                 entry = self._cookies.find(*parts)
                 if entry is not None:
-                    self._pending.append(Pending(slot, entry, parts[1], batch.packed_address(slot)))
+                    slots, entries, cookies = self._waiting
+                    slots.append(slot)
+                    entries.append(entry)
+                    cookies.append(parts[1])
         except Exception as error:  # noqa: BLE001 - it only saves work: the pipeline can do without
             self._faults.broke(QUERY, "a short cut to an answer", error)
             entry = None
@@ -187,14 +192,15 @@ class BatchListener(UdpListener):
 
     def _add_cookies(self, lengths: list[int], others: list[Entry | None], unanswered: list[int]) -> None:
         """Complete the answers that wait for their cookies, all at once."""
-        pending, self._pending = self._pending, []
+        slots, entries, cookies = self._waiting
+        self._waiting = [], [], []
         try:
-            bodies = self._cookies.bodies(pending, self._now())
+            bodies = self._cookies.bodies(entries, cookies, self._batch.packed_addresses(slots), self._now())
         except Exception as error:  # noqa: BLE001 - it only saves work: the pipeline can do without
             self._faults.broke(QUERY, "answering with cookies", error)
-            bodies = [None] * len(pending)
+            bodies = [None] * len(slots)
         words = self._batch.bodies
-        for (slot, waiting, _, _), body in zip(pending, bodies, strict=True):
+        for slot, waiting, body in zip(slots, entries, bodies, strict=True):
             entry: Entry | None
             if body is None:
                 self._shortcut.tally.counts[waiting[3]] -= 1

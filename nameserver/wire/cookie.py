@@ -7,7 +7,7 @@ A server cookie shows that its sender can receive what is sent to its address: t
 else, so a bad one is treated as none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from hmac import compare_digest
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
@@ -43,24 +43,31 @@ def judge(option: bytes, address: IPv4Address | IPv6Address, now: int, secrets: 
     size = len(option)
     if size != CLIENT_SIZE and not 2 * CLIENT_SIZE <= size <= _MOST:
         raise WireError(f"a COOKIE option has {size} octets", codes.FORMERR)
-    return judge_many([(option, address.packed)], now, secrets)[0]
+    replies, valid = judge_many([option], [address.packed], now, secrets)
+    return Cookie(bool(valid), replies[0])
 
 
-def judge_many(sent: Sequence[tuple[bytes, bytes]], now: int, secrets: Sequence[bytes]) -> list[Cookie]:
-    """The same for many options of a length that can be, each with the address that it came from, in network order.
+def judge_many(
+    options: Sequence[bytes], addresses: Sequence[bytes], now: int, secrets: Sequence[bytes]
+) -> tuple[list[bytes], Collection[int]]:
+    """The same for many options of a length that can be: (the options of the replies, the indexes of the good ones).
 
-    The addresses are of one family. Hashes are computed all at once, which is what makes them cheap.
+    `addresses` are those that they came from, in network order, all of one family. Hashes are computed all at once,
+    which is what makes them cheap.
     """
     stamp = _stamp(now)
-    signers = _signers(sent, now, secrets)
-    echoed = {index for index, (signer, age) in signers.items() if signer == 0 and age <= _RENEWED_AFTER}
-    anew = [index for index in range(len(sent)) if index not in echoed]
-    signed = [sent[index][0][:CLIENT_SIZE] + stamp for index in anew]
-    hashes = siphash24_many(secrets[0], [each + sent[index][1] for each, index in zip(signed, anew, strict=True)])
-    cookies = [Cookie(True, option) for option, _ in sent]
-    for index, each, found in zip(anew, signed, hashes, strict=True):
-        cookies[index] = Cookie(index in signers, each + found)
-    return cookies
+    signed = [option[:CLIENT_SIZE] + stamp for option in options]
+    if all(len(option) == CLIENT_SIZE for option in options):
+        hashes = siphash24_many(secrets[0], [each + address for each, address in zip(signed, addresses, strict=True)])
+        return [each + found for each, found in zip(signed, hashes, strict=True)], ()
+    signers = _signers(options, addresses, now, secrets)
+    replies = list(options)  # a good one that is not too old is sent back as it is
+    fresh = {index for index, (signer, age) in signers.items() if signer == 0 and age <= _RENEWED_AFTER}
+    anew = [index for index in range(len(options)) if index not in fresh]
+    hashes = siphash24_many(secrets[0], [signed[index] + addresses[index] for index in anew])
+    for index, found in zip(anew, hashes, strict=True):
+        replies[index] = signed[index] + found
+    return replies, signers
 
 
 def make(client: bytes, address: IPv4Address | IPv6Address, now: int, secret: bytes) -> bytes:
@@ -83,18 +90,20 @@ def _age(server: bytes, now: int) -> int | None:
     return age if -_NEWEST <= age <= _OLDEST else None
 
 
-def _signers(sent: Sequence[tuple[bytes, bytes]], now: int, secrets: Sequence[bytes]) -> dict[int, tuple[int, int]]:
+def _signers(
+    options: Sequence[bytes], addresses: Sequence[bytes], now: int, secrets: Sequence[bytes]
+) -> dict[int, tuple[int, int]]:
     """Of the options with good server cookies, by index: (which of the secrets made it, its age in seconds)."""
     ages = {
         index: age
-        for index, (option, _) in enumerate(sent)
+        for index, option in enumerate(options)
         if len(option) > CLIENT_SIZE and (age := _age(option[CLIENT_SIZE:], now)) is not None
     }
     signers: dict[int, tuple[int, int]] = {}
     for number, secret in enumerate(secrets):
         unsigned = [index for index in ages if index not in signers]
-        hashes = siphash24_many(secret, [sent[index][0][:_SIGNED] + sent[index][1] for index in unsigned])
+        hashes = siphash24_many(secret, [options[index][:_SIGNED] + addresses[index] for index in unsigned])
         for index, found in zip(unsigned, hashes, strict=True):
-            if compare_digest(found, sent[index][0][_SIGNED:]):
+            if compare_digest(found, options[index][_SIGNED:]):
                 signers[index] = number, ages[index]
     return signers

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support.pipelines import pipeline_of, question, served, served_zone
 from support.signing import Nsec, Nsec3, signed_nodes
 
-from nameserver.query.cookies import Pending, split
+from nameserver.query.cookies import split
 from nameserver.query.counters import COUNTERS
 from nameserver.query.exchange import QuerySettings
 from nameserver.query.pipeline import Pipeline
@@ -173,7 +173,7 @@ class Pair:
         assert entry[2] == len(entry[4])
         body: bytes | None = entry[4]
         if parts is not None:
-            body = self.cookies.bodies([Pending(0, entry, parts[1], CLIENT.packed)], now)[0]
+            body = self.cookies.bodies([entry], [parts[1]], [CLIENT.packed], now)[0]
         self.shortcut.tally.counts[entry[3]] += body is not None
         return body
 
@@ -398,5 +398,7 @@ def test_cookies_of_all_shapes_are_answered_as_the_pipeline_does(transport: str,
 def test_many_cookies_are_judged_as_each_of_them(sent, turned) -> None:
     secrets = SECRETS[::-1] if turned else SECRETS
     sent = [(option, address) for option, address in sent if len(option) == 8 or 16 <= len(option) <= 40]
+    options, addresses = [option for option, _ in sent], [address.packed for _, address in sent]
+    replies, good = judge_many(options, addresses, NOW, secrets)
     each = [judge(option, address, NOW, secrets) for option, address in sent]
-    assert judge_many([(option, address.packed) for option, address in sent], NOW, secrets) == each
+    assert [(index in good, reply) for index, reply in enumerate(replies)] == each
