@@ -11,7 +11,7 @@ The cookies of a whole batch are judged in one go, since that is when hashes are
 is done where the cookie is the last thing in the message and its OPT's only option, which is how clients send it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from nameserver.query.exchange import Outcome
 from nameserver.query.pipeline import Pipeline
@@ -19,7 +19,7 @@ from nameserver.query.shortcut import Entry, Shortcut, name_end
 from nameserver.query.tally import Tally
 from nameserver.wire.cookie import CLIENT_SIZE, COOKIE_SIZE, judge_many
 
-_CLIENT_ALONE = b"\0\x0a\0\x08"  # a COOKIE option's code and size, with a client cookie …
+CLIENT_ALONE = b"\0\x0a\0\x08"  # a COOKIE option's code and size, with a client cookie …
 _WITH_SERVER = b"\0\x0a\0\x18"  # … and with a server cookie such as ours
 _OPT = 15  # octets of an OPT record with such an option, less what that holds
 _ONE_ADDITIONAL = b"\0\1"
@@ -33,6 +33,11 @@ class CookieShortcut:
     ) -> None:
         self.shortcut = Shortcut(pipeline, transport, family, locate, tally, cookie=True)
         self._pipeline = pipeline
+
+    def kept(self) -> Mapping[bytes, Entry]:
+        """What to look up at once for a message with a client cookie alone; nothing where that is not enough."""
+        settings = self._pipeline.settings
+        return {} if settings.require_cookies or not settings.cookie_secrets else self.shortcut.entries
 
     def find(self, asked: bytes, cookie: bytes) -> Entry | None:
         """The answer but for its cookie, to be counted as its kind; `asked` and `cookie` are from `split`."""
@@ -65,7 +70,7 @@ class CookieShortcut:
 
 def split(asked: bytes) -> tuple[bytes, bytes] | None:
     """A message, without its id, as (what comes before its cookie, the cookie); None where it seems to have none."""
-    if asked[-12:-8] == _CLIENT_ALONE:
+    if asked[-12:-8] == CLIENT_ALONE:
         return asked[:-8], asked[-8:]
     if asked[-28:-24] == _WITH_SERVER:
         return asked[:-24], asked[-24:]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from nameserver.query.cookies import split
+from nameserver.query.cookies import CLIENT_ALONE, split
 from nameserver.query.counters import CALLBACK, QUERY, TOO_LARGE, UDP, dropped_slot
 from nameserver.query.exchange import Outcome
 from nameserver.query.notify_shortcut import NotifyShortcut, is_notify
@@ -132,15 +132,28 @@ class BatchListener(UdpListener):
             self._faults.mention("receiving datagrams", error)
             return
         octets, bodies, tally, epoch = batch.octets, batch.bodies, shortcut.tally.counts, shortcut.zones.epoch
-        get = _nothing if batch.came_from(_UNANSWERED, len(lengths)) else shortcut.entries.get
+        suspicious = batch.came_from(_UNANSWERED, len(lengths))
+        get = _nothing if suspicious else shortcut.entries.get
+        get_for_cookie = _nothing if suspicious else self._cookies.kept().get
         # Answers that `entries` need not hold: their octets must last until they are sent.
-        others: list[Entry | None] = []
+        others: list[Entry | bytes | None] = []
+        slots, waiting, cookies = self._waiting
         unanswered: list[int] = []
         begin, word = 0, 2
         for length in lengths:
             asked = octets[begin + 2 : begin + length]
             entry = get(asked)
             if entry is None or entry[0] != epoch:
+                if asked[-12:-8] == CLIENT_ALONE:
+                    entry = get_for_cookie(asked[:-8])
+                    if entry is not None and entry[0] == epoch:
+                        slots.append(word >> 2)
+                        waiting.append(entry)
+                        cookies.append(asked[-8:])
+                        tally[entry[3]] += 1
+                        begin += SLOT_SIZE
+                        word += 4
+                        continue
                 entry = self._find(asked, word >> 2, length)
                 others.append(entry)
                 if entry is None:
@@ -152,7 +165,7 @@ class BatchListener(UdpListener):
             tally[kind] += 1
             begin += SLOT_SIZE
             word += 4
-        if self._waiting[0]:
+        if slots:
             self._add_cookies(lengths, others, unanswered)
         first, not_sent = 0, self._faults.not_sent
         for slot in unanswered:
@@ -175,9 +188,9 @@ class BatchListener(UdpListener):
             else:
                 entry = self._cookies.find(*parts)
                 if entry is not None:
-                    slots, entries, cookies = self._waiting
+                    slots, waiting, cookies = self._waiting
                     slots.append(slot)
-                    entries.append(entry)
+                    waiting.append(entry)
                     cookies.append(parts[1])
         except Exception as error:  # noqa: BLE001 - it only saves work: the pipeline can do without
             self._faults.broke(QUERY, "a short cut to an answer", error)
@@ -190,28 +203,29 @@ class BatchListener(UdpListener):
         body = self._answer(self._batch.octets[begin : begin + length], *self._batch.source(slot))
         return None if body is None else (0, locate(body), len(body), UNCOUNTED, body)
 
-    def _add_cookies(self, lengths: list[int], others: list[Entry | None], unanswered: list[int]) -> None:
+    def _add_cookies(self, lengths: list[int], others: list[Entry | bytes | None], unanswered: list[int]) -> None:
         """Complete the answers that wait for their cookies, all at once."""
-        slots, entries, cookies = self._waiting
+        slots, waiting, cookies = self._waiting
         self._waiting = [], [], []
         try:
-            bodies = self._cookies.bodies(entries, cookies, self._batch.packed_addresses(slots), self._now())
+            bodies = self._cookies.bodies(waiting, cookies, self._batch.packed_addresses(slots), self._now())
         except Exception as error:  # noqa: BLE001 - it only saves work: the pipeline can do without
             self._faults.broke(QUERY, "answering with cookies", error)
             bodies = [None] * len(slots)
+        others += bodies
         words = self._batch.bodies
-        for slot, waiting, body in zip(slots, entries, bodies, strict=True):
-            entry: Entry | None
-            if body is None:
-                self._shortcut.tally.counts[waiting[3]] -= 1
-                entry = self._ask(slot, lengths[slot])
-            else:
-                entry = (0, locate(body), len(body), UNCOUNTED, body)
+        for index, body in enumerate(bodies):
+            word = 4 * slots[index] + 2
+            if body is not None:
+                words[word], words[word + 1] = locate(body), len(body)
+                continue
+            self._shortcut.tally.counts[waiting[index][3]] -= 1
+            entry = self._ask(slots[index], lengths[slots[index]])
+            others.append(entry)
             if entry is None:
-                unanswered.append(slot)
+                unanswered.append(slots[index])
             else:
-                others.append(entry)
-                words[4 * slot + 2], words[4 * slot + 3] = entry[1], entry[2]
+                words[word], words[word + 1] = entry[1], entry[2]
         unanswered.sort()
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from nameserver.errors import WireError
 from nameserver.wire import codes
-from nameserver.wire.siphash import siphash24, siphash24_many
+from nameserver.wire.siphash import BLOCK, siphash24_blocks
 
 CLIENT_SIZE = 8
 SERVER_SIZE = 16
@@ -23,6 +23,7 @@ SECRET_SIZE = 16
 _MOST = 40  # octets of an option with any server's cookie (RFC 7873 §4)
 _SIGNED = 16  # octets of an option that its hash covers, the address besides
 _HEAD = b"\1\0\0\0"  # version, reserved
+_TIME = 4  # octets
 _OLDEST, _NEWEST = 3600, 300  # seconds before and after now (RFC 9018 §4.3)
 _RENEWED_AFTER = 1800  # seconds
 
@@ -56,24 +57,37 @@ def judge_many(
     which is what makes them cheap.
     """
     stamp = _stamp(now)
-    signed = [option[:CLIENT_SIZE] + stamp for option in options]
-    if all(len(option) == CLIENT_SIZE for option in options):
-        hashes = siphash24_many(secrets[0], [each + address for each, address in zip(signed, addresses, strict=True)])
-        return [each + found for each, found in zip(signed, hashes, strict=True)], ()
+    clients = [option[:CLIENT_SIZE] for option in options]
+    if max(map(len, options), default=0) == CLIENT_SIZE:
+        hashes = _hashes(secrets[0], clients, stamp, addresses)
+        return [client + stamp + found for client, found in zip(clients, hashes, strict=True)], ()
     signers = _signers(options, addresses, now, secrets)
     replies = list(options)  # a good one that is not too old is sent back as it is
     fresh = {index for index, (signer, age) in signers.items() if signer == 0 and age <= _RENEWED_AFTER}
     anew = [index for index in range(len(options)) if index not in fresh]
-    hashes = siphash24_many(secrets[0], [signed[index] + addresses[index] for index in anew])
+    hashes = _hashes(secrets[0], [clients[index] for index in anew], stamp, [addresses[index] for index in anew])
     for index, found in zip(anew, hashes, strict=True):
-        replies[index] = signed[index] + found
+        replies[index] = clients[index] + stamp + found
     return replies, signers
+
+
+def _hashes(
+    secret: bytes, clients: Sequence[bytes], stamps: Sequence[bytes] | bytes, addresses: Sequence[bytes]
+) -> list[bytes]:
+    """What server cookies end in: for each client cookie, with its stamp or one for all of them, and each address."""
+    if not addresses:
+        return []
+    size = len(addresses[0])
+    starts = range(0, size - BLOCK + 1, BLOCK)
+    blocks = [clients, stamps, *([address[start : start + BLOCK] for address in addresses] for start in starts)]
+    ends = addresses if size < BLOCK else [address[size - size % BLOCK :] for address in addresses]
+    return siphash24_blocks(secret, blocks, ends, CLIENT_SIZE + len(_HEAD) + _TIME + size)
 
 
 def make(client: bytes, address: IPv4Address | IPv6Address, now: int, secret: bytes) -> bytes:
     """A server cookie for a client cookie and the address that it came from (RFC 9018 §4)."""
     stamp = _stamp(now)
-    return stamp + siphash24(secret, client + stamp + address.packed)
+    return stamp + _hashes(secret, [client], stamp, [address.packed])[0]
 
 
 def _stamp(now: int) -> bytes:
@@ -102,7 +116,9 @@ def _signers(
     signers: dict[int, tuple[int, int]] = {}
     for number, secret in enumerate(secrets):
         unsigned = [index for index in ages if index not in signers]
-        hashes = siphash24_many(secret, [options[index][:_SIGNED] + addresses[index] for index in unsigned])
+        sent = [options[index] for index in unsigned]
+        clients, stamps = [each[:CLIENT_SIZE] for each in sent], [each[CLIENT_SIZE:_SIGNED] for each in sent]
+        hashes = _hashes(secret, clients, stamps, [addresses[index] for index in unsigned])
         for index, found in zip(unsigned, hashes, strict=True):
             if compare_digest(found, options[index][_SIGNED:]):
                 signers[index] = number, ages[index]

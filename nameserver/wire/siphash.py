@@ -16,7 +16,8 @@ _WORD = 0xFFFFFFFFFFFFFFFF
 _LANE = 9  # octets
 _INITIAL = (0x736F6D6570736575, 0x646F72616E646F6D, 0x6C7967656E657261, 0x7465646279746573)
 _ROTATIONS = (13, 16, 17, 21, 32)  # bits
-_MOST = 64  # messages at a time: more gain nothing
+MOST = 64  # messages at a time: more gain nothing
+BLOCK = 8  # octets
 
 
 def siphash24(key: bytes, message: bytes) -> bytes:
@@ -26,35 +27,57 @@ def siphash24(key: bytes, message: bytes) -> bytes:
 
 def siphash24_many(key: bytes, messages: Sequence[bytes]) -> list[bytes]:
     """The hashes of messages of one and the same length. Raises ValueError where their lengths differ."""
-    hashes: list[bytes] = []
-    for first in range(0, len(messages), _MOST):
-        hashes += _hash(key, messages[first : first + _MOST])
-    return hashes
-
-
-def _hash(key: bytes, messages: Sequence[bytes]) -> list[bytes]:
-    count, size = len(messages), len(messages[0])
-    ending = bytes(7 - size % 8) + bytes((size & 0xFF,))
-    padded = b"".join([message + ending for message in messages])
-    whole = size + len(ending)
-    if len(padded) != count * whole:
+    if not messages:
+        return []
+    size = len(messages[0])
+    if any(len(message) != size for message in messages):
         raise ValueError("the messages differ in length")
+    whole = size // BLOCK * BLOCK
+    blocks = [[message[start : start + BLOCK] for message in messages] for start in range(0, whole, BLOCK)]
+    return siphash24_blocks(key, blocks, [message[whole:] for message in messages], size)
+
+
+def siphash24_blocks(
+    key: bytes, blocks: Sequence[Sequence[bytes] | bytes], ends: Sequence[bytes], size: int
+) -> list[bytes]:
+    """The hashes of as many messages as there are `ends`, each of `size` octets in all.
+
+    The messages are given block by block: the first eight octets of each of them, then their next eight, …; for a block
+    that they share, that alone. `ends` are what is left of each, fewer than eight octets.
+    """
+    count = len(ends)
+    if count > MOST:
+        parts = [
+            siphash24_blocks(
+                key,
+                [each if isinstance(each, bytes) else each[first : first + MOST] for each in blocks],
+                ends[first : first + MOST],
+                size,
+            )
+            for first in range(0, count, MOST)
+        ]
+        return [each for part in parts for each in part]
     words = (int.from_bytes(key[:8], "little"), int.from_bytes(key[8:], "little"))
     ones, masks = _lanes(count)
     state = [(initial ^ words[index & 1]) * ones for index, initial in enumerate(_INITIAL)]
-    for start in range(0, whole, 8):
-        lanes = b"\0".join([padded[at : at + 8] for at in range(start, len(padded), whole)])
-        block = int.from_bytes(lanes, "little")
-        state[3] ^= block
+    padding = bytes(BLOCK - 1 - size % BLOCK) + bytes((size & 0xFF,)) + b"\0"
+    for block in (*blocks, None):
+        if block is None:
+            lanes = int.from_bytes(padding.join(ends) + padding, "little")
+        elif isinstance(block, bytes):
+            lanes = int.from_bytes(block, "little") * ones
+        else:
+            lanes = int.from_bytes(b"\0".join(block), "little")
+        state[3] ^= lanes
         _rounds(state, masks, 2)
-        state[0] ^= block
+        state[0] ^= lanes
     state[2] ^= 0xFF * ones
     _rounds(state, masks, 4)
     result = ((state[0] ^ state[1] ^ state[2] ^ state[3]) & masks[0]).to_bytes(_LANE * count, "little")
     return [result[start : start + 8] for start in range(0, len(result), _LANE)]
 
 
-@lru_cache(maxsize=_MOST)
+@lru_cache(maxsize=MOST)
 def _lanes(count: int) -> tuple[int, tuple[int, ...]]:
     """(a one in every lane; every lane's word, then by rotation: bits that go up, bits where others come down)."""
     ones = int.from_bytes(b"\1".ljust(_LANE, b"\0") * count, "little")
