@@ -11,6 +11,7 @@ CASE ?=
 UNSIGNED ?=
 PYTEST_ARGS ?=
 FLOODS_ARGS ?=
+BENCH_ARGS ?=
 BIN := .venv/bin
 
 # A tree that was moved or copied has a .venv whose scripts point at the old place: that one is made again.
@@ -18,7 +19,7 @@ ifneq ($(shell cat .venv/.place 2>/dev/null),$(CURDIR))
 .PHONY: .venv/.runtime .venv/.dev
 endif
 
-.PHONY: help setup run test lint crash soak floods fuzz differential lock clean
+.PHONY: help setup run test lint crash soak bench floods fuzz differential lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
@@ -45,6 +46,10 @@ crash: .venv/.dev ## kill -9 of every process at random moments; ROUNDS=200
 soak: .venv/.dev ## changes, kill -9 and questions all at once, every answer checked; SECONDS=600 SEED=...
 	@sh .ci/peers
 	@PYTHONPATH=tests $(BIN)/python -m soak --seconds "$(SECONDS)" --seed "$(SEED)"
+
+bench: .venv/.dev ## ours beside Knot, NSD, BIND and PowerDNS, the same load; an hour; BENCH_ARGS="--only udp,tcp --rounds 1 ..."
+	@sh .ci/peers dnsperf
+	@PYTHONPATH=tests $(BIN)/python -m bench $(BENCH_ARGS)
 
 floods: .venv/.dev ## a NOTIFY storm and a connection flood, beside BIND, NSD and Knot; four minutes; FLOODS_ARGS="--json FILE ..."
 	@sh .ci/peers

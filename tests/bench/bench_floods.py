@@ -32,9 +32,9 @@ sys.path.insert(0, str(TESTS))
 
 from floods.contestants import CONTESTANTS, Contestant, Server
 from floods.primary import CountingPrimary, notify
-from floods.tables import Column, Figures, finite, middle, milliseconds, number, ratio, share, summary, table
-from floods.usage import Usage, Watch, favour, favoured, on_cores
 from support.ask import LOOPBACK
+from support.tables import Column, Figures, finite, middle, milliseconds, number, ratio, share, summary, table
+from support.usage import Usage, Watch, favour, favoured, on_cores
 
 STORMED, ASKED, CHANGED = "storm.test", "asked.test", "changed.test"
 ZONES = (STORMED, ASKED, CHANGED)

@@ -13,16 +13,16 @@ import dns.opcode
 import dns.rcode
 import pytest
 from bench import bench_floods
-from floods import notify_sender, tables
+from floods import notify_sender
 from floods.contestants import CONTESTANTS
 from floods.crowd import Crowd, members
 from floods.primary import AXFR, IXFR, SOA, CountingPrimary, notify
 from floods.prober import PATIENCE, TcpProbe, UdpProbe, question
-from floods.usage import Watch
-from support import ask
+from support import ask, tables
 from support.ask import LOOPBACK
 from support.own_server import own_server
 from support.process import processes_of_group
+from support.usage import Watch
 from support.wait import wait_for
 from support.zones import zone_text
 

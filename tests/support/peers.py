@@ -327,13 +327,16 @@ CREATE UNIQUE INDEX domain_by_name ON domains(name);
 CREATE TABLE records (id INTEGER PRIMARY KEY, domain_id INTEGER, name TEXT, type TEXT, content TEXT, ttl INTEGER,
   prio INTEGER, disabled BOOLEAN DEFAULT 0, ordername TEXT, auth BOOL DEFAULT 1);
 CREATE INDEX record_by_name ON records(name, type);
-CREATE INDEX record_by_domain ON records(domain_id);
+CREATE INDEX record_by_domain ON records(domain_id, name, type);
+CREATE INDEX record_by_order ON records(domain_id, ordername);
 CREATE TABLE supermasters (ip TEXT, nameserver TEXT, account TEXT);
 CREATE TABLE comments (id INTEGER PRIMARY KEY, domain_id INTEGER, name TEXT, type TEXT, modified_at INT, account TEXT,
   comment TEXT);
 CREATE TABLE domainmetadata (id INTEGER PRIMARY KEY, domain_id INT, kind TEXT, content TEXT);
+CREATE INDEX metadata_by_domain ON domainmetadata(domain_id);
 CREATE TABLE cryptokeys (id INTEGER PRIMARY KEY, domain_id INT, flags INT, active BOOL, published BOOL DEFAULT 1,
   content TEXT);
+CREATE INDEX key_by_domain ON cryptokeys(domain_id);
 CREATE TABLE tsigkeys (id INTEGER PRIMARY KEY, name TEXT, algorithm TEXT, secret TEXT);
 """
 

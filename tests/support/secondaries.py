@@ -1,4 +1,4 @@
-"""Real secondaries: BIND, Knot and NSD as Debian packages them, each in the foreground on 127.0.0.1.
+"""Real secondaries: BIND, Knot, NSD and PowerDNS as Debian packages them, each in the foreground on 127.0.0.1.
 
 Each is told to ask its primary again every second or two, to take NOTIFY from it, and to let anyone on loopback see
 its zones. What they serve they are asked for by AXFR, so that a zone without an NS, or with nothing in it, can be
@@ -6,6 +6,7 @@ looked at too.
 """
 
 import shutil
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import dns.exception
 from support import ask
 from support.ask import LOOPBACK, Key, Record
+from support.peers import PDNS_TABLES
 from support.process import WITNESSES, Child, free_port, program, short_directory
 
 
@@ -24,6 +26,7 @@ class Secondary:
     key: Key | None = None  # signs everything between it and the primary
     settings: str = ""  # more lines of its configuration's section about the server
     hurried: bool = True  # asks again every second or two, whatever the zone says
+    keeps: bool = False  # what it took in is on disk for its next start
     port: int = field(default_factory=free_port)
     directory: Path = field(init=False)
     child: Child | None = field(init=False, default=None)
@@ -109,8 +112,10 @@ class KnotSecondary(Secondary):
             + "".join(f"  - id: primary{port}\n    address: {LOOPBACK}@{port}\n{key}" for port in ports)
             + f"acl:\n  - id: told\n    address: 127.0.0.0/8\n{key}    action: notify\n"
             "  - id: seen\n    address: 127.0.0.0/8\n    action: transfer\n"
-            f'template:\n  - id: default\n    storage: {self.directory}/zones\n    file: "%s.zone"\n'
-            "    zonefile-sync: -1\n    refresh-min-interval: 2\n    retry-min-interval: 1\n    acl: [told, seen]\n"
+            + (f"  - id: signed\n    address: 127.0.0.0/8\n{key}    action: transfer\n" if key else "")
+            + f'template:\n  - id: default\n    storage: {self.directory}/zones\n    file: "%s.zone"\n'
+            f"    zonefile-sync: {0 if self.keeps else -1}\n    refresh-min-interval: 2\n    retry-min-interval: 1\n"
+            f"    acl: [told, seen{', signed' if key else ''}]\n"
             "zone:\n" + "".join(f"  - domain: {zone}\n    master: primary{port}\n" for zone, port in self.zones.items())
         )
 
@@ -130,6 +135,8 @@ class NsdSecondary(Secondary):
         zones = "".join(
             f'zone:\n  name: "{zone}"\n  request-xfr: {LOOPBACK}@{port} {name}\n  allow-notify: 127.0.0.0/8 {name}\n'
             "  provide-xfr: 127.0.0.0/8 NOKEY\n  min-refresh-time: 1\n  min-retry-time: 1\n"
+            + (f"  provide-xfr: 127.0.0.0/8 {name}\n" if self.key else "")
+            + (f'  zonefile: "zones/{zone}"\n' if self.keeps else "")
             for zone, port in self.zones.items()
         )
         (home / "nsd.conf").write_text(
@@ -184,6 +191,45 @@ options {{
             shutil.copy(binary, self.directory / "named")
             binary = str(self.directory / "named")
         return [binary, "-g", "-n", "1", "-c", str(self.directory / "named.conf")]
+
+
+class PdnsSecondary(Secondary):
+    """PowerDNS with its SQLite backend, one thread that answers, everything else as it comes."""
+
+    name = "PowerDNS"
+    programs = ("pdns_server",)
+
+    def configure(self) -> None:
+        database = self.directory / "pdns.db"
+        (self.directory / "pdns.conf").write_text(
+            f"launch=gsqlite3\ngsqlite3-database={database}\ngsqlite3-dnssec=yes\nsecondary=yes\n"
+            f"local-address={LOOPBACK}\nlocal-port={self.port}\nsocket-dir={self.directory}\n"
+            "allow-axfr-ips=127.0.0.0/8\nonly-notify=\nsecurity-poll-suffix=\nreceiver-threads=1\n"
+            f"guardian=no\ndaemon=no\nwrite-pid=no\nloglevel=4\n{self.settings}"
+        )
+        if database.exists():
+            return
+        with sqlite3.connect(database) as connection:
+            connection.executescript(PDNS_TABLES)
+            connection.executemany(
+                "INSERT INTO domains (name, master, type) VALUES (?, ?, 'SLAVE')",
+                [(zone, f"{LOOPBACK}:{port}") for zone, port in self.zones.items()],
+            )
+            if self.key:
+                connection.execute("INSERT INTO tsigkeys (name, algorithm, secret) VALUES (?, ?, ?)", self._key_row())
+                for kind in ("AXFR-MASTER-TSIG", "TSIG-ALLOW-AXFR"):
+                    connection.execute(
+                        "INSERT INTO domainmetadata (domain_id, kind, content) SELECT id, ?, ? FROM domains",
+                        (kind, self.key.name),
+                    )
+        connection.close()
+
+    def _key_row(self) -> tuple[str, str, str]:
+        assert self.key is not None
+        return self.key.name, self.key.algorithm, self.key.secret
+
+    def command(self) -> list[str]:
+        return [program("pdns_server") or "pdns_server", f"--config-dir={self.directory}"]
 
 
 SECONDARIES = (KnotSecondary, NsdSecondary, BindSecondary)

@@ -1,0 +1,100 @@
+"""Who is measured: our own daemon, Knot, NSD, BIND and PowerDNS, as secondaries, each with one answering worker.
+
+Each runs as it comes. Three settings are such as everybody who has the load in question makes, since what they would
+hold back is not what is measured: BIND's pace with its primaries, NSD's rate limit, Knot's zone files kept.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from support.ask import Key
+from support.daemon import Nameserver
+from support.process import Child, program
+from support.secondaries import BindSecondary, KnotSecondary, NsdSecondary, PdnsSecondary, Secondary
+
+OURS = "nameserver"
+BIND_PACE = "serial-query-rate 1000; transfers-in 50; transfers-per-ns 50;"
+
+Server = Nameserver | Secondary
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One of the five."""
+
+    name: str
+    version_command: Sequence[str]
+    peer: type[Secondary] | None = None  # None: ours
+    settings: str = ""
+
+    @property
+    def here(self) -> bool:
+        return program(self.version_command[0]) is not None
+
+    def version(self) -> str:
+        """As it says itself."""
+        command = [program(self.version_command[0]) or "", *self.version_command[1:]]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        found = re.search(r"\d+\.\d+[.\w]*", done.stdout + done.stderr)
+        return found[0] if found else "?"
+
+    def make(self, zones: Mapping[str, int], key: Key | None = None) -> Server:
+        """The server, not started; `zones` by the port of their primary, which is one for ours."""
+        if self.peer is not None:
+            return self.peer(zones, key=key, settings=self.settings, hurried=False, keeps=True)
+        ours = Nameserver(zones=list(zones), primary_port=next(iter(zones.values())), key=key, open_transfers=True)
+        ours.template = {}
+        return ours
+
+
+CONTESTANTS = (
+    Contestant(OURS, (sys.executable, "-m", "nameserver", "--version")),
+    Contestant("Knot", ("knotd", "-V"), KnotSecondary),
+    Contestant("NSD", ("nsd", "-v"), NsdSecondary, "  rrl-ratelimit: 0\n"),
+    Contestant("BIND", ("named", "-v"), BindSecondary, BIND_PACE),
+    Contestant("PowerDNS", ("pdns_server", "--version"), PdnsSecondary),
+)
+
+
+def start(server: Server) -> None:
+    """Starts it; nothing is waited for."""
+    if isinstance(server, Nameserver):
+        server.start(wait_ready=False)
+    else:
+        server.start()
+
+
+def stop(server: Server) -> None:
+    """Ends it as its service manager would, with all the time that it needs."""
+    child_of(server).terminate(120.0)
+
+
+def child_of(server: Server) -> Child:
+    if server.child is None:
+        raise RuntimeError(f"not running: {server.explain()}")
+    return server.child
+
+
+def without_primary(server: Server, port: int) -> None:
+    """From its next start on its zones have a primary on a port where nobody listens."""
+    if isinstance(server, Nameserver):
+        server.primary_port = port
+    else:
+        server.zones = dict.fromkeys(server.zones, port)
+
+
+def answering_processes(server: Server) -> list[int]:
+    """Those that answer: our workers; with the others, where a process holds a zone, it is the largest."""
+    if isinstance(server, Nameserver):
+        return [worker["pid"] for worker in server.status()["server"]["workers"] if worker["pid"]]
+    return [max(child_of(server).group(), key=resident)]
+
+
+def resident(pid: int) -> int:
+    """Bytes of a process that are in memory, whoever else shares them."""
+    with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")

@@ -1,0 +1,11 @@
+"""All scenarios, in the order of the table."""
+
+from bench.scenario import Scenario
+from bench.scenarios.axfr_in import AxfrIn
+from bench.scenarios.nxdomain import Nxdomain
+from bench.scenarios.odd_clients import OddClients
+from bench.scenarios.signed import Signed
+from bench.scenarios.tcp import Tcp
+from bench.scenarios.udp import Udp
+
+SCENARIOS: tuple[Scenario, ...] = (Udp(), Nxdomain(), OddClients(), Signed(), Tcp(), AxfrIn())
