@@ -16,6 +16,9 @@ import argparse
 import json
 import os
 import platform
+import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
@@ -24,6 +27,7 @@ from typing import Any
 
 from bench import report
 from bench.contestants import CONTESTANTS, Contestant
+from bench.failed import Failed
 from bench.lab import Lab, Sizes
 from bench.scenario import Figures, Rounds, Scenario
 from bench.scenarios import SCENARIOS
@@ -44,7 +48,11 @@ def measure(lab: Lab, scenario: Scenario, contestants: Sequence[Contestant], rou
     scenario.prepare(lab)
     for number in range(rounds):
         for each in contestants:
-            figures = scenario.run(lab, each)
+            try:
+                figures = scenario.run(lab, each)
+            except (Failed, AssertionError, OSError, subprocess.SubprocessError) as failure:
+                figures = {"failed": f"{type(failure).__name__}: {failure}"}
+                say(f"{scenario.name}, {each.name}: {figures['failed']}")
             found[each.name].append(figures)
             shown = ", ".join(f"{row.figure} {figures[row.figure]:.4g}" for row in _distinct(scenario, figures))
             say(f"{scenario.name}, round {number + 1} of {rounds}, load {os.getloadavg()[0]:.1f}: {each.name}: {shown}")
@@ -86,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if program("dnsperf") is None:
         raise SystemExit("dnsperf is not here; as root on Debian `make bench` installs it (package dnsperf)")
     scenarios, contestants = chosen(given)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything that was started is ended
     server_cores, load_cores = cores()
     sizes = Sizes(**{each.name: getattr(given, each.name) for each in fields(Sizes)})
     lab = Lab(server_cores, load_cores, sizes)

@@ -15,27 +15,18 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import dns.update
+from bench.updatable import UpdatableBind, UpdatableKnot
 from support.ask import LOOPBACK
 from support.daemon import Nameserver
-from support.peers import BindPrimary, KnotPrimary, Primary, Target
+from support.peers import Primary, Target
 from support.zones import small_zone_text
 
 ZONE = "quick.test"
 NOTIFY_LIMITS = "notify-delay 0; notify-rate 10000; startup-notify-rate 10000;"
 
 
-class Bind(BindPrimary):
-    """Takes updates from loopback."""
-
-    def configure(self) -> None:
-        super().configure()
-        file = self.directory / "named.conf"
-        text = file.read_text().replace("ixfr-from-differences yes;", "")
-        file.write_text(text.replace("type primary;", "type primary; allow-update { 127.0.0.0/8; };"))
-
-
-class StockBind(Bind):
-    """The same with BIND's own limits on NOTIFY."""
+class StockBind(UpdatableBind):
+    """With BIND's own limits on NOTIFY."""
 
     name = "bind, its own notify-delay"
 
@@ -43,16 +34,6 @@ class StockBind(Bind):
         super().configure()
         file = self.directory / "named.conf"
         file.write_text(file.read_text().replace(NOTIFY_LIMITS, ""))
-
-
-class Knot(KnotPrimary):
-    """Takes updates from loopback."""
-
-    def configure(self) -> None:
-        super().configure()
-        file = self.directory / "knot.conf"
-        rule = "acl:\n  - id: change\n    address: 127.0.0.0/8\n    action: update\n"
-        file.write_text(file.read_text().replace("acl:\n", rule, 1).replace("acl: [", "acl: [change, "))
 
 
 def change(port: int, count: int) -> float:
@@ -95,7 +76,7 @@ def measure(kind: type[Primary], count: int) -> None:
 
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
-    for kind in (Bind, StockBind, Knot):
+    for kind in (UpdatableBind, StockBind, UpdatableKnot):
         measure(kind, count)
 
 

@@ -8,14 +8,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar, cast
 
 from bench import contestants
 from bench.contestants import Contestant, Server
+from bench.failed import Failed
 from support.ask import LOOPBACK, Key
 from support.daemon import new_key
 from support.peers import Primary
 from support.process import short_directory
 from support.usage import cpu_seconds, favour, on_cores
+
+T = TypeVar("T")
 
 FLAT = 0.03  # CPU seconds in a second below which a server has nothing left to do
 EVERY = 0.002  # seconds between two looks at whether something is answered
@@ -31,7 +35,7 @@ class Sizes:
     queries: int = 400_000  # of a file of them
     seconds: float = 3.0  # of load
     changes: int = 1000  # in quick succession
-    spaced_changes: int = 100  # one by one
+    spaced_changes: int = 50  # one by one
 
 
 @dataclass
@@ -43,9 +47,11 @@ class Lab:
     sizes: Sizes = field(default_factory=Sizes)
     directory: Path = field(default_factory=lambda: short_directory("bench"))
     key: Key = field(default_factory=lambda: new_key("transfer-key"))
-    patience: float = 600.0  # seconds until a server is given up
+    patience: float = 120.0  # seconds until a server is given up
     dice: random.Random = field(default_factory=lambda: random.Random(1))
+    _number: int = 0
     _primaries: dict[str, Primary] = field(default_factory=dict)
+    _things: dict[str, object] = field(default_factory=dict)
     _files: dict[str, Path] = field(default_factory=dict)
 
     def primary(self, name: str, make: Callable[[], Primary]) -> Primary:
@@ -63,6 +69,12 @@ class Lab:
             write(path)
             self._files[name] = path
         return self._files[name]
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """Anything else, made at the first call and kept for the whole run."""
+        if name not in self._things:
+            self._things[name] = make()
+        return cast(T, self._things[name])
 
     @contextmanager
     def server(self, contestant: Contestant, zones: dict[str, int], key: Key | None = None) -> Iterator[Server]:
@@ -89,9 +101,18 @@ class Lab:
             self.settle(server)
             yield server
 
-    def answered(self, server: Server, zone: str, serial: int | None = None) -> float:
+    def answered(self, server: Server, zone: str, serial: int | None = None, every: float = EVERY) -> float:
         """Monotonic time when it first answered for a zone, with that serial if there is one."""
-        return until_answered(server.port, zone, serial, self.patience, lambda: self._gone(server))
+        return until_answered(server.port, zone, serial, self.patience, lambda: self._gone(server), every)
+
+    def cpu(self, server: Server) -> float:
+        """Seconds that all its processes have used."""
+        return cpu_seconds(self.group(server))
+
+    def next_number(self) -> int:
+        """One that was not there before."""
+        self._number += 1
+        return self._number
 
     def settle(self, server: Server) -> None:
         """Returns once its processes use next to no CPU for a second."""
@@ -104,7 +125,7 @@ class Lab:
             if now - before < FLAT:
                 return
             before = now
-        raise SystemExit(f"it does not come to rest\n{server.explain()}")
+        raise Failed(f"it does not come to rest\n{server.explain()}")
 
     @staticmethod
     def group(server: Server) -> int:
@@ -114,7 +135,7 @@ class Lab:
     @staticmethod
     def _gone(server: Server) -> None:
         if not contestants.child_of(server).alive:
-            raise SystemExit(f"it ended\n{server.explain()}")
+            raise Failed(f"it ended\n{server.explain()}")
 
     def close(self) -> None:
         """Ends the primaries and removes everything."""
@@ -152,7 +173,7 @@ def until_answered(
             if good and (serial is None or serial_in(reply, len(request)) == serial):
                 return now
             time.sleep(every)
-    raise SystemExit(f"{zone} was not answered within {patience:g} s")
+    raise Failed(f"{zone} was not answered within {patience:g} s")
 
 
 def serial_in(reply: bytes, start: int) -> int:

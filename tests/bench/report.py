@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from bench.dnsperf import LOST
+from bench.loads import LOST
 from bench.scenario import Figures, Rounds, Row, Scenario
 from support.tables import number
 
@@ -40,6 +40,8 @@ def doubts(found: Mapping[Scenario, Rounds]) -> list[str]:
         usual: Figures = {}
         for server, each in rounds.items():
             for figures in each:
+                if "failed" in figures:
+                    said.append(f"{scenario.name}: {server} failed: {figures['failed'].splitlines()[0]}")
                 for name, value in figures.items():
                     if name.endswith("lost") and value is not None and value > LOST:
                         said.append(f"{scenario.name}: {server} left {value:.1%} unanswered ({name})")

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from bench.contestants import Contestant
     from bench.lab import Lab
 
+# Whom a scenario leaves out, and why.
+DATABASE = {"PowerDNS": "its zones are in a database, which such a zone takes a minute to get into"}
+NO_HISTORY = {"PowerDNS": "it takes zones in whole, unless told otherwise zone by zone"}
+
 Figures = dict[str, Any]  # numbers by name, of one server in one round; "…answers" are counts of RCODEs
 Rounds = Mapping[str, Sequence[Figures]]  # by server, one for each round
 

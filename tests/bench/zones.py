@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench.failed import Failed
 from support.process import program
 
 TIMERS = "3600 600 1209600 300"
@@ -91,7 +92,7 @@ def _run(directory: Path, name: str, *arguments: str) -> str:
     command = [program(name) or name, *arguments]
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=600, check=False)
     if done.returncode:
-        raise SystemExit(f"{' '.join(command)}: {done.stdout}{done.stderr}")
+        raise Failed(f"{' '.join(command)}: {done.stdout}{done.stderr}")
     return done.stdout
 
 

@@ -7,6 +7,7 @@ looked at too.
 
 import shutil
 import sqlite3
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -143,11 +144,19 @@ class NsdSecondary(Secondary):
             f'server:\n  ip-address: {LOOPBACK}@{self.port}\n  username: ""\n  chroot: ""\n  database: ""\n'
             f'  zonesdir: "{home}"\n  pidfile: "{home}/nsd.pid"\n  xfrdfile: "{home}/xfrd"\n  xfrdir: "{home}"\n'
             f'  zonelistfile: "{home}/list"\n  server-count: 1\n  verbosity: 1\n{self.settings}'
-            f"remote-control:\n  control-enable: no\n{key}{zones}"
+            f"remote-control:\n  control-enable: {'yes' if self.keeps else 'no'}\n"
+            f'  control-interface: "{home}/control"\n{key}{zones}'
         )
 
     def command(self) -> list[str]:
         return [program("nsd") or "nsd", "-d", "-c", str(self.directory / "nsd.conf")]
+
+    def write_zones(self) -> None:
+        """Zone files now, where they are kept; else they are written once an hour."""
+        control = program("nsd-control") or "nsd-control"
+        subprocess.run(
+            [control, "-c", str(self.directory / "nsd.conf"), "write"], capture_output=True, timeout=120, check=True
+        )
 
 
 class BindSecondary(Secondary):

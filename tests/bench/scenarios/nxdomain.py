@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bench import dnsperf, queries, worlds
+from bench import loads, queries, worlds
 from bench.contestants import Contestant
 from bench.lab import Lab
 from bench.scenario import Figures, Row, Scenario
@@ -25,4 +25,4 @@ class Nxdomain(Scenario):
 
     def run(self, lab: Lab, contestant: Contestant) -> Figures:
         with lab.ready(contestant, worlds.mixed(lab)) as server:
-            return dnsperf.run(server, self._file(lab), lab.sizes.seconds).figures()
+            return loads.run(server, self._file(lab), lab.sizes.seconds).figures()

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bench import dnsperf, queries, worlds
+from bench import loads, queries, worlds
 from bench.contestants import Contestant
 from bench.lab import Lab
 from bench.scenario import Figures, Row, Scenario
@@ -33,7 +33,7 @@ class OddClients(Scenario):
         figures: Figures = {}
         with lab.ready(contestant, worlds.mixed(lab)) as server:
             for load, odd in (("plain", False), ("odd", True)):
-                dnsperf.warm(server, self._file(lab, odd=odd, seed=2), "-B")
-                found = dnsperf.run(server, self._file(lab, odd=odd, seed=1), lab.sizes.seconds, "-B")
+                loads.warm(server, self._file(lab, odd=odd, seed=2), "-B")
+                found = loads.run(server, self._file(lab, odd=odd, seed=1), lab.sizes.seconds, "-B")
                 figures |= found.figures(load)
         return figures | {"ratio": figures["odd_cpu_us"] / figures["plain_cpu_us"]}

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bench import dnsperf, queries, worlds
+from bench import loads, queries, worlds
 from bench.contestants import Contestant
 from bench.lab import Lab
 from bench.scenario import Figures, Row, Scenario
@@ -23,4 +23,4 @@ class Signed(Scenario):
 
     def run(self, lab: Lab, contestant: Contestant) -> Figures:
         with lab.ready(contestant, worlds.signed(lab)) as server:
-            return dnsperf.run(server, self._file(lab), lab.sizes.seconds, "-D").figures()
+            return loads.run(server, self._file(lab), lab.sizes.seconds, "-D").figures()

@@ -2,15 +2,12 @@
 
 from pathlib import Path
 
-from bench import dnsperf, queries, worlds
+from bench import loads, queries, worlds
 from bench.contestants import Contestant
 from bench.lab import Lab
 from bench.scenario import Figures, Row, Scenario
 
-LOADS = {
-    "many": ["-m", "tcp", "-c", "10", "-q", "100"],
-    "one": ["-m", "tcp", "-c", "10", "-q", "10", "-O", "num-queries-per-conn=1"],
-}
+MANY = ("-m", "tcp", "-c", "10", "-q", "100")
 
 
 class Tcp(Scenario):
@@ -23,18 +20,23 @@ class Tcp(Scenario):
 
     def prepare(self, lab: Lab) -> None:
         worlds.mixed(lab)
-        self._file(lab, 1)
-        self._file(lab, 2)
+        for seed in (1, 2):
+            self._file(lab, seed)
+        self._messages(lab)
 
     def _file(self, lab: Lab, seed: int) -> Path:
         sizes = lab.sizes
         mix = queries.mix(worlds.MIXED, sizes.records, sizes.queries, zipf=False, seed=seed)
         return lab.file(f"mix-False-{seed}", lambda path: queries.write(path, mix))
 
+    def _messages(self, lab: Lab) -> Path:
+        sizes = lab.sizes
+        mix = queries.mix(worlds.MIXED, sizes.records, sizes.queries, zipf=False, seed=1)
+        return lab.file("messages-False-1", lambda path: queries.write_messages(path, mix, odd=False, seed=11))
+
     def run(self, lab: Lab, contestant: Contestant) -> Figures:
-        figures: Figures = {}
         with lab.ready(contestant, worlds.mixed(lab)) as server:
-            for load, options in LOADS.items():
-                dnsperf.warm(server, self._file(lab, 2), *options)
-                figures |= dnsperf.run(server, self._file(lab, 1), lab.sizes.seconds, *options).figures(load)
-        return figures
+            loads.warm(server, self._file(lab, 2), *MANY)
+            many = loads.run(server, self._file(lab, 1), lab.sizes.seconds, *MANY)
+            one = loads.connections(server, self._messages(lab), lab.sizes.seconds)
+        return many.figures("many") | one.figures("one")

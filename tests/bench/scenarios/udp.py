@@ -1,6 +1,6 @@
 """UDP, a zone of 100,000 records: 80 % hits, uniform and by Zipf's law, 10 % NXDOMAIN, referrals, wildcards."""
 
-from bench import dnsperf, queries, worlds
+from bench import loads, queries, worlds
 from bench.contestants import Contestant
 from bench.lab import Lab
 from bench.scenario import Figures, Row, Scenario
@@ -37,7 +37,7 @@ class Udp(Scenario):
             for load in LOADS:
                 options = ["-D"] if load.endswith("_do") else []
                 zipf = load.startswith("zipf")
-                dnsperf.warm(server, self._file(lab, zipf=zipf, seed=2), *options)
-                found = dnsperf.run(server, self._file(lab, zipf=zipf, seed=1), lab.sizes.seconds, *options)
+                loads.warm(server, self._file(lab, zipf=zipf, seed=2), *options)
+                found = loads.run(server, self._file(lab, zipf=zipf, seed=1), lab.sizes.seconds, *options)
                 figures |= found.figures(load)
         return figures

@@ -1,0 +1,84 @@
+"""Asks about many zones until all are answered, and tells of all their changes, over one socket."""
+
+import socket
+import time
+from collections.abc import Sequence
+
+from bench.failed import Failed
+from bench.lab import serial_in
+from bench.queries import wire_name
+from floods.primary import notify
+from support.ask import LOOPBACK
+
+AT_ONCE = 100  # messages sent before their replies are waited for
+PATIENCE = 0.1  # seconds for the next reply
+PAUSE = 0.05  # seconds between two passes
+
+
+class Sweep:
+    """Over one socket to one server."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind((LOOPBACK, 0))
+        self._socket.connect((LOOPBACK, port))
+        self._socket.settimeout(PATIENCE)
+
+    def until(self, zones: Sequence[str], serial: int, patience: float, *, notify: bool = False) -> float:
+        """Monotonic time when all are answered with that serial; `notify`: each is told of until it is acknowledged."""
+        deadline = time.monotonic() + patience
+        waiting, untold = list(zones), list(zones) if notify else []
+        while time.monotonic() < deadline:
+            told = self._pass(untold, _notify, _is_acknowledgement)
+            untold = [zone for zone in untold if zone not in told]
+            found = self._pass(waiting, _question, lambda reply: _serial(reply) == serial)
+            waiting = [zone for zone in waiting if zone not in found]
+            if not waiting:
+                return time.monotonic()
+            time.sleep(PAUSE)
+        raise Failed(f"{len(waiting)} of {len(zones)} zones are not answered after {patience:g} s")
+
+    def _pass(self, zones: Sequence[str], message_of, is_good) -> set[str]:
+        """One message for each zone; those with a good reply."""
+        good: set[str] = set()
+        for first in range(0, len(zones), AT_ONCE):
+            some = zones[first : first + AT_ONCE]
+            for number, zone in enumerate(some, first):
+                try:
+                    self._socket.send((number & 0xFFFF).to_bytes(2, "big") + message_of(zone)[2:])
+                except OSError:  # nobody listens yet
+                    return good
+            for _ in some:
+                try:
+                    reply = self._socket.recv(4096)
+                except OSError:
+                    break
+                number = int.from_bytes(reply[:2], "big")
+                if first <= number < first + len(some) and is_good(reply):
+                    good.add(zones[number])
+        return good
+
+    def __enter__(self) -> "Sweep":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+
+def _question(zone: str) -> bytes:
+    return b"\0\0\0\0\0\x01\0\0\0\0\0\0" + wire_name(zone) + b"\0\x06\0\x01"
+
+
+def _notify(zone: str) -> bytes:
+    return notify(zone)
+
+
+def _is_acknowledgement(reply: bytes) -> bool:
+    return reply[2] & 0xF8 == 0xA0 and not reply[3] & 15
+
+
+def _serial(reply: bytes) -> int | None:
+    """Of the SOA in a good answer."""
+    if reply[2] & 0xFC != 0x84 or reply[3] & 15 or reply[6:8] == b"\0\0":
+        return None
+    return serial_in(reply, reply.index(0, 12) + 5)
