@@ -48,7 +48,7 @@ soak: .venv/.dev ## changes, kill -9 and questions all at once, every answer che
 	@PYTHONPATH=tests $(BIN)/python -m soak --seconds "$(SECONDS)" --seed "$(SEED)"
 
 bench: .venv/.dev ## ours beside Knot, NSD, BIND and PowerDNS, the same load; an hour; BENCH_ARGS="--only udp,tcp --rounds 1 ..."
-	@sh .ci/peers dnsperf
+	@sh .ci/peers
 	@PYTHONPATH=tests $(BIN)/python -m bench $(BENCH_ARGS)
 
 floods: .venv/.dev ## a NOTIFY storm and a connection flood, beside BIND, NSD and Knot; four minutes; FLOODS_ARGS="--json FILE ..."

@@ -5,15 +5,13 @@ pace, NSD has no rate limit and does not gather changes for a second before it s
 """
 
 import os
-import re
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from support.ask import Key
 from support.daemon import Nameserver
-from support.process import Child, program
+from support.process import Child, program, version_of
 from support.secondaries import BindSecondary, KnotSecondary, NsdSecondary, PdnsSecondary, Secondary
 
 OURS = "nameserver"
@@ -37,10 +35,7 @@ class Contestant:
 
     def version(self) -> str:
         """As it says itself."""
-        command = [program(self.version_command[0]) or "", *self.version_command[1:]]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-        found = re.search(r"\d+\.\d+[.\w]*", done.stdout + done.stderr)
-        return found[0] if found else "?"
+        return version_of(self.version_command)
 
     def make(self, zones: Mapping[str, int], key: Key | None = None) -> Server:
         """The server, not started; `zones` by the port of their primary, which is one for ours."""

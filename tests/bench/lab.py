@@ -21,7 +21,7 @@ from support.usage import cpu_seconds, favour, on_cores
 
 T = TypeVar("T")
 
-FLAT = 0.03  # CPU seconds in a second below which a server has nothing left to do
+FLAT = 0.03  # CPU seconds below which a server has nothing left to do
 EVERY = 0.002  # seconds between two looks at whether something is answered
 
 
@@ -47,6 +47,7 @@ class Lab:
     sizes: Sizes = field(default_factory=Sizes)
     directory: Path = field(default_factory=lambda: short_directory("bench"))
     key: Key = field(default_factory=lambda: new_key("transfer-key"))
+    rest: float = 1.0  # seconds in which a server that has nothing left to do uses next to no CPU
     patience: float = 120.0  # seconds until a server is given up
     dice: random.Random = field(default_factory=lambda: random.Random(1))
     _number: int = 0
@@ -115,12 +116,12 @@ class Lab:
         return self._number
 
     def settle(self, server: Server) -> None:
-        """Returns once its processes use next to no CPU for a second."""
+        """Returns once its processes have come to rest."""
         group = self.group(server)
         deadline = time.monotonic() + self.patience
         before = cpu_seconds(group)
         while time.monotonic() < deadline:
-            time.sleep(1.0)
+            time.sleep(self.rest)
             now = cpu_seconds(group)
             if now - before < FLAT:
                 return

@@ -10,12 +10,14 @@ from typing import Any
 
 from bench.contestants import Server, child_of
 from bench.failed import Failed
+from bench.lab import Lab
 from support.ask import LOOPBACK
 from support.process import program
 from support.usage import cpu_seconds
 
 LOST = 0.001  # share of the questions that may go unanswered
 GRACE = 60.0  # seconds that a load may take beyond its time
+BUFFER = 4096  # KB, of dnsperf's sockets: its own 32 do not hold a hundred signed answers
 TESTS = Path(__file__).resolve().parents[1]
 
 
@@ -43,15 +45,16 @@ class Load:
 def run(server: Server, file: Path, seconds: float, *options: str) -> Load:
     """Asks what is in the file, as fast as it is answered."""
     command = [program("dnsperf") or "dnsperf", "-s", LOOPBACK, "-p", str(server.port), "-d", str(file)]
+    command += ["-b", str(BUFFER)]
     output, cpu = _watched(server, [*command, "-l", f"{seconds:g}", "-W", *options], seconds)
     load = read(output)
     load.cpu = cpu
     return _some(load, output, server)
 
 
-def warm(server: Server, file: Path, *options: str, seconds: float = 1.0) -> None:
-    """The same without looking: caches fill."""
-    run(server, file, seconds, *options)
+def warm(lab: Lab, server: Server, file: Path, *options: str) -> None:
+    """The same for a short time, without looking: caches fill."""
+    run(server, file, min(1.0, lab.sizes.seconds), *options)
 
 
 def read(output: str) -> Load:

@@ -2,12 +2,12 @@
 
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import floods.primary
 from bench.failed import Failed
 from bench.lab import serial_in
 from bench.queries import wire_name
-from floods.primary import notify
 from support.ask import LOOPBACK
 
 AT_ONCE = 100  # messages sent before their replies are waited for
@@ -23,13 +23,14 @@ class Sweep:
         self._socket.bind((LOOPBACK, 0))
         self._socket.connect((LOOPBACK, port))
         self._socket.settimeout(PATIENCE)
+        self._number = 0
 
     def until(self, zones: Sequence[str], serial: int, patience: float, *, notify: bool = False) -> float:
         """Monotonic time when all are answered with that serial; `notify`: each is told of until it is acknowledged."""
         deadline = time.monotonic() + patience
         waiting, untold = list(zones), list(zones) if notify else []
         while time.monotonic() < deadline:
-            told = self._pass(untold, _notify, _is_acknowledgement)
+            told = self._pass(untold, floods.primary.notify, _is_acknowledgement)
             untold = [zone for zone in untold if zone not in told]
             found = self._pass(waiting, _question, lambda reply: _serial(reply) == serial)
             waiting = [zone for zone in waiting if zone not in found]
@@ -38,24 +39,28 @@ class Sweep:
             time.sleep(PAUSE)
         raise Failed(f"{len(waiting)} of {len(zones)} zones are not answered after {patience:g} s")
 
-    def _pass(self, zones: Sequence[str], message_of, is_good) -> set[str]:
-        """One message for each zone; those with a good reply."""
+    def _pass(
+        self, zones: Sequence[str], message_of: Callable[[str], bytes], is_good: Callable[[bytes], bool]
+    ) -> set[str]:
+        """One message for each zone; those with a good reply. What comes too late for its message is dropped."""
         good: set[str] = set()
         for first in range(0, len(zones), AT_ONCE):
-            some = zones[first : first + AT_ONCE]
-            for number, zone in enumerate(some, first):
+            asked: dict[int, str] = {}
+            for zone in zones[first : first + AT_ONCE]:
+                self._number = (self._number + 1) & 0xFFFF
+                asked[self._number] = zone
                 try:
-                    self._socket.send((number & 0xFFFF).to_bytes(2, "big") + message_of(zone)[2:])
+                    self._socket.send(self._number.to_bytes(2, "big") + message_of(zone)[2:])
                 except OSError:  # nobody listens yet
                     return good
-            for _ in some:
+            while asked:
                 try:
                     reply = self._socket.recv(4096)
                 except OSError:
                     break
-                number = int.from_bytes(reply[:2], "big")
-                if first <= number < first + len(some) and is_good(reply):
-                    good.add(zones[number])
+                replied = asked.pop(int.from_bytes(reply[:2], "big"), None)
+                if replied is not None and is_good(reply):
+                    good.add(replied)
         return good
 
     def __enter__(self) -> "Sweep":
@@ -67,10 +72,6 @@ class Sweep:
 
 def _question(zone: str) -> bytes:
     return b"\0\0\0\0\0\x01\0\0\0\0\0\0" + wire_name(zone) + b"\0\x06\0\x01"
-
-
-def _notify(zone: str) -> bytes:
-    return notify(zone)
 
 
 def _is_acknowledgement(reply: bytes) -> bool:

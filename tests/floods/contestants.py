@@ -4,14 +4,12 @@ All take NOTIFY from the primary's address, 127.0.0.1. Their limits on TCP clien
 number for all.
 """
 
-import re
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from support.daemon import Nameserver
-from support.process import program
+from support.process import program, version_of
 from support.secondaries import BindSecondary, KnotSecondary, NsdSecondary, Secondary
 from support.wait import wait_for
 
@@ -37,10 +35,7 @@ class Contestant:
 
     def version(self) -> str:
         """As it says itself."""
-        command = [program(self.version_command[0]) or "", *self.version_command[1:]]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-        found = re.search(r"\d+\.\d+[.\w]*", done.stdout + done.stderr)
-        return found[0] if found else "?"
+        return version_of(self.version_command)
 
     def start(self, zones: Sequence[str], primary_port: int, clients: int | None = None) -> Server:
         """Starts it; returns once it answers every zone. `clients`: TCP clients at once; None: its own default."""

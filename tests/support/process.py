@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -128,6 +129,15 @@ def skewed_clock(directory: Path, seconds: int) -> dict[str, str]:
         f"import time\n\n_true = time.time\ntime.time = lambda: _true() + {seconds}\n"
     )
     return {"PYTHONPATH": str(directory)}
+
+
+def version_of(command: Sequence[str]) -> str:
+    """What a program says its version is."""
+    found = subprocess.run(
+        [program(command[0]) or "", *command[1:]], capture_output=True, text=True, timeout=30, check=False
+    )
+    version = re.search(r"\d+\.\d+[.\w]*", found.stdout + found.stderr)
+    return version[0] if version else "?"
 
 
 def program(name: str) -> str | None:

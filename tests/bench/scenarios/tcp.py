@@ -36,7 +36,7 @@ class Tcp(Scenario):
 
     def run(self, lab: Lab, contestant: Contestant) -> Figures:
         with lab.ready(contestant, worlds.mixed(lab)) as server:
-            loads.warm(server, self._file(lab, 2), *MANY)
+            loads.warm(lab, server, self._file(lab, 2), *MANY)
             many = loads.run(server, self._file(lab, 1), lab.sizes.seconds, *MANY)
             one = loads.connections(server, self._messages(lab), lab.sizes.seconds)
         return many.figures("many") | one.figures("one")

@@ -37,7 +37,7 @@ class Udp(Scenario):
             for load in LOADS:
                 options = ["-D"] if load.endswith("_do") else []
                 zipf = load.startswith("zipf")
-                loads.warm(server, self._file(lab, zipf=zipf, seed=2), *options)
+                loads.warm(lab, server, self._file(lab, zipf=zipf, seed=2), *options)
                 found = loads.run(server, self._file(lab, zipf=zipf, seed=1), lab.sizes.seconds, *options)
                 figures |= found.figures(load)
         return figures
