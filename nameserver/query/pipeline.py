@@ -6,11 +6,12 @@
       │ 3  signed?          wrong ────────────────────────────────────────────────▶ NOTAUTH with the TSIG error
       │ 4  EDNS             version not 0, cookie wanting, option malformed ──────▶ BADVERS, BADCOOKIE, FORMERR
       │ 5  opcode           neither QUERY nor NOTIFY ─────────────────────────────▶ NOTIMP
-      │ 6  NOTIFY           ───────────────────────────────── query.notify ───────▶ reply, and perhaps word of it
-      │ 7  class            CHAOS ─────────────────────────── query.chaos ────────▶ reply; all others REFUSED
-      │ 8  AXFR, IXFR       ───────────────────────────────── query.transfers ────▶ reply, or the transfer
-      │ 9  types that no zone holds ──────────────────────────────────────────────▶ FORMERR or NOTIMP
-      │ 10 an ordinary question ───────────────────────────── query.resolve ──────▶ reply
+      │ 6  no question      wants a cookie, and gets it ──────────────────────────▶ NOERROR or BADCOOKIE
+      │ 7  NOTIFY           ───────────────────────────────── query.notify ───────▶ reply, and perhaps word of it
+      │ 8  class            CHAOS ─────────────────────────── query.chaos ────────▶ reply; all others REFUSED
+      │ 9  AXFR, IXFR       ───────────────────────────────── query.transfers ────▶ reply, or the transfer
+      │ 10 types that no zone holds ──────────────────────────────────────────────▶ FORMERR or NOTIMP
+      │ 11 an ordinary question ───────────────────────────── query.resolve ──────▶ reply
       ▼
     rendered to the size the client takes, OPT and signature included; signed if the request was; counted
 
@@ -33,7 +34,7 @@ from nameserver.query.resolve import answer_query, what_is_told
 from nameserver.query.transfers import judge_transfer
 from nameserver.query.zoneset import ZoneSet
 from nameserver.wire import codes
-from nameserver.wire.cookie import judge
+from nameserver.wire.cookie import CLIENT_SIZE, judge
 from nameserver.wire.edns import Edns
 from nameserver.wire.render import render, render_error
 from nameserver.wire.reply import Reply
@@ -186,7 +187,7 @@ class Pipeline:
         return outcome
 
     def _route(self, exchange: Exchange) -> Outcome:
-        """Stages 4 to 10."""
+        """Stages 4 to 11."""
         request = exchange.request
         if request.edns is not None:
             if request.edns.version:
@@ -197,6 +198,8 @@ class Pipeline:
             # An UPDATE that holds records gets this unsigned even where it is signed, knowingly against RFC 8945 §5.3:
             # its signature would have to be looked for behind records, and of those we read nothing.
             return self._send(exchange, refusal(codes.NOTIMP))
+        if not request.question:
+            return self._send(exchange, _answer_for_cookie(exchange, request))
         if request.opcode == codes.NOTIFY:
             acknowledgement, received = judge_notify(exchange, self.zones)
             outcome = self._send(exchange, acknowledgement)
@@ -219,7 +222,7 @@ class Pipeline:
         return self._answer(exchange)
 
     def _answer(self, exchange: Exchange) -> Outcome:
-        """Stage 10; what everyone who sends these octets would be told may be told again without asking us."""
+        """Stage 11; what everyone who sends these octets would be told may be told again without asking us."""
         request = exchange.request
         reply = answer_query(self.zones, request, exchange.now, minimal=self.settings.minimal_responses)
         outcome = self._send(exchange, reply)
@@ -250,7 +253,8 @@ class Pipeline:
         except WireError as error:
             return refusal(error.rcode)
         over_udp = exchange.transport == slots.UDP and exchange.key is None
-        if settings.require_cookies and over_udp and not cookie.valid and exchange.request.opcode == codes.QUERY:
+        wants_answer = exchange.request.opcode == codes.QUERY and exchange.request.question
+        if settings.require_cookies and over_udp and not cookie.valid and wants_answer:
             return refusal(codes.BADCOOKIE)
         return None
 
@@ -322,6 +326,15 @@ class Pipeline:
     def _counted(self, wire: bytes, rcode: int, transport: str) -> Outcome:
         self.counters[response_slot(rcode, transport, wire[2] & (codes.TC >> 8) != 0)] += 1
         return Outcome(wire)
+
+
+def _answer_for_cookie(exchange: Exchange, request: Request) -> Reply:
+    """Stage 6: the reply to a query without a question, whose COOKIE option is all that is wanted (RFC 7873 §5.4)."""
+    cookie = exchange.cookie
+    if cookie is None or request.edns is None:
+        return refusal(codes.FORMERR)
+    has_bad_one = not cookie.valid and len(request.edns.option(codes.OPT_COOKIE) or b"") > CLIENT_SIZE
+    return Reply(rcode=codes.BADCOOKIE if has_bad_one else codes.NOERROR)
 
 
 def _refused(exchange: Exchange, reason: Reason | None, key: bytes | None) -> Refused | None:

@@ -158,7 +158,7 @@ def _rcode(last: Answer) -> int:
 
 def what_is_told(zones: ZoneSet, request: Request, reply: Reply) -> tuple[Told, bytes]:
     """What a reply says, as far as response rate limits go, and the name that it is counted under."""
-    served = zones.find_for(request.qname_folded, request.qtype)
+    served = zones.find_for(request.qname_folded, request.qtype) if request.question else None
     if served is None or served.zone is None or reply.rcode not in (codes.NOERROR, codes.NXDOMAIN):
         return Told.ERROR, b""
     if reply.rcode == codes.NXDOMAIN:

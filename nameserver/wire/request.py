@@ -3,7 +3,8 @@
 What it will look at is decided by the header alone, before anything is read or allocated:
 
     opcode          question   answer      authority             additional
-    QUERY           1          0           0 (IXFR: 0 or 1 SOA)  0 … 2: OPT and TSIG, TSIG last
+    QUERY           1          0           0 (IXFR: 0 or 1 SOA)  0 … 2: OPT and TSIG, TSIG last; others unread
+                    0          0           0                     the same, with a COOKIE option
     NOTIFY          1          0 or 1 SOA  0                     the same
     anything else   0 or 1     0                0                     the same
                     whatever does not fit this row is not read: the answer is NOTIMP all the same
@@ -12,9 +13,10 @@ Everything beyond that is FORMERR without being read. So no packet, whatever its
 one SOA, at most 100 EDNS options and one TSIG record. The question's name must be uncompressed, as nothing precedes it.
 
 This is stricter than some servers are, on purpose: no client that we know of sends such things, and what is not taken
-in need not be understood. FORMERR answers a record that has no business in its section, in any section, and octets
-behind the end of the message. Class ANY is read like any class and then REFUSED by the pipeline: we serve IN (and, in a
-corner, CHAOS), and no record has the class ANY.
+in need not be understood. FORMERR answers records that have no business in the answer and authority sections, and
+octets behind the end of the message. In the additional section one of another type may stand beside the OPT, whose
+place there is free (RFC 6891 §6.1.1): it is passed over. Class ANY is read like any class and then REFUSED by the
+pipeline: we serve IN (and, in a corner, CHAOS), and no record has the class ANY.
 
 A reply has an OPT where the request had one, errors included (RFC 6891 §6.1.1, §7). So the OPT is looked for as far as
 the rules above let us read: also behind an empty question section, and also where the opcode is not ours.
@@ -86,6 +88,8 @@ def parse_request(data: bytes) -> Request:
     if opcode != codes.QUERY and opcode != codes.NOTIFY:
         return _parse_other(data)
     if questions != 1:
+        if questions == 0 and opcode == codes.QUERY:
+            return _parse_cookie_query(data)
         edns = _parse_other(data).edns
         raise BadRequest(f"{questions} questions instead of one", codes.FORMERR, id, flags, b"", edns)
     offset = HEADER_SIZE
@@ -111,6 +115,20 @@ def parse_request(data: bytes) -> Request:
             _parse_rest(data, offset, request, answers, authorities, additionals)
         except WireError as error:
             raise BadRequest(str(error), error.rcode, id, flags, question, request.edns) from None
+    return request
+
+
+def _parse_cookie_query(data: bytes) -> Request:
+    """A query without a question: for nothing but a cookie (RFC 7873 §5.4), or in a version of EDNS we do not know."""
+    id, flags, _, answers, authorities, additionals = HEADER.unpack_from(data)
+    request = Request(id, flags, codes.QUERY, b"", b"", 0, 0, b"")
+    try:
+        _parse_rest(data, HEADER_SIZE, request, answers, authorities, additionals)
+        edns = request.edns
+        if edns is None or (edns.version == 0 and edns.option(codes.OPT_COOKIE) is None):
+            raise WireError("a query without a question")
+    except WireError as error:
+        raise BadRequest(str(error), error.rcode, id, flags, b"", request.edns) from None
     return request
 
 
@@ -164,7 +182,7 @@ def _parse_rest(data: bytes, offset: int, request: Request, answers: int, author
 
 
 def _read_additional(data: bytes, offset: int, request: Request, is_last: bool) -> int:
-    """One record of the additional section: OPT, or TSIG in the last place."""
+    """One record of the additional section: OPT, TSIG in the last place, or one of which nothing is wanted."""
     name_end = skip_name(data, offset)
     start = name_end + 10
     if start > len(data):
@@ -183,8 +201,6 @@ def _read_additional(data: bytes, offset: int, request: Request, is_last: bool) 
         request.tsig, end = read_tsig(data, offset)
         if request.tsig.error:
             raise WireError("a request's TSIG record reports an error")
-    else:
-        raise WireError(f"a record of type {rdtype} in the additional section of a request")
     return end
 
 

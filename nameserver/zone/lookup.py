@@ -41,6 +41,9 @@ from nameserver.zone.node import (
 ASTERISK = b"\x01*"
 LONGEST_NAME = 255
 _NSEC3 = codes.NSEC3.to_bytes(2, "big")
+_NXT = 30
+# Types that are never looked for at a CNAME's target. NXT is one no more: RFC 3755 §3 has retired it.
+_OF_ALIASES = BESIDE_CNAME - {_NXT}
 _OF_SIGNING = frozenset((codes.RRSIG, codes.NSEC, codes.NSEC3))
 
 
@@ -128,7 +131,7 @@ def _at_node(zone: Zone, node: bytes, qtype: int, owner: bytes, source: bytes, e
             return Answer(Kind.HIT, (rrset,), (), (), None, 0, source, encloser)
     # A type that may stand beside a CNAME is data of this very name, there or not: it is not looked for at the CNAME's
     # target (RFC 2181 §10.1, RFC 4034 §3 and §4, RFC 4035 §2.5).
-    if node[0] & HAS_CNAME and qtype not in BESIDE_CNAME:
+    if node[0] & HAS_CNAME and qtype not in _OF_ALIASES:
         cname = _flagged(node, codes.CNAME, owner)
         return Answer(Kind.CNAME, (cname,), (), (), next(cname.rdatas()), 0, source, encloser)
     return Answer(Kind.NODATA, (), (zone.negative_soa,), (), None, 0, source, encloser)

@@ -11,6 +11,7 @@ from support.served_zones import HEAD
 
 from nameserver.query.exchange import QuerySettings
 from nameserver.query.pipeline import Pipeline
+from nameserver.query.rate_limit import RateLimiter, RateLimits
 from nameserver.wire.cookie import make
 
 SECRET = bytes(range(16))
@@ -65,6 +66,39 @@ def test_section_5_2_3_where_cookies_are_required_a_bad_one_is_badcookie_with_a_
 
 def test_section_5_2_3_over_tcp_nobody_needs_a_cookie_to_be_believed() -> None:
     assert ask(pipeline(require_cookies=True), MINE, transport="tcp").answer
+
+
+def ask_for_cookie(ours: Pipeline, cookie: bytes, **more) -> dns.message.Message:
+    """A query without a question."""
+    query = dns.message.Message(id=4711)
+    query.use_edns(0, 0, 1232, options=[dns.edns.GenericOption(10, cookie)])
+    return dns.message.from_wire(handle(ours, query.to_wire(), **more).reply)
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize("required", [False, True])
+def test_section_5_4_a_query_without_a_question_is_answered_with_a_cookie(transport: str, required: bool) -> None:
+    ours = pipeline(require_cookies=required)
+    for sent, rcode in ((MINE, dns.rcode.NOERROR), (GOOD, dns.rcode.NOERROR), (FORGED, dns.rcode.BADCOOKIE)):
+        reply = ask_for_cookie(ours, sent, transport=transport)
+        assert (reply.rcode(), cookie_of(reply)) == (rcode, GOOD)
+        assert not reply.question and not reply.answer and not reply.authority
+
+
+def test_section_5_4_without_cookies_a_query_without_a_question_is_formerr() -> None:
+    reply = ask_for_cookie(pipeline_of(served(HEAD, "example.com.")), MINE)
+    assert reply.rcode() == dns.rcode.FORMERR and reply.edns == 0
+    assert ask_for_cookie(pipeline(), MINE[:7]).rcode() == dns.rcode.FORMERR
+
+
+def test_section_5_4_a_query_without_a_question_counts_among_limited_answers() -> None:
+    ours = pipeline()
+    ours.limiter = RateLimiter(RateLimits(rate=1, slip=0), b"secret")
+    assert ask_for_cookie(ours, MINE).rcode() == dns.rcode.NOERROR
+    query = dns.message.Message(id=4711)
+    query.use_edns(0, 0, 1232, options=[dns.edns.GenericOption(10, MINE)])
+    assert handle(ours, query.to_wire()).reply is None
+    assert cookie_of(ask_for_cookie(ours, GOOD)) == GOOD
 
 
 def test_switched_off_cookies_are_an_option_like_any_unknown_one() -> None:

@@ -169,11 +169,30 @@ def test_the_hint_may_spell_the_zone_in_another_case():
         OPT[:-2] + b"\x00\x02\x00\x03",  # half an option
         b"\x01a" + OPT,  # owner is not the root
         b"\xc0\x0c" + OPT[1:],
-        record(1, b"\x7f\x00\x00\x01"),  # a type that has no business here
+        record(1, b"\x7f\x00\x00\x01")[:-1],  # of a type that is passed over, but cut short
     ],
 )
 def test_an_additional_record_that_is_not_a_sound_opt_is_refused(additional):
     refused(header(additionals=1) + QUESTION + additional)
+
+
+def test_an_additional_record_of_another_type_is_passed_over():
+    address = record(1, b"\x7f\x00\x00\x01")
+    assert parse_request(header(additionals=1) + QUESTION + address).edns is None
+    for additional in (address + OPT, OPT + address):
+        assert parse_request(header(additionals=2) + QUESTION + additional).edns is not None
+    refused(header(additionals=3) + QUESTION + address + address + OPT)
+
+
+def test_a_query_without_a_question_is_read_where_it_brings_a_cookie():
+    cookie = OPT[:-2] + b"\x00\x0c\x00\x0a\x00\x08" + bytes(8)
+    request = parse_request(header(questions=0, additionals=1) + cookie)
+    assert (request.question, request.qname, request.qtype) == (b"", b"", 0)
+    assert request.edns is not None
+    assert request.edns.options == ((10, bytes(8)),)
+    assert refused(header(questions=0, additionals=1) + OPT).edns is not None
+    refused(header(questions=0, additionals=1) + cookie + b"x")
+    refused(header(codes.NOTIFY << 11, questions=0, additionals=1) + cookie)
 
 
 def test_two_opt_records_are_refused():
