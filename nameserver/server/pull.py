@@ -79,6 +79,19 @@ class _Datagrams(asyncio.DatagramProtocol):
 
     def __init__(self) -> None:
         self.queue: asyncio.Queue[bytes | OSError] = asyncio.Queue(maxsize=64)
+        self._transport: asyncio.BaseTransport | None = None
+        self._closed = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        if self._closed:
+            transport.close()
+
+    def close(self) -> None:
+        """Close the socket, also where nobody has its transport yet."""
+        self._closed = True
+        if self._transport is not None:
+            self._transport.close()
 
     def datagram_received(self, data: bytes, _addr: tuple[str | object, int]) -> None:
         if not self.queue.full():
@@ -122,17 +135,17 @@ async def ask_over_udp(peer: Peer, message: bytes, read: Callable[[bytes], Answe
     """
     loop = asyncio.get_running_loop()
     local = (peer.remote.source, 0) if peer.remote.source else None
+    datagrams = _Datagrams()
     try:
-        transport, datagrams = await loop.create_datagram_endpoint(
-            _Datagrams, remote_addr=(peer.endpoint.host, peer.endpoint.port), local_addr=local
+        transport, _ = await loop.create_datagram_endpoint(
+            lambda: datagrams, remote_addr=(peer.endpoint.host, peer.endpoint.port), local_addr=local
         )
-    except OSError as error:
-        raise network_failure(error, "UDP") from error
-    try:
         transport.sendto(message)
         return await _matching_answer(datagrams.queue, read, patience)
-    finally:
-        transport.close()
+    except OSError as error:
+        raise network_failure(error, "UDP") from error
+    finally:  # also when cancelled before the transport was ours: uvloop would leave it open
+        datagrams.close()
 
 
 async def _matching_answer(

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -371,3 +372,17 @@ def test_ids_are_of_all_values_alike() -> None:
         chi_square = sum((count - 256) ** 2 / 256 for count in counts.values())
         assert chi_square < 420, "by chance once in a billion times"
     assert len(set(ids)) > 40_000, "they do not repeat themselves: two thirds of all values come"
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_question_over_udp_given_up_at_any_moment_leaves_no_socket_open(turns: int) -> None:
+    zone = config(free_port())
+    before = len(os.listdir("/proc/self/fd"))
+    asking = asyncio.create_task(pull.soa_over_udp(peer_of(zone), zone, zone.pull))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    await asyncio.sleep(0.05)  # what is closed is closed within a few turns
+    assert len(os.listdir("/proc/self/fd")) == before
