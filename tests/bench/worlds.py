@@ -128,11 +128,15 @@ class Updater:
         self._socket.connect((LOOPBACK, port))
         self._socket.settimeout(PATIENCE)
 
-    def change(self, number: int) -> None:
-        """One record; returns once the primary has it."""
+    def message(self, number: int) -> bytes:
+        """An update of one record."""
         update = dns.update.UpdateMessage(self._zone)
         update.replace("changed", 300, "TXT", f'"{number}"')
-        self._socket.send(update.to_wire())
+        return update.to_wire()
+
+    def change(self, message: bytes) -> None:
+        """Sends it; returns once the primary has made it."""
+        self._socket.send(message)
         if self._socket.recv(512)[3] & 15:
             raise Failed("the primary refused an update")
 

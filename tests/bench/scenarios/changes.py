@@ -32,10 +32,11 @@ class Changes(Scenario):
             worlds.Updater(primary.port, zone) as updater,
             worlds.Notifier(server.port) as notifier,
         ):
+            messages = [updater.message(lab.next_number()) for _ in range(lab.sizes.changes)]
             used = lab.cpu(server)
             began = time.monotonic()
-            for _ in range(lab.sizes.changes):
-                updater.change(lab.next_number())
+            for message in messages:
+                updater.change(message)
                 notifier.tell(zone)
             changed = time.monotonic()
             served = self._served(lab, server.port, notifier, updater.serial())

@@ -44,7 +44,7 @@ def _one(lab: Lab, primary: int, server: int, zone: str) -> float:
     """Seconds from NOTIFY to the answer."""
     time.sleep(PAUSE * (0.5 + random.random()))
     with worlds.Updater(primary, zone) as updater:
-        updater.change(lab.next_number())
+        updater.change(updater.message(lab.next_number()))
         serial = updater.serial()
         with worlds.Notifier(server) as notifier:
             began = time.monotonic()
