@@ -11,7 +11,7 @@ import errno
 import socket
 
 from nameserver.server.sockets import TCP_BACKLOG
-from nameserver.server.tcp import TcpConnection, TcpServer
+from nameserver.server.tcp import TcpServer
 
 BATCH = 16  # connections taken before other sockets and timers get their turn
 PAUSE = 0.05  # seconds until the next try, when something that a connection needs has run out
@@ -26,7 +26,6 @@ class Acceptor:
         self._loop = loop
         self._socket = sock
         self._server = server
-        self._starting: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
         self._resume()
 
@@ -67,17 +66,4 @@ class Acceptor:
             if client is None:
                 sock.close()
                 continue
-            sock.setblocking(False)
-            task = self._loop.create_task(self._start(client, sock))
-            self._starting.add(task)
-            task.add_done_callback(self._starting.discard)
-
-    async def _start(self, client: TcpConnection, sock: socket.socket) -> None:
-        try:
-            await self._loop.connect_accepted_socket(lambda: client, sock)
-        except BaseException as error:
-            self._server.clients.leave(client)
-            sock.close()
-            if not isinstance(error, OSError):
-                raise
-            self._server.faults.mention("taking a connection", error)  # gone already
+            self._server.streams.add(sock, client)

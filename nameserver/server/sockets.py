@@ -144,6 +144,7 @@ def _prepare_tcp(made: socket.socket) -> None:
     """
     made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, TCP_RECEIVE_BUFFER)
     made.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, TCP_UNSENT)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a reply waits for no acknowledgement of another
 
 
 def _prepare_udp(made: socket.socket, family: int) -> None:

@@ -43,6 +43,7 @@ from nameserver.server.clients import Clients, group_of
 from nameserver.server.counting import CountedShortcuts
 from nameserver.server.faults import Faults
 from nameserver.server.pace import OutLimits, Pace
+from nameserver.server.streams import Streams
 from nameserver.server.turns import Turns
 from nameserver.server.udp import parse_address
 from nameserver.wire.framing import Deframer, frame
@@ -80,10 +81,12 @@ class TcpServer:
     clients: Clients["TcpConnection"] = field(init=False)
     turns: Turns["TcpConnection"] = field(init=False)
     counters: CounterArray = field(init=False)
+    streams: Streams = field(init=False)
 
     def __post_init__(self) -> None:
         self.counters = self.pipeline.counters
         self.turns = Turns(self.loop)
+        self.streams = Streams(self.loop)
         self.clients = Clients(self.limits.max_clients, self.limits.max_clients_per_address)
 
     def admit(self, host: str, port: int) -> "TcpConnection | None":
@@ -124,8 +127,8 @@ class TcpConnection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._active = 0.0
         self._begun: float | None = None  # when the message began that is arriving
-        self._writable = asyncio.Event()
-        self._writable.set()
+        self._writable = True  # whether the client has taken most of what was sent to it
+        self._caught_up: asyncio.Event | None = None  # made when somebody waits for that
         self._waiting: deque[bytes] = deque()  # messages still to be answered; while there are any, nothing is read
         self._transfers: set[asyncio.Task[None]] = set()
         self._last = False  # nothing more will be read: answer what was asked, then close
@@ -138,7 +141,6 @@ class TcpConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The client can be heard, unless it has had to make room already."""
-        # Not isinstance: uvloop's transports have the methods without the base class.
         self._transport = stream = cast(asyncio.Transport, transport)
         if self._displaced:
             stream.abort()
@@ -156,7 +158,7 @@ class TcpConnection(asyncio.Protocol):
         self._waiting.clear()
         for task in self._transfers:
             task.cancel()
-        self._writable.set()
+        self._go_on_writing()
 
     def data_received(self, data: bytes) -> None:
         """Take in whole messages; one that cannot be framed ends the connection (RFC 7766 §8)."""
@@ -190,7 +192,7 @@ class TcpConnection(asyncio.Protocol):
     @property
     def can_go_on(self) -> bool:
         """Whether a message waits that the client would take the answer to."""
-        return bool(self._waiting) and self._writable.is_set()
+        return bool(self._waiting) and self._writable
 
     def work(self, most: int) -> int:
         """One turn: answer what waits, as far as turn and client allow; how many messages that was."""
@@ -209,7 +211,7 @@ class TcpConnection(asyncio.Protocol):
         if replies:
             self._active = self._server.loop.time()
             transport.write(b"".join(replies))  # may call pause_writing
-        if not self._waiting and self._writable.is_set() and not transport.is_closing():
+        if not self._waiting and self._writable and not transport.is_closing():
             self._read_on(transport)
         self._unsent = transport.get_write_buffer_size()
         self._close_after_last()
@@ -267,12 +269,14 @@ class TcpConnection(asyncio.Protocol):
         Raises TransferError where it takes too little, ConnectionResetError where it is gone.
         """
         loop = self._server.loop
-        if not self._writable.is_set():
+        if not self._writable:
             pace = Pace(limits, loop.time(), self._on_its_way())
-            while not self._writable.is_set():
+            while not self._writable:
+                if self._caught_up is None:
+                    self._caught_up = asyncio.Event()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(pace.look(loop.time(), self._on_its_way())):
-                        await self._writable.wait()
+                        await self._caught_up.wait()
         if self._transport is None or self._transport.is_closing():
             raise ConnectionResetError("the client closed the connection")
         self._transport.write(frame(message))
@@ -294,17 +298,23 @@ class TcpConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client does not read: neither do we."""
-        self._writable.clear()
+        self._writable = False
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """The client has caught up."""
-        self._writable.set()
+        self._go_on_writing()
         if self._waiting:
             self._server.turns.want(self)
         elif self._transport is not None and not self._transport.is_closing():
             self._read_on(self._transport)
+
+    def _go_on_writing(self) -> None:
+        self._writable = True
+        if self._caught_up is not None:
+            self._caught_up.set()
+            self._caught_up = None
 
     def _read_on(self, transport: asyncio.Transport) -> None:
         """Read again. While we did not, no message could be completed."""
@@ -332,7 +342,7 @@ class TcpConnection(asyncio.Protocol):
         if left <= 0 and self._slowly_taking():
             left = limits.idle_timeout
         reason = TCP_IDLE
-        if self._begun is not None and not self._transfers and not self._waiting and self._writable.is_set():
+        if self._begun is not None and not self._transfers and not self._waiting and self._writable:
             rest = self._begun + limits.message_timeout - now
             if rest < left:
                 left, reason = rest, TCP_SLOW
