@@ -11,7 +11,7 @@ from pathlib import Path
 
 import dns.name
 from differential.compare import Case, Difference, Vote
-from differential.draft import BIND, NSD
+from differential.draft import BIND, NSD, ZoneDraft
 from differential.optional import HOSTS, below, covered, hosts, last_link
 from differential.seen import RRSIG, SECTIONS, Rec, name_at
 
@@ -123,19 +123,36 @@ def no_data_type(case: Case, vote: Vote) -> bool:
 
 def empty_wildcard_proved(case: Case, vote: Vote) -> bool:
     """No data, by a wildcard that only has names below it: ours proves that too, or has no room for the proof."""
+    zone, star = covering_wildcard(case)
+    if zone is None or star is None or case.ours.rcode or not case.question.dnssec:
+        return False
+    empty = zone.exists(star) and not zone.at(star)
+    return empty and (case.ours.tc or set(case.majority("authority")) <= set(case.ours.authority))
+
+
+def covering_wildcard(case: Case) -> tuple[ZoneDraft | None, dns.name.Name | None]:
+    """The zone that our chain ends in, and the name that a wildcard covering the chain's end would have there."""
     name = last_link(case.ours, case.qname)
     number = case.served.zone_for(name, case.question.rdtype)
-    if number is None or case.ours.rcode or not case.question.dnssec:
-        return False
+    if number is None:
+        return None, None
     zone = case.served.world.zones[number]
     encloser = dns.name.from_wire(name, 0)[0]
     while encloser != zone.origin and not zone.exists(encloser):
         encloser = encloser.parent()
-    if len(encloser.to_wire()) > 253:
-        return False  # no name fits below it
-    star = dns.name.Name((b"*", *encloser.labels))
-    empty = zone.exists(star) and not zone.at(star)
-    return empty and (case.ours.tc or set(case.majority("authority")) <= set(case.ours.authority))
+    # No name fits below one of 254 octets or more.
+    return zone, dns.name.Name((b"*", *encloser.labels)) if len(encloser.to_wire()) <= 253 else None
+
+
+def encloser_proved(case: Case, vote: Vote) -> bool:
+    """NSEC3, a name that begins with an asterisk, a wildcard without such data: ours, as BIND's, has all records."""
+    zone, star = covering_wildcard(case)
+    if zone is None or star is None or case.ours.rcode or not zone.signing.startswith("nsec3") or not zone.at(star):
+        return False
+    bind = case.peers.get(BIND)
+    alike = bind is None or bind.tc or set(bind.authority) == set(case.ours.authority)
+    more = case.ours.tc or set(case.majority("authority")) < set(case.ours.authority)
+    return last_link(case.ours, case.qname).startswith(ASTERISK) and alike and more
 
 
 def type_zero(case: Case, vote: Vote) -> bool:
@@ -305,6 +322,14 @@ DIFFERENCES: tuple[Difference, ...] = (
         "it. Knot and BIND prove only that the name itself is not there.",
         "RFC 4035 §3.1.3.4",
         empty_wildcard_proved,
+    ),
+    Difference(
+        "proof of the closest encloser",
+        frozenset(("authority", "tc")),
+        "A wildcard has no data for a name that itself begins with an asterisk: the closest encloser and that no closer"
+        " name exists are proved too, as BIND does it. Knot takes such a name for the wildcard, NSD never proves them.",
+        "RFC 5155 §7.2.5",
+        encloser_proved,
     ),
     Difference(
         "type 0 is looked up",
