@@ -38,10 +38,15 @@ def target(record: Rec) -> bytes:
 
 
 def chain_into_another_zone(case: Case, vote: Vote) -> bool:
-    """Our chain leads from zone to zone (cut short: NSD's does), and somebody's is the beginning of it."""
+    """Our chain leads from zone to zone, and somebody's is the beginning of it.
+
+    Where ours is cut short: NSD's leads so, or is cut short too and comes to the same RCODE.
+    """
     ours, theirs = case.ours, case.peers.get(NSD, case.ours)
     zones = case.served.zone_for
     followed = (*ours.answer, *theirs.answer) if ours.tc else ours.answer
+    if vote.field == "rcode" and ours.tc and theirs is not ours and theirs.tc and links(followed, CNAME, DNAME):
+        return theirs.rcode == ours.rcode
     leaves = any(
         zones(link.owner) != zones(target(link), case.question.rdtype) is not None
         for link in links(followed, CNAME, DNAME)
@@ -76,9 +81,9 @@ def minimal_responses(case: Case, vote: Vote) -> bool:
 
 
 def has_room(case: Case, records: Iterable[Rec]) -> bool:
-    """Whether records could be added to our reply, with their owners compressed and nothing else."""
+    """Whether records could be added to our reply even with nothing in them compressed."""
     limit = case.question.limit if case.question.transport == "tcp" else min(case.question.limit, UDP_LIMIT)
-    return case.ours.size + sum(12 + len(record.rdata) for record in records) <= limit
+    return case.ours.size + sum(10 + len(record.owner) + len(record.rdata) for record in records) <= limit
 
 
 def truncated(case: Case, vote: Vote) -> bool:
@@ -109,9 +114,11 @@ def glue_that_has_no_room(case: Case, vote: Vote) -> bool:
 def glue_from_a_wildcard(case: Case, vote: Vote) -> bool:
     """A referral: what the majority has beyond ours was made from wildcards below the cut."""
     more = set(case.majority("additional")) - set(case.ours.additional)
-    if case.zone is None or case.ours.aa or not set(case.ours.additional) <= set(case.majority("additional")):
+    number = case.leads_to(case.ours)
+    referred = any(record.rdtype == NS for record in case.ours.authority)
+    if number is None or not referred or not set(case.ours.additional) <= set(case.majority("additional")):
         return False
-    zone = case.served.world.zones[case.zone]
+    zone = case.served.world.zones[number]
     return not any(zone.at(dns.name.from_wire(record.owner, 0)[0]) for record in more)
 
 
