@@ -22,10 +22,11 @@ the pipeline was needed to answer for a name that is there, of which there are o
 number and octets; the one kept longest makes room.
 
 Where the question's name is not all in lower case, nothing in the answer but an owner made from it points into it
-(`nameserver.wire.render`): what follows the question then fits every other spelling too. Where it is
-all in lower case, a negative answer depends on it through nothing but its length: the SOA's names may point to the
-labels from the apex upwards, not below, as long as the label next below the apex is none of theirs. A referral likewise
-depends on nothing but the length of a label below the delegation, as long as that is no label of its name servers.
+(`nameserver.wire.render`), or, where that has no room, only what matches whatever the letters: what follows the
+question then fits every other spelling too. A negative answer depends on the name through nothing but its length: the
+SOA's names may point to the labels from the apex upwards, not below, as long as the label next below the apex is none
+of theirs. A referral likewise depends on nothing but the length of a label below the delegation, as long as that is no
+label of its name servers.
 """
 
 from collections import deque
@@ -326,7 +327,7 @@ class Shortcut:
         if negatives is None or served.changed > negatives.epoch or self.zones.rearranged > negatives.epoch:
             negatives = Negatives(self.zones.epoch, labels_in_soa(shared.zone), {}, {})
             self._negatives[served] = negatives
-        if not spelled and (shared.below_apex or name[: name[0] + 1]) in negatives.soa_labels:
+        if (shared.below_apex or name[: name[0] + 1]) in negatives.soa_labels:
             return None
         key = (shared.shape.number << 4 | rcode) << 9 | len(name) << 1 | spelled
         if shared.signed:

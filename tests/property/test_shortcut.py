@@ -272,6 +272,19 @@ def test_every_name_and_type_of_a_zone_is_answered_as_the_pipeline_does(transpor
                     pair.ask(b"id\0\0\0\1\0\0\0\0\0\0" + name + rdtype.to_bytes(2, "big") + b"\0\1")
 
 
+def test_a_negative_answer_that_had_to_be_packed_tighter_is_not_given_to_a_name_it_does_not_fit() -> None:
+    """Its SOA points into the question, at a label that the next question has not."""
+    origin = ".".join((60 * "l", 60 * "o", 60 * "n", 50 * "g")) + "."
+    text = "@ 3600 SOA NS1 hostmaster 7 3600 600 86400 300\n@ NS ns.other.test."
+    plain, short = (pipeline_of(served(text, origin)) for _ in range(2))
+    pair = Pair("udp")
+    pair.plain, pair.short, pair.shortcut = plain, short, Shortcut(short, "udp", 4, id)
+    apex = next(iter(plain.zones)).name.upper()
+    for label in (b"\3NS1", b"\3XXX", b"\3Ns1", b"\3xXx"):
+        for rdtype in (1, 15):
+            pair.ask(b"id\0\0\0\1\0\0\0\0\0\0" + label + apex + rdtype.to_bytes(2, "big") + b"\0\1")
+
+
 @pytest.mark.parametrize("name", [b"\3www", b"\4none", b"\1a\7nowhere"])
 def test_every_combination_of_header_bits_is_answered_as_the_pipeline_does(name) -> None:
     pair = Pair("udp")
