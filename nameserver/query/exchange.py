@@ -66,7 +66,10 @@ class NotifyReceived:
 
 @dataclass(frozen=True, slots=True)
 class TransferRequest:
-    """A transfer out that is allowed and has something to send. The shell streams it, signed if `key` is given."""
+    """A transfer out that is allowed and has something to send. The shell streams it, signed if `key` is given.
+
+    `options` are for the OPT record of the reply, if the request had one.
+    """
 
     zone: ServedZone
     qtype: int  # AXFR or IXFR
@@ -74,6 +77,7 @@ class TransferRequest:
     serial: int | None  # the client's, with IXFR
     key: TsigKey | None
     request_mac: bytes
+    options: tuple[tuple[int, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ The order is policy. A signature is judged before anything is told that depends 
 no more than the ones before it; and no stage raises: whatever the bytes, the outcome is a reply or nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
 from nameserver.errors import Reason, WireError
@@ -28,6 +29,7 @@ from nameserver.query.chaos import answer_chaos
 from nameserver.query.counters import CounterArray, dropped_slot, query_slot, response_slot
 from nameserver.query.dependence import dependence
 from nameserver.query.exchange import Exchange, Outcome, QuerySettings, Refused, Repeatable, TransferRequest, refusal
+from nameserver.query.expire import Option, expire_option, is_asked
 from nameserver.query.notify import judge_notify
 from nameserver.query.rate_limit import RateLimiter, Told, Verdict
 from nameserver.query.resolve import answer_query, what_is_told
@@ -35,7 +37,7 @@ from nameserver.query.transfers import judge_transfer
 from nameserver.query.zoneset import ZoneSet
 from nameserver.wire import codes
 from nameserver.wire.cookie import CLIENT_SIZE, judge
-from nameserver.wire.edns import Edns
+from nameserver.wire.edns import DO, Edns, pack_opt
 from nameserver.wire.render import render, render_error
 from nameserver.wire.reply import Reply
 from nameserver.wire.request import BadRequest, Request, Unanswerable, parse_request
@@ -49,6 +51,7 @@ from nameserver.wire.tsig import (
     verify_request,
     without_question,
 )
+from nameserver.zone.soa import parse_soa
 
 # UDP services that answer any datagram: echo, systat, daytime, netstat, qotd, chargen, time (RFC 862 to 868). No client
 # asks from their ports; somebody who forges them wants the two of us to answer each other for ever. What chargen sends
@@ -83,18 +86,25 @@ _META_TYPES = {
 class Pipeline:
     """Turns messages into outcomes. The attributes may be replaced between two messages, as a reload does.
 
-    `keys` are the TSIG keys by folded name; `counters` is laid out as `nameserver.query.counters` says.
+    `keys` are the TSIG keys by folded name; `counters` is laid out as `nameserver.query.counters` says; `steady` is a
+    clock in seconds that is never set, by which zones expire (`ServedZone.expires`).
     """
 
-    __slots__ = ("counters", "keys", "limiter", "settings", "zones")
+    __slots__ = ("counters", "keys", "limiter", "settings", "steady", "zones")
 
     def __init__(
-        self, zones: ZoneSet, keys: Mapping[bytes, TsigKey], settings: QuerySettings, counters: CounterArray
+        self,
+        zones: ZoneSet,
+        keys: Mapping[bytes, TsigKey],
+        settings: QuerySettings,
+        counters: CounterArray,
+        steady: Callable[[], float],
     ) -> None:
         self.zones = zones
         self.keys = keys
         self.settings = settings
         self.counters = counters
+        self.steady = steady
         self.limiter: RateLimiter | None = None
 
     def handle(self, data: bytes, address: IPv4Address | IPv6Address, port: int, transport: str, now: int) -> Outcome:
@@ -149,6 +159,21 @@ class Pipeline:
         exchange = Exchange(transfer.request, address, slots.TCP, now, transfer.key)
         outcome = self._send(exchange, refusal(rcode, codes.EDE_OTHER, text))
         return outcome.reply or b""
+
+    def transfer_opt(self, transfer: TransferRequest, soa_expire: int, life: float | None) -> bytes:
+        """The OPT record of a transfer's first message (RFC 5936 §2.2.5), or nothing where the request had none.
+
+        `soa_expire` is that of the version sent, `life` for how long it is good where that is not the zone's own life.
+        """
+        edns = transfer.request.edns
+        if edns is None:
+            return b""
+        options = transfer.options
+        if life is None and transfer.zone.expires is not None:
+            life = transfer.zone.expires - self.steady()
+        if life is not None and is_asked(edns.options):
+            options += (expire_option(soa_expire, life),)
+        return pack_opt(self.settings.max_udp_size, 0, 0, edns.flags & DO, options)
 
     def _drop(self, reason: str) -> Outcome:
         self.counters[dropped_slot(reason)] += 1
@@ -213,7 +238,7 @@ class Pipeline:
         if request.qtype in (codes.AXFR, codes.IXFR):
             verdict = judge_transfer(exchange, self.zones)
             if isinstance(verdict, TransferRequest):
-                return Outcome(transfer=verdict)
+                return Outcome(transfer=replace(verdict, options=self._options(exchange)))
             outcome = self._send(exchange, verdict)
             outcome.refused = _refused(exchange, _REASONS.get(verdict.rcode), exchange.key_name)
             return outcome
@@ -226,8 +251,10 @@ class Pipeline:
         request = exchange.request
         reply = answer_query(self.zones, request, exchange.now, minimal=self.settings.minimal_responses)
         outcome = self._send(exchange, reply)
-        # Limits look at who asks; where hashes were rationed it was the moment's.
+        # Limits look at who asks; a life that is told, or hashes that were rationed, are the moment's.
         personal = exchange.key is not None or self.limiter is not None
+        if request.qtype == codes.SOA and request.edns is not None:
+            personal = personal or is_asked(request.edns.options)
         outcome.cookie = exchange.cookie.reply if exchange.cookie is not None else b""
         if outcome.reply is not None and not personal and not self.zones.hash_budget.was_short:
             truncated = outcome.reply[2] & codes.TC >> 8 != 0
@@ -270,16 +297,28 @@ class Pipeline:
             self.counters[slots.rate_limited_slot(verdict.value)] += 1
         return verdict
 
-    def _add_options(self, exchange: Exchange, edns: Edns, reply: Reply) -> None:
-        """The options of ours that the client asked for, each by its own."""
-        settings = self.settings
+    def _options(self, exchange: Exchange) -> tuple[Option, ...]:
+        """The options of ours that the client asked for, each by its own, but for EXPIRE."""
+        settings, edns = self.settings, exchange.request.edns
+        if edns is None or not edns.options:
+            return ()
+        options: list[Option] = []
         if exchange.cookie is not None:
-            reply.options.append((codes.OPT_COOKIE, exchange.cookie.reply))
+            options.append((codes.OPT_COOKIE, exchange.cookie.reply))
         if settings.nsid and edns.option(codes.OPT_NSID) is not None:
-            reply.options.append((codes.OPT_NSID, settings.nsid))
+            options.append((codes.OPT_NSID, settings.nsid))
         if exchange.transport == slots.TCP and edns.option(codes.OPT_KEEPALIVE) is not None:
             tenths = min(round(settings.tcp_idle_timeout * 10), 65535)  # RFC 7828 §3.1: units of 100 ms
-            reply.options.append((codes.OPT_KEEPALIVE, tenths.to_bytes(2, "big")))
+            options.append((codes.OPT_KEEPALIVE, tenths.to_bytes(2, "big")))
+        return tuple(options)
+
+    def _expire(self, request: Request, reply: Reply) -> tuple[Option, ...]:
+        """EXPIRE, where it was asked for and the reply is the SOA of a zone of ours (RFC 7314 §3.1, §3.2)."""
+        served = self.zones.exact(request.qname_folded)
+        if served is None or served.expires is None or not reply.answer or reply.answer[0].type != codes.SOA:
+            return ()
+        soa = parse_soa(next(reply.answer[0].rdatas()))
+        return (expire_option(soa.expire, served.expires - self.steady()),)
 
     def _send(self, exchange: Exchange, reply: Reply) -> Outcome:
         """Render within the client's limits, sign if the request was signed, count."""
@@ -291,7 +330,9 @@ class Pipeline:
         if verdict is Verdict.SLIP:
             reply = Reply(rcode=reply.rcode, authoritative=reply.authoritative, truncated=True)
         if edns is not None and edns.options:
-            self._add_options(exchange, edns, reply)
+            reply.options.extend(self._options(exchange))
+            if is_asked(edns.options):
+                reply.options.extend(self._expire(request, reply))
         limit = self._limit(request, exchange.transport)
         if key is None:
             wire = self._render(request, reply, limit)

@@ -36,7 +36,8 @@ class ServedZone:
 
     `name` is the folded absolute wire name, `text` the same for people. `allow_notify` already includes the zone's
     primaries. `control_queries` counts SOA, AXFR, IXFR and NOTIFY, which other servers send by themselves; `queries`
-    counts the rest, which somebody wanted answered.
+    counts the rest, which somebody wanted answered. `expires` is when the zone expires unless a primary confirms it, on
+    the pipeline's steady clock: infinite for a primary zone, None while it is not known.
     """
 
     name: bytes
@@ -46,6 +47,7 @@ class ServedZone:
     allow_transfer: Acl = Acl()
     allow_notify: Acl = Acl()
     type: str = SECONDARY
+    expires: float | None = None
     queries: int = 0
     control_queries: int = 0
     changed: int = 0

@@ -7,8 +7,10 @@ A frame is: total length (4) · header length (4) · header (JSON) · body (byte
       load       zones whose current version is in the store
       change     one zone's replaced nodes, inline (body: server.channel.pack_changes)
       state      one zone's state without data: expired, live again
+      confirmed  zones that a primary has confirmed: when they expire now
       listen     all that is known at its start was sent: load it, then answer
       stop       finish what is in flight and exit
+    Any of these may say in `expires` when zones expire (machine clock; server.clocks): {name in hex: seconds}.
     worker → transfer process
       ready      listening
       served     zones with the generation that is answered from now on

@@ -1,4 +1,4 @@
-"""The two clocks of the transfer process, and what each is for.
+"""The two clocks, and what each is for.
 
 The machine clock never steps back and goes on while the machine is suspended: every timer that runs goes by it. The
 wall clock may be set at any moment, by an operator, by NTP, by a machine that boots without one: only what outlives the
@@ -24,6 +24,11 @@ def to_wall(when: float | None) -> float | None:
     if when is None or math.isinf(when):
         return None
     return time.time() + when - machine_clock()
+
+
+def from_wall(when: float) -> float:
+    """A moment of the wall clock, as it is set now, on the machine clock."""
+    return when - time.time() + machine_clock()
 
 
 class WallClock:

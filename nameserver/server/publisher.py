@@ -12,13 +12,14 @@ store runs in one thread, so the loop never waits for the disk and versions of a
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from nameserver.config.model import Config, ZoneConfig
 from nameserver.errors import StoreDamaged, StoreError, StoreFault
 from nameserver.server.channel import pack_changes
+from nameserver.server.clocks import from_wall
 from nameserver.server.settings import encode_keys, encode_zone
 from nameserver.server.store_watch import StoreWatch
 from nameserver.server.supervisor import Supervisor, Worker
@@ -50,6 +51,12 @@ class Publisher:
         self._noticed = len(store.notices)  # of them, those that are in the log
         self._expired: set[bytes] = set()
         self._timers: dict[bytes, ZoneTimers] = {}
+        # When each zone expires, machine clock. What the clock says now may be earlier than when a zone was checked.
+        now = time.time()
+        self._expires: dict[bytes, float] = {
+            name: from_wall(each.expires_at - max(0.0, each.last_success - now)) for name, each in self.stored.items()
+        }
+        self._untold: set[bytes] = set()  # of those, what the workers do not know yet
         self._flush: asyncio.TimerHandle | None = None
         self._flushing: set[asyncio.Task[None]] = set()
         self.on_lost: Callable[[set[bytes]], None] = lambda _zones: None
@@ -121,8 +128,12 @@ class Publisher:
                 self.watch.failed(error, sum(map(len, built.nodes)) + sum(map(len, built.nodes.values())))
             raise
         self._committed(zone.name, stored)
-        self._supervisor.publish("load", zone.name, stored.generation, size=stored.size, zones=[zone.name.hex()])
+        self._publish_load(stored)
         return stored
+
+    def _publish_load(self, stored: StoredZone) -> None:
+        zones, expires = [stored.name.hex()], self._expiry((stored.name,))
+        self._supervisor.publish("load", stored.name, stored.generation, size=stored.size, zones=zones, expires=expires)
 
     async def publish_changes(self, zone: ZoneConfig, applied: Applied, source: str, timers: ZoneTimers) -> StoredZone:
         """Commit replaced nodes and have every worker apply them, or load the zone where there are many.
@@ -147,9 +158,12 @@ class Publisher:
         self._committed(zone.name, stored)
         body = pack_changes(applied.nodes)
         if len(body) <= INLINE_LIMIT:
-            self._supervisor.publish("change", zone.name, stored.generation, body, size=len(body), base=base)
+            expires = self._expiry((zone.name,))
+            self._supervisor.publish(
+                "change", zone.name, stored.generation, body, size=len(body), base=base, expires=expires
+            )
         else:
-            self._supervisor.publish("load", zone.name, stored.generation, size=stored.size, zones=[zone.name.hex()])
+            self._publish_load(stored)
         await self._compact_where_due(zone)
         return stored
 
@@ -168,6 +182,7 @@ class Publisher:
     def _committed(self, name: bytes, stored: StoredZone) -> None:
         self.stored[name] = stored
         self.unstored.pop(name, None)
+        self._expires[name] = from_wall(stored.expires_at)
         self._expired.discard(name)
         self._timers.pop(name, None)
 
@@ -197,14 +212,23 @@ class Publisher:
                 self.unstored[each] = stored
                 self._supervisor.await_no_more(each)
             else:
+                self._expires.pop(each, None)
                 self._supervisor.forget(each)
         return dropped
 
     def save_timers(self, name: bytes, timers: ZoneTimers) -> None:
         """Have a zone's timers written soon: many zones' checks share one transaction."""
-        if name not in self.stored:
-            return
-        self._timers[name] = timers
+        if name in self.stored:
+            self._timers[name] = timers
+            self._flush_soon()
+
+    def set_expiry(self, name: bytes, when: float) -> None:
+        """Have the workers told soon when a zone expires unless it is confirmed again, machine clock."""
+        self._expires[name] = when
+        self._untold.add(name)
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
         if self._flush is None:
             self._flush = asyncio.get_running_loop().call_later(1.0, self._start_flush)
 
@@ -215,7 +239,10 @@ class Publisher:
         task.add_done_callback(self._flushing.discard)
 
     async def flush_timers(self) -> None:
-        """Write what `save_timers` gathered; what cannot be written now goes along with the next ones."""
+        """Tell and write what was gathered; what cannot be written now goes along with the next ones."""
+        untold, self._untold = self._untold, set()
+        if untold:
+            self._supervisor.tell("confirmed", expires=self._expiry(untold))
         rows, self._timers = self._timers, {}
         if not rows:
             return
@@ -228,7 +255,12 @@ class Publisher:
     def set_expired(self, name: bytes, expired: bool) -> None:
         """Have every worker answer SERVFAIL for a zone, or its data again."""
         (self._expired.add if expired else self._expired.discard)(name)
-        self._supervisor.tell("state", zone=name.hex(), state="expired" if expired else "serving")
+        state = "expired" if expired else "serving"
+        self._supervisor.tell("state", zone=name.hex(), state=state, expires=self._expiry((name,)))
+
+    def _expiry(self, names: Iterable[bytes]) -> dict[str, float]:
+        """When these zones expire, as workers are told."""
+        return {name.hex(): self._expires[name] for name in names if name in self._expires}
 
     def set_unloaded(self, name: bytes) -> None:
         """What was stored of a zone is lost, and so far nothing has taken its place: nobody answers from it."""
@@ -245,6 +277,7 @@ class Publisher:
         self._expired.discard(name)
         self.stored.pop(name, None)
         self.unstored.pop(name, None)
+        self._expires.pop(name, None)
         return await self._remove_stored(name)
 
     async def _remove_stored(self, name: bytes) -> StoreError | None:
@@ -285,7 +318,8 @@ class Publisher:
             names = [name for name in self.stored if name in config.zones and (name in self._expired) is wanted]
             for start in range(0, len(names), BATCH):
                 batch = names[start : start + BATCH]
-                worker.channel.send("load", zones=[name.hex() for name in batch], state=state)
+                zones = [name.hex() for name in batch]
+                worker.channel.send("load", zones=zones, state=state, expires=self._expiry(batch))
         for name, stored in self.stored.items():
             if name in config.zones:
                 worker.expect(name, stored.generation, stored.size)

@@ -20,18 +20,20 @@ from nameserver.server.pace import OutLimits
 from nameserver.server.places import Places
 from nameserver.store.chunks import Item
 from nameserver.store.reader import LoadedZone, StoreReader
+from nameserver.store.schema import StoredZone
 from nameserver.telemetry.events import Direction, Kind, Outcome, TransferEvent
 from nameserver.transfer.outbound import axfr_messages
 from nameserver.wire import codes, names
 from nameserver.wire.rrset import RRset
 from nameserver.wire.tsig import StreamSigner, signature_size
 from nameserver.zone.node import owner_of
-from nameserver.zone.soa import soa_rrset
+from nameserver.zone.soa import parse_soa, soa_rrset
 
 if TYPE_CHECKING:
     from nameserver.server.tcp import TcpConnection
 
 Refuse = Callable[["TcpConnection", TransferRequest, int, str], bytes]  # RCODE and text → a reply, signed where due
+Opt = Callable[[TransferRequest, int, float | None], bytes]  # as `Pipeline.transfer_opt`
 
 
 class TransferOut:
@@ -41,10 +43,13 @@ class TransferOut:
     whole seconds since 1970, for signatures.
     """
 
-    def __init__(self, reader: StoreReader, limits: OutLimits, refuse: Refuse, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, reader: StoreReader, limits: OutLimits, refuse: Refuse, opt: Opt, clock: Callable[[], int]
+    ) -> None:
         self._reader = reader
         self._limits = limits
         self._refuse = refuse
+        self._opt = opt
         self._clock = clock
         self._places = Places(limits.at_once, limits.per_address)
         self._finished: list[TransferEvent] = []
@@ -106,7 +111,10 @@ class TransferOut:
             soa, items = _zone_of(loaded)
             question = request.request
             flags = codes.QR | codes.AA | (question.flags & codes.RD)
-            for message in axfr_messages(soa, items, question.id, question.question, flags=flags, reserve=reserve):
+            opt = self._opt(request, parse_soa(loaded.meta.soa_rdata).expire, _life(request, loaded.meta))
+            for message in axfr_messages(
+                soa, items, question.id, question.question, flags=flags, reserve=reserve, opt=opt
+            ):
                 signed = signer.sign(message, self._clock()) if signer else message
                 await connection.send(signed, self._limits)
                 sent.messages += 1
@@ -117,6 +125,17 @@ class TransferOut:
         """What has ended since the last call, for the transfer process to log and count."""
         finished, self._finished = self._finished, []
         return [event.to_json() for event in finished]
+
+
+def _life(request: TransferRequest, sent: StoredZone) -> float | None:
+    """For how long the version sent is good, in seconds, where it is newer than the one that is served; else None.
+
+    It was committed a moment ago, and what is known of the served one's life is not yet about this one.
+    """
+    served = request.zone.zone
+    if served is not None and served.generation == sent.generation:
+        return None
+    return sent.expires_at - time.time()
 
 
 class _Sent:

@@ -27,6 +27,7 @@ from nameserver.server.acceptor import Acceptor
 from nameserver.server.batch import locate
 from nameserver.server.channel import Channel, Header, unpack_changes
 from nameserver.server.clock import wall_clock
+from nameserver.server.clocks import machine_clock
 from nameserver.server.counting import CountedShortcuts
 from nameserver.server.faults import Faults
 from nameserver.server.lag import LoopWatch
@@ -85,13 +86,17 @@ class Worker:
         self._faults = Faults.counted_in(self._counters)
         self._watch = LoopWatch(loop)
         self.zones = ZoneSet()
-        self._pipeline = Pipeline(self.zones, {}, decode_query_settings(settings), self._counters)
+        self._pipeline = Pipeline(self.zones, {}, decode_query_settings(settings), self._counters, machine_clock)
         self._pipeline.limiter = decode_limiter(settings)
         self._shortcuts = CountedShortcuts(loop, self._pipeline, locate)
         self._notifies = NotifyForwarder(loop, self._send_notifies, lambda: channel.backlog)
         self._refusals = Refusals()
         self._transfers = TransferOut(
-            self._reader, OutLimits(**settings["transfers_out"]), self._refuse_transfer, wall_clock
+            self._reader,
+            OutLimits(**settings["transfers_out"]),
+            self._refuse_transfer,
+            self._pipeline.transfer_opt,
+            wall_clock,
         )
         self._tcp = TcpServer(
             loop,
@@ -162,6 +167,7 @@ class Worker:
         """Act on the channel's messages; True when told to stop, False when the other side is gone."""
         while (message := await self._channel.receive()) is not None:
             header, body = message
+            self._learn_expiry(header.get("expires", {}))
             match header["kind"]:
                 case "configure":
                     self._configure(header)
@@ -177,6 +183,12 @@ class Worker:
                 case "stop":
                     return True
         return False
+
+    def _learn_expiry(self, expires: dict[str, float]) -> None:
+        for name, when in expires.items():
+            served = self.zones.exact(bytes.fromhex(name))
+            if served is not None:
+                served.expires = when
 
     def _configure(self, header: Header) -> None:
         if "keys" in header:

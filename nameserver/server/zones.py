@@ -196,17 +196,16 @@ class ZoneManager:
             return
         # Times to come, where the clock was set back: it has the age of a version that was checked just now.
         age = max(0.0, time.time() - stored.last_success)
-        self._act(
-            entry,
-            machine.restore(
-                stored.serial,
-                parse_soa(stored.soa_rdata),
-                stored.expires_at - stored.last_success - age,
-                now,
-                last_success=now - age,
-                last_change=now - age + min(0.0, stored.last_change - stored.last_success),
-            ),
+        actions = machine.restore(
+            stored.serial,
+            parse_soa(stored.soa_rdata),
+            stored.expires_at - stored.last_success - age,
+            now,
+            last_success=now - age,
+            last_change=now - age + min(0.0, stored.last_change - stored.last_success),
         )
+        self._tell_expiry(entry)
+        self._act(entry, actions)
 
     def _change(self, entry: ZoneEntry, zone: ZoneConfig) -> None:
         """Other settings for a zone that goes on: what is held stays; new primaries are asked at once."""
@@ -221,6 +220,9 @@ class ZoneManager:
         actions = entry.machine.reconfigure(zone.timers, now)
         if before.primaries != zone.primaries:
             actions += entry.machine.refresh(now)
+        if entry.answering:
+            self._tell_expiry(entry)
+            self._save_timers(entry)
         self._act(entry, actions)
 
     async def _remove(self, name: bytes) -> list[str]:
@@ -398,12 +400,19 @@ class ZoneManager:
             entry.notified_at = None
             if not entry.held:
                 self._publisher.set_unloaded(entry.config.name)  # workers may still answer what the store has lost
-        self._act(entry, machine.check_finished(outcome, machine_clock()))
+        actions = machine.check_finished(outcome, machine_clock())
+        self._tell_expiry(entry)  # first, so that workers that answer again know until when
+        self._act(entry, actions)
         self._save_timers(entry)
         for waiter in entry.waiters:
             if not waiter.done():
                 waiter.set_result(outcome)
         entry.waiters.clear()
+
+    def _tell_expiry(self, entry: ZoneEntry) -> None:
+        expires = None if entry.machine is None else entry.machine.snapshot().expires_at
+        if expires is not None:
+            self._publisher.set_expiry(entry.config.name, expires)
 
     def _save_timers(self, entry: ZoneEntry) -> None:
         times, stored = entry.times(), self._publisher.stored.get(entry.config.name)

@@ -29,20 +29,22 @@ class _Packer:
     """The message being filled."""
 
     __slots__ = (
-        "_apex", "_apex_pointer", "_count", "_flags", "_largest", "_owner", "_owner_pointer", "_parts", "_query_id",
-        "_question", "_size", "_target",
+        "_apex", "_apex_pointer", "_count", "_flags", "_largest", "_limit", "_opt", "_owner", "_owner_pointer",
+        "_parts", "_query_id", "_question", "_size", "_target",
     )  # fmt: skip
 
-    def __init__(self, apex: bytes, query_id: int, question: bytes, flags: int, reserve: int) -> None:
+    def __init__(self, apex: bytes, query_id: int, question: bytes, flags: int, reserve: int, opt: bytes) -> None:
         self._apex = apex
         self._query_id = query_id
         self._flags = flags
         self._largest = LARGEST - reserve
         self._target = min(TARGET, self._largest)
-        self._begin(question)
+        self._begin(question, opt)
 
-    def _begin(self, question: bytes) -> None:
+    def _begin(self, question: bytes, opt: bytes) -> None:
         self._question = question
+        self._opt = opt
+        self._limit = self._target - len(opt)
         self._parts: list[bytes] = []
         self._count = 0
         self._size = 12 + len(question)
@@ -53,12 +55,12 @@ class _Packer:
     def add(self, owner: bytes, tail: bytes) -> bytes | None:
         """Add a record; returns the message before it when that is full. Raises `TransferError` (limit-bytes)."""
         name = self._name(owner)
-        if self._size + len(name) + len(tail) <= self._target:
+        if self._size + len(name) + len(tail) <= self._limit:
             self._append(owner, name, tail)
             return None
         done = self.finish() if self._count else None
         name = self._name(owner)
-        if self._size + len(name) + len(tail) > self._largest:
+        if self._size + len(name) + len(tail) + len(self._opt) > self._largest:
             what = f"{to_text(owner)} {type_text(tail[0] << 8 | tail[1])} takes {len(name) + len(tail)} bytes"
             raise TransferError(Reason.LIMIT_BYTES, f"{what}, too many for one message")
         self._append(owner, name, tail)
@@ -88,9 +90,10 @@ class _Packer:
 
     def finish(self) -> bytes:
         """The message as it is; the next begins."""
-        header = _HEADER.pack(self._query_id, self._flags, 1 if self._question else 0, self._count, 0, 0)
-        message = header + self._question + b"".join(self._parts)
-        self._begin(b"")
+        questions, additionals = 1 if self._question else 0, 1 if self._opt else 0
+        header = _HEADER.pack(self._query_id, self._flags, questions, self._count, 0, additionals)
+        message = header + self._question + b"".join(self._parts) + self._opt
+        self._begin(b"", b"")
         return message
 
 
@@ -102,15 +105,17 @@ def axfr_messages(
     *,
     flags: int = codes.QR | codes.AA,
     reserve: int = 0,
+    opt: bytes = b"",
 ) -> Iterator[bytes]:
     """Yield the messages of a whole zone, without TCP lengths.
 
     soa: the apex's SOA, its owner in the zone's case. items: (owner as received, node) of every owner, the apex
     included (its SOA is not repeated). question: the request's question section, echoed in the first message. flags:
     of each header; RD is for the caller to copy. reserve: bytes to leave free in each message for a TSIG record.
+    opt: an OPT record for the first message, where the request had one (RFC 5936 §2.2.5).
     Raises `TransferError` (limit-bytes) when a record does not fit into a message of its own.
     """
-    packer = _Packer(soa.owner, query_id, question, flags, reserve)
+    packer = _Packer(soa.owner, query_id, question, flags, reserve, opt)
     add = packer.add
     for owner, tail in _sequence(soa, items):
         done = add(owner, tail)

@@ -210,8 +210,9 @@ def long_chain(case: Case, vote: Vote) -> bool:
         return False
     if vote.field == "rcode" and ours.rcode not in (0, *(seen.rcode for seen in case.peers.values())):
         return False
-    theirs = [set(seen.answer) for seen in case.peers.values() if seen.answer]
-    return any(each <= set(ours.answer) or set(ours.answer) <= each for each in theirs)
+    mine = set(links(ours.answer) if ours.tc else ours.answer)
+    theirs = [set(links(seen.answer) if ours.tc else seen.answer) for seen in case.peers.values() if seen.answer]
+    return any(each <= mine or mine <= each for each in theirs)
 
 
 def wildcard_ns(case: Case, vote: Vote) -> bool:

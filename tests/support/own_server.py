@@ -101,7 +101,7 @@ class Watched(Pipeline):
     """A pipeline that notes every request before it judges it."""
 
     def __init__(self, pipeline: Pipeline, asked: list[bytes]) -> None:
-        super().__init__(pipeline.zones, pipeline.keys, pipeline.settings, pipeline.counters)
+        super().__init__(pipeline.zones, pipeline.keys, pipeline.settings, pipeline.counters, pipeline.steady)
         self._asked = asked
 
     def handle(self, data: bytes, address: IPv4Address | IPv6Address, port: int, transport: str, now: int) -> Outcome:
@@ -131,11 +131,14 @@ class OwnServer:
         self.asked: list[bytes] = []
         self.pipeline: Pipeline = Watched(pipeline_of(keys=[key] if key else []), self.asked)
         self.clock = clock
-        self.transfers = TransferOut(self.reader, out or OutLimits(), self._refuse_transfer, clock)
+        self.transfers = TransferOut(self.reader, out or OutLimits(), self._refuse_transfer, self._opt, clock)
         self.outcomes: list[Outcome] = []
         self.limits = limits or TcpLimits()
         self.faults = Faults.counted_in(self.pipeline.counters)
         self._closers: list[Acceptor | UdpListener | socket.socket] = []
+
+    def _opt(self, request: TransferRequest, soa_expire: int, life: float | None) -> bytes:
+        return self.pipeline.transfer_opt(request, soa_expire, life)
 
     def _refuse_transfer(self, client: TcpConnection, request: TransferRequest, rcode: int, text: str) -> bytes:
         return self.pipeline.refuse_transfer(request, client.address, rcode, text, self.clock())

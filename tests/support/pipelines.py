@@ -41,7 +41,9 @@ def pipeline_of(*zones: ServedZone, keys: Iterable[TsigKey] = (), settings: Quer
     zone_set = ZoneSet()
     for zone in zones:
         zone_set.add(zone)
-    return Pipeline(zone_set, {key.name: key for key in keys}, settings or QuerySettings(), [0] * len(COUNTERS))
+    return Pipeline(
+        zone_set, {key.name: key for key in keys}, settings or QuerySettings(), [0] * len(COUNTERS), lambda: NOW
+    )
 
 
 def handle(

@@ -62,12 +62,12 @@ class Reins:
         """Have it load zones from the store."""
         self.channel.send("load", zones=[names.from_text(zone).hex() for zone in zones], **more)
 
-    async def ask(self, name: str, rdtype: str = "A") -> dns.message.Message:
-        """A question over UDP."""
+    async def ask(self, name: str, rdtype: str = "A", **more: Any) -> dns.message.Message:
+        """A question over UDP; `more` as for `question`."""
         with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as sock:
             sock.setblocking(False)
             sock.connect((LOOPBACK, self.port))
-            sock.send(question(name, rdtype, edns=1232))
+            sock.send(question(name, rdtype, edns=1232, **more))
             got: list[bytes] = []
 
             def arrived() -> bool:

@@ -12,6 +12,7 @@ from support.transfer_messages import APEX, MAIL, NOW, NS, QUERY_ID, WWW, build,
 from nameserver.errors import Reason, TransferError
 from nameserver.transfer.outbound import TARGET, axfr_messages
 from nameserver.wire import codes
+from nameserver.wire.edns import pack_opt
 from nameserver.zone.builder import BuiltZone
 from nameserver.zone.node import find_rrset, owner_of
 
@@ -42,6 +43,19 @@ def test_the_soa_comes_first_and_last_and_nowhere_else():
     answer = dns.message.from_wire(only, one_rr_per_rrset=True).answer
     kinds = [dns.rdatatype.to_text(rrset.rdtype) for rrset in answer]
     assert kinds == ["SOA", "NS", "A", "AAAA", "SOA"]
+
+
+@pytest.mark.parametrize("reserve", [0, 300])
+def test_an_opt_record_ends_the_first_message_and_takes_its_room(reserve: int):
+    """RFC 5936 §2.2.5."""
+    opt = pack_opt(1232, options=[(65001, bytes(1000))])
+    zone = big(4000)
+    first, *others = send(zone, opt=opt, reserve=reserve)
+    assert first.endswith(opt) and len(first) <= TARGET
+    assert struct.unpack("!H", first[10:12]) == (1,)
+    assert dns.message.from_wire(first).options[0].otype == 65001
+    assert all(each[10:12] == b"\0\0" for each in others)
+    assert receive([first, *others]).nodes == zone.nodes
 
 
 def test_header_and_question_are_those_of_the_reply():
