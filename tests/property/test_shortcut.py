@@ -136,9 +136,14 @@ class Pair:
 
     def __init__(self, transport: str, signed: Zone = SIGNED, minimal: bool = True) -> None:
         self.transport = transport
-        self.plain, self.short = self._pipeline(signed, minimal), self._pipeline(signed, minimal)
-        self.shortcuts = Shortcuts(self.short, id)
-        self.shortcut, self.cookies = self.shortcuts.of(transport, 4), self.shortcuts.with_cookies(transport, 4)
+        self.serve_instead(self._pipeline(signed, minimal), self._pipeline(signed, minimal))
+
+    def serve_instead(self, plain: Pipeline, short: Pipeline) -> None:
+        """Other zones, the same in both pipelines."""
+        self.plain, self.short = plain, short
+        self.shortcuts = Shortcuts(short, id)
+        self.shortcut = self.shortcuts.of(self.transport, 4)
+        self.cookies = self.shortcuts.with_cookies(self.transport, 4)
 
     @staticmethod
     def _pipeline(signed: Zone, minimal: bool) -> Pipeline:
@@ -276,10 +281,9 @@ def test_a_negative_answer_that_had_to_be_packed_tighter_is_not_given_to_a_name_
     """Its SOA points into the question, at a label that the next question has not."""
     origin = ".".join((60 * "l", 60 * "o", 60 * "n", 50 * "g")) + "."
     text = "@ 3600 SOA NS1 hostmaster 7 3600 600 86400 300\n@ NS ns.other.test."
-    plain, short = (pipeline_of(served(text, origin)) for _ in range(2))
     pair = Pair("udp")
-    pair.plain, pair.short, pair.shortcut = plain, short, Shortcut(short, "udp", 4, id)
-    apex = next(iter(plain.zones)).name.upper()
+    pair.serve_instead(pipeline_of(served(text, origin)), pipeline_of(served(text, origin)))
+    apex = next(iter(pair.plain.zones)).name.upper()
     for label in (b"\3NS1", b"\3XXX", b"\3Ns1", b"\3xXx"):
         for rdtype in (1, 15):
             pair.ask(b"id\0\0\0\1\0\0\0\0\0\0" + label + apex + rdtype.to_bytes(2, "big") + b"\0\1")
