@@ -376,6 +376,9 @@ class ZoneManager:
             outcome = await self._refresher.run(work)
         except asyncio.CancelledError:
             raise
+        except MemoryError:
+            outcome = Failed(Reason.QUOTA, "memory ran out; what had come of it was dropped")
+            log.error("zone %s: %s", entry.config.text, outcome.detail)
         except Exception as error:
             log.exception("zone %s: a refresh run broke; please report this", entry.config.text)
             outcome = _broken(error)

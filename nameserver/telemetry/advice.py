@@ -190,8 +190,9 @@ ADVICE: dict[Reason, Advice] = {
         "Correct the name in the detail at the primary.",
     ),
     Reason.QUOTA: Advice(
-        "As many transfers run as the configuration allows; this one waits or was put off.",
-        "Nothing is wrong. If it lasts, raise transfers-in or transfers-per-primary under [server].",
+        "This server had no room for the transfer: too many ran at once, or it was short of memory or of open files.",
+        "See the detail. If it lasts, raise transfers-in or transfers-per-primary under [server]; where memory ran "
+        "out, give the server more, or let zones have less with max-zone-size.",
     ),
     Reason.STORE_FAILED: Advice(
         "The new version cannot be written to the state directory; the one before it goes on being served.",

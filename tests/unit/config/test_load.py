@@ -11,6 +11,7 @@ from nameserver.config.load import load_config, notify_acl, read_config
 from nameserver.config.model import Config, Endpoint
 from nameserver.errors import ConfigError
 from nameserver.query.acl import AclRow
+from nameserver.transfer.limits import TransferLimits
 from nameserver.wire.names import from_text
 
 SECRET = "c2l4dGVlbiBieXRlcyBvZiB0aGUgc2VjcmV0ISEhISE="
@@ -57,6 +58,16 @@ def test_the_smallest_file_gets_the_documented_defaults(folder: Folder):
     zone = config.zones[EXAMPLE]
     assert (zone.text, zone.type, zone.primaries) == ("example.com", "secondary", (config.remotes["a"],))
     assert config.warnings == ()
+
+
+def test_limits_and_cookies_are_on_unless_they_are_turned_off(folder: Folder):
+    """S12, S14: a zone without end, a crowd of clients and forged addresses meet them in the smallest file too."""
+    config = folder.load(REMOTE + ZONE)
+    zone, server = config.zones[EXAMPLE], config.server
+    assert zone.limits == TransferLimits(1 << 30, 10_000_000, 2_000, 100)
+    assert (zone.pull.total_timeout, zone.pull.min_rate_bytes, zone.pull.min_rate_interval) == (7200, 10_240, 300)
+    assert (server.tcp_max_clients, server.tcp_max_clients_per_address, server.transfers_out) == (500, 100, 10)
+    assert (server.transfers_out_min_rate_bytes, server.max_udp_size, server.cookies) == (131_072, 1232, True)
 
 
 def test_a_file_without_zones_is_good_with_a_warning(folder: Folder):

@@ -1,5 +1,7 @@
 """Zone files: read without merging or dropping in silence, written so that they read back the same."""
 
+import tracemalloc
+
 import pytest
 from support.transfer_messages import APEX, NS, build, rr, soa
 from support.zones import zone_text
@@ -122,3 +124,14 @@ def test_odd_names_are_written_so_that_they_read_back():
     odd = rr("x 1 A 192.0.2.1")._replace(owner=b'\x0a$a.b @"\\\0\xff' + APEX)
     built = build(soa(1), NS, odd)
     assert read_zone_file(write_zone_file(built.nodes, APEX), APEX, "f.zone").nodes == built.nodes
+
+
+@pytest.mark.parametrize("port", ["65536", "99999999", "9" * 30])
+def test_a_list_of_services_with_an_impossible_one_is_refused_without_making_room_for_it(port):
+    """C64 (CVE-2026-128089 of dnspython): a bitmap as long as the number is large."""
+    tracemalloc.start()
+    (problem,) = problems(f"{HEAD}@ WKS 192.0.2.1 6 {port}\n")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert problem.startswith("f.zone:4: ")
+    assert peak < 1 << 20
