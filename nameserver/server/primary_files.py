@@ -7,6 +7,7 @@ on being served, and the zone's status says what is wrong.
 import logging
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from nameserver.config.model import ZoneConfig
 from nameserver.errors import Reason, StoreDamaged, StoreError, ZoneError, ZoneFileError
@@ -19,6 +20,22 @@ from nameserver.zone.zonefile import read_zone_file
 log = logging.getLogger("nameserver.zones")
 
 NEVER = float("inf")  # a primary zone does not expire
+
+FileState = tuple[str, int, int]  # path, mtime in ns, size
+
+
+def state_of(path: Path) -> FileState:
+    """What changes when a file does. Raises `OSError`."""
+    status = path.stat()
+    return str(path), status.st_mtime_ns, status.st_size
+
+
+def has_changed(state: FileState) -> bool:
+    """Whether a file is another one by now, or gone."""
+    try:
+        return state_of(Path(state[0])) != state
+    except OSError:
+        return True
 
 
 @dataclass(slots=True)
@@ -35,7 +52,7 @@ class PrimaryFiles:
 
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
-        self._taken: dict[bytes, tuple[str, int, int]] = {}  # zone → path, mtime in ns, size
+        self._taken: dict[bytes, list[FileState]] = {}  # zone → its file, and those that it includes
 
     async def load(self, zone: ZoneConfig) -> FileVerdict:
         """Read the zone's file and publish it where it is new. Whatever is wrong with file or store is the verdict."""
@@ -48,11 +65,10 @@ class PrimaryFiles:
         if zone.file is None:
             raise ValueError(f"zone {zone.text} has no file")
         try:
-            status = zone.file.stat()
-            state = (str(zone.file), status.st_mtime_ns, status.st_size)
-            if self._taken.get(zone.name) == state:
+            taken = self._taken.get(zone.name)
+            if taken and taken[0][0] == str(zone.file) and not any(has_changed(state) for state in taken):
                 return FileVerdict(changed=False)
-            built = await self._publisher.in_store_thread(self._read, zone)
+            built, state = await self._publisher.in_store_thread(self._read, zone)
         except OSError as error:
             return FileVerdict(changed=False, reason=Reason.MALFORMED, detail=f"{zone.file}: {error.strerror}")
         except ZoneFileError as error:
@@ -73,15 +89,24 @@ class PrimaryFiles:
         return FileVerdict(changed=True)
 
     @staticmethod
-    def _read(zone: ZoneConfig) -> BuiltZone:
+    def _read(zone: ZoneConfig) -> tuple[BuiltZone, list[FileState]]:
         path = zone.file
         if path is None:  # pragma: no cover - `load` has looked
             raise ValueError(f"zone {zone.text} has no file")
-        try:
-            text = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise ZoneFileError([f"{path}:1: not UTF-8 text at byte {error.start}"]) from error
-        return read_zone_file(text, zone.name, str(path))
+        states: list[FileState] = []
+
+        def read(path: Path) -> str:
+            states.append(state_of(path))
+            try:
+                return path.read_text(encoding="utf-8")
+            except UnicodeDecodeError as error:
+                raise ZoneFileError([f"{path}:1: not UTF-8 text at byte {error.start}"]) from error
+
+        def include(name: str, where: str) -> tuple[str, str]:
+            included = Path(where).parent / name
+            return str(included), read(included)
+
+        return read_zone_file(read(path), zone.name, str(path), include), states
 
     async def _compare(self, zone: ZoneConfig, held: StoredZone, built: BuiltZone) -> FileVerdict | None:
         """None where the file is to be taken; else why not."""

@@ -5,11 +5,13 @@ dnspython parses each record; the rest is ours, because a zone file's reader mus
     text ──▶ entries (a line, or several joined by parentheses) ──▶ dnspython, one entry at a time ──▶ ZoneBuilder
 
 One entry at a time makes line numbers exact and lets reading go on after an error, so that all are reported at once.
-$ORIGIN, $TTL and $GENERATE are understood; $INCLUDE is refused.
+$ORIGIN, $TTL and $GENERATE are understood, and $INCLUDE where the caller reads files for us. An included file begins at
+the origin that stands behind its name, else at the present one; behind it origin and owner are what they were before.
 """
 
+import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import dns.exception
@@ -19,6 +21,8 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.tokenizer
 import dns.zonefile
+from dns.rdtypes.ANY.RP import RP
+from dns.rdtypes.nsbase import NSBase
 
 from nameserver.errors import WireError, ZoneError, ZoneFileError
 from nameserver.wire import codes, names
@@ -31,9 +35,19 @@ from nameserver.zone.sorted_places import canonical_place
 
 MAX_PROBLEMS = 100  # a file that is no zone file at all has one per line
 MAX_GENERATED = 65_536  # records of one $GENERATE
+MAX_NESTED = 10  # files that include one another
 
 _DIRECTIVES = ("$ORIGIN", "$TTL", "$GENERATE")
 _SPECIAL = re.compile(r'\\.|"(?:\\.|[^"\\])*"?|;.*|[()]')
+
+# Types of RFC 1035 §3.3 whose presentation dnspython does not know: a name or two.
+for _rdtype, _text, _form in ((7, "MB", NSBase), (8, "MG", NSBase), (9, "MR", NSBase), (14, "MINFO", RP)):
+    with contextlib.suppress(dns.rdata.RdatatypeExists):
+        dns.rdata.register_type(_form, _rdtype, _text)
+
+# The name of a file as an $INCLUDE gives it, and the file it stands in → the name to call it by, its text. Raises
+# `OSError`, or `ValueError` with what is wrong with it.
+Include = Callable[[str, str], tuple[str, str]]
 
 
 class _Manager:
@@ -49,13 +63,14 @@ class _Collector:
     def __init__(self, builder: ZoneBuilder) -> None:
         self.manager = _Manager()
         self.builder = builder
+        self.file = ""
         self.line = 1
-        self.lines: dict[bytes, int] = {}  # folded owner → line of its first record
+        self.places: dict[bytes, tuple[str, int]] = {}  # folded owner → file and line of its first record
         self._left = MAX_GENERATED
 
-    def begin(self, line: int) -> None:
-        """The next entry starts at `line`."""
-        self.line = line
+    def begin(self, file: str, line: int) -> None:
+        """The next entry starts at `line` of `file`."""
+        self.file, self.line = file, line
         self._left = MAX_GENERATED
 
     def check_put_rdataset(self, check: object) -> None:
@@ -76,11 +91,11 @@ class _Collector:
             read_rdata(wire, 0, len(wire), rdtype)
         except WireError as error:
             raise ValueError(f"{type_text(rdtype)} rdata is malformed: {error}") from None
-        self.lines.setdefault(owner.lower(), self.line)
+        self.places.setdefault(owner.lower(), (self.file, self.line))
         self.builder.add(Record(owner, rdtype, codes.IN, ttl, wire))
 
 
-def read_zone_file(text: str, origin: bytes, filename: str) -> BuiltZone:
+def read_zone_file(text: str, origin: bytes, filename: str, include: Include | None = None) -> BuiltZone:
     """Read a zone file whose names are relative to `origin` (absolute wire name) unless it says otherwise.
 
     Records outside the zone are left out and counted, as in transfers. Raises `ZoneFileError` with a line
@@ -89,23 +104,17 @@ def read_zone_file(text: str, origin: bytes, filename: str) -> BuiltZone:
     """
     builder = ZoneBuilder(origin.lower(), FormatLimits())
     collector = _Collector(builder)
-    reader = _make_reader(collector, origin)
-    problems: list[str] = []
+    source = _Source(_make_reader(collector, origin), collector, include)
     try:
-        for line, entry in _entries(text):
-            problem = _read_entry(reader, collector, line, entry)
-            if problem:
-                problems.append(f"{filename}:{line}: {problem}")
-                if len(problems) == MAX_PROBLEMS:
-                    break
-        if not problems:
+        source.read(filename, text)
+        if not source.problems:
             return builder.finish()
     except NodeError as error:
-        line = collector.lines.get(error.key + origin.lower(), 1)
-        problems.append(f"{filename}:{line}: {error.detail}")
+        file, line = collector.places.get(error.key + origin.lower(), (filename, 1))
+        source.problems.append(f"{file}:{line}: {error.detail}")
     except ZoneError as error:
-        problems.append(f"{filename}:{collector.line}: {error.detail}")
-    raise ZoneFileError(problems)
+        source.problems.append(f"{collector.file or filename}:{collector.line}: {error.detail}")
+    raise ZoneFileError(source.problems)
 
 
 def _make_reader(collector: _Collector, origin: bytes) -> dns.zonefile.Reader:
@@ -135,20 +144,66 @@ def _entries(text: str) -> Iterator[tuple[int, str]]:
         yield start, "\n".join(pending) + "\n"
 
 
-def _read_entry(reader: dns.zonefile.Reader, collector: _Collector, line: int, entry: str) -> str | None:
-    """Read one entry into the collector: what is wrong with it, or None. Raises `ZoneError` as the builder."""
-    if entry[:8].upper() == "$INCLUDE":
-        return "$INCLUDE is not supported: put the records into this file"
-    collector.begin(line)
-    reader.tok = dns.tokenizer.Tokenizer(entry, "")
-    try:
-        reader.read()
-    except dns.exception.SyntaxError as error:
-        # dnspython prefixes the place within what it was given, which is one entry
-        return re.sub(r"^(:\d+: )+", "", str(error)) or "this cannot be read"
-    except (dns.exception.DNSException, ValueError) as error:
-        return str(error) or type(error).__name__
-    return None
+class _Source:
+    """A zone file and those that it includes. `problems` are lines as `read_zone_file` raises them."""
+
+    def __init__(self, reader: dns.zonefile.Reader, collector: _Collector, include: Include | None) -> None:
+        self.problems: list[str] = []
+        self._reader = reader
+        self._collector = collector
+        self._include = include
+        self._open: list[str] = []
+
+    def read(self, file: str, text: str) -> None:
+        """Read one file into the collector. Raises `ZoneError` as the builder."""
+        self._open.append(file)
+        for line, entry in _entries(text):
+            problem = self._read_entry(file, line, entry)
+            if len(self.problems) == MAX_PROBLEMS:
+                break
+            if problem:
+                self.problems.append(f"{file}:{line}: {problem}")
+        self._open.pop()
+
+    def _read_entry(self, file: str, line: int, entry: str) -> str | None:
+        """Read one entry: what is wrong with it, or None. Raises `ZoneError` as the builder."""
+        self._collector.begin(file, line)
+        self._reader.tok = dns.tokenizer.Tokenizer(entry, "")
+        try:
+            if entry[:8].upper() == "$INCLUDE":
+                return self._read_included(file)
+            self._reader.read()
+        except dns.exception.SyntaxError as error:
+            # dnspython prefixes the place within what it was given, which is one entry
+            return re.sub(r"^(:\d+: )+", "", str(error)) or "this cannot be read"
+        except (dns.exception.DNSException, ValueError) as error:
+            return str(error) or type(error).__name__
+        return None
+
+    def _read_included(self, file: str) -> str | None:
+        """$INCLUDE: what is wrong with the directive, or None (RFC 1035 §5.1)."""
+        reader, tokens = self._reader, self._reader.tok
+        origin, last_name = reader.current_origin, reader.last_name
+        tokens.get()
+        wanted = tokens.get_string()
+        token = tokens.get()
+        if not token.is_eol_or_eof():
+            tokens.unget(token)
+            reader.current_origin = tokens.get_name(origin)
+            tokens.get_eol()
+        if self._include is None:
+            return "$INCLUDE is not supported here: put the records into this file"
+        try:
+            name, text = self._include(wanted, file)
+        except OSError as error:
+            reader.current_origin = origin
+            return f"{wanted} cannot be included: {error.strerror}"
+        if name in self._open or len(self._open) == MAX_NESTED:
+            reader.current_origin = origin
+            return f"{name} includes itself" if name in self._open else f"more than {MAX_NESTED} files are nested"
+        self.read(name, text)
+        reader.current_origin, reader.last_name = origin, last_name
+        return None
 
 
 # --- writing ------------------------------------------------------------------------------------------------------

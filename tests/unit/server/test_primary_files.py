@@ -110,3 +110,20 @@ async def test_a_zone_without_a_file_is_a_programming_error(tmp_path: Path) -> N
         zone.config = ZoneConfig(NAME, ZONE)
         with pytest.raises(ValueError, match="has no file"):
             await zone.load()
+
+
+async def test_an_included_file_is_looked_for_beside_its_file_and_read_again_when_it_changes(tmp_path: Path) -> None:
+    async with files_in(tmp_path) as zone:
+        (tmp_path / "parts").mkdir()
+        more, most = tmp_path / "parts" / "more", tmp_path / "parts" / "most"
+        more.write_text("$INCLUDE most\n")
+        most.write_text("@ SOA ns.example.net. h 5 2 3 4 5\n")
+        assert (await zone.load("$TTL 1\n$INCLUDE parts/more\n@ NS ns.example.net.\n")).changed
+        assert zone.serial == 5
+        assert not (await zone.load()).changed
+        most.write_text("@ SOA ns.example.net. h 66 2 3 4 5\n")
+        assert (await zone.load()).changed
+        assert zone.serial == 66
+        most.unlink()
+        assert f"{more}:1: most cannot be included: No such file or directory" in (await zone.load()).detail
+        assert zone.serial == 66

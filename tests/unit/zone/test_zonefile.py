@@ -68,7 +68,7 @@ def test_every_problem_is_reported_with_the_line_where_its_record_begins():
     text = HEAD + 'www A 1.2.3\nx TXT "a\ny (\n A\n 192.0.2.1 extra )\nok A 192.0.2.1\n$INCLUDE other\n$FOO\nz\n'
     found = problems(text)
     assert [line.split(": ")[0] for line in found] == [f"f.zone:{n}" for n in (4, 5, 6, 10, 11, 12)]
-    assert "$INCLUDE is not supported: put the records into this file" in found[3]
+    assert "$INCLUDE is not supported here: put the records into this file" in found[3]
     assert all(line.split(": ", 1)[1] for line in found)
 
 
