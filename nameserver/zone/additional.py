@@ -1,7 +1,11 @@
-"""What goes with an answer unasked: the addresses of the hosts it names (RFC 1035 §3.3, RFC 2782, RFC 9460 §4.1).
+"""What goes with an answer unasked: the addresses of the hosts it names.
+
+RFC 1035 §3.3 wants it, RFC 1183 §1 and §3.3, RFC 2230 §3.1, RFC 2782 and RFC 9460 §4.1 for the types that came later.
 
     asked            named                        added, if this zone has it
-    NS, MX, KX, RT   a host                       its A and AAAA; for NS also those that are glue here
+    NS               a host                       its A and AAAA, also where they are glue here
+    MD, MF, MB, MX   a host                       its A and AAAA
+    AFSDB, KX, RT    a host                       its A and AAAA
     SRV              a host                       its A and AAAA
     SVCB, HTTPS      a host                       its A and AAAA
                      another name (AliasMode)     its RRset of the same type, and its A and AAAA
@@ -20,9 +24,12 @@ from nameserver.zone.node import find_rrset, owner_of
 
 MOST_HOSTS = 64  # per answer
 
-_KX, _RT = 36, 21
+_AFSDB, _RT, _KX = 18, 21, 36
 # Octets of the rdata before the name of a host.
-_BEFORE_HOST = {codes.NS: 0, codes.MX: 2, _KX: 2, _RT: 2, codes.SRV: 6, codes.SVCB: 2, codes.HTTPS: 2}
+_BEFORE_HOST = {
+    codes.NS: 0, codes.MD: 0, codes.MF: 0, codes.MB: 0, codes.MX: 2, _AFSDB: 2, _RT: 2, codes.SRV: 6, _KX: 2,
+    codes.SVCB: 2, codes.HTTPS: 2,
+}  # fmt: skip
 _SERVICE_BINDINGS = (codes.SVCB, codes.HTTPS)
 _ALIAS_MODE = b"\0\0"  # SvcPriority 0
 

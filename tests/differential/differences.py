@@ -20,7 +20,8 @@ CNAME, DNAME, NS, SOA, IXFR, ANY = 5, 39, 2, 6, 251, 255
 OPT, NXNAME, TKEY, TSIG, MAILB, MAILA = 41, 128, 249, 250, 253, 254
 CLASS_ANY = 255
 A, AAAA = 1, 28
-WITH_HOSTS = (2, 15, 21, 33, 36, 64, 65)  # NS MX RT SRV KX SVCB HTTPS: most servers send the addresses of their hosts
+# NS MX AFSDB RT SRV KX SVCB HTTPS: most servers send the addresses of their hosts
+WITH_HOSTS = (2, 15, 18, 21, 33, 36, 64, 65)
 UDP_LIMIT = 1232  # octets, everybody's
 ASTERISK = b"\x01*"
 UPDATE = 5

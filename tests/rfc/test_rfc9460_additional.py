@@ -30,6 +30,10 @@ svc 300 HTTPS 1 pool
 same 300 HTTPS 1 .
 same 300 A 192.0.2.6
 to 300 CNAME _dns._udp
+old 300 MB mail
+old 300 AFSDB 1 mail
+old 300 RT 10 mail
+old 300 KX 10 mail
 many 300 NS ns1
 many 300 DS 1 13 2 {digest}
 """.replace("{digest}", "ab" * 32)
@@ -56,6 +60,12 @@ def test_srv_the_addresses_of_the_target_also_at_the_end_of_an_alias() -> None:
     assert more("_dns._udp.example.test.", "SRV") == wanted
     assert more("to.example.test.", "SRV") == wanted
     assert more("_dot._tcp.example.test.", "SRV") == set()
+
+
+@pytest.mark.parametrize("rdtype", ["MB", "AFSDB", "RT", "KX"])
+def test_the_types_before_and_after_mx_the_address_of_the_host(rdtype: str) -> None:
+    """RFC 1035 §3.3.3, RFC 1183 §1 and §3.3, RFC 2230 §3.1."""
+    assert more("old.example.test.", rdtype) == {"mail.example.test. A"}
 
 
 def test_https_the_addresses_of_the_target() -> None:
