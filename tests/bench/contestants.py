@@ -1,13 +1,14 @@
 """Who is measured: our own daemon, Knot, NSD, BIND and PowerDNS, as secondaries, each with one answering worker.
 
 Each runs as it comes, but for what everybody sets who has such loads: BIND asks and transfers at more than its careful
-pace, NSD has no rate limit and does not gather changes for a second before it serves them. All keep zones on disk.
+pace, NSD has no rate limit. All keep zones on disk. Where zones change by the moment, NSD does not gather changes for a
+second before it serves them, and Knot does not write the whole zone file after each.
 """
 
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from support.ask import Key
 from support.daemon import Nameserver
@@ -28,6 +29,8 @@ class Contestant:
     version_command: Sequence[str]
     peer: type[Secondary] | None = None  # None: ours
     settings: str = ""
+    settings_if_quick: str = ""  # besides, for zones that change by the moment
+    quick: bool = False
 
     @property
     def here(self) -> bool:
@@ -37,10 +40,15 @@ class Contestant:
         """As it says itself."""
         return version_of(self.version_command)
 
+    def for_quick_changes(self) -> "Contestant":
+        """The same, set up for zones that change by the moment."""
+        return replace(self, quick=True)
+
     def make(self, zones: Mapping[str, int], key: Key | None = None) -> Server:
         """The server, not started; `zones` by the port of their primary, which is one for ours."""
         if self.peer is not None:
-            return self.peer(zones, key=key, settings=self.settings, hurried=False, keeps=True)
+            settings = self.settings + (self.settings_if_quick if self.quick else "")
+            return self.peer(zones, key=key, settings=settings, hurried=False, keeps=not self.quick)
         ours = Nameserver(zones=list(zones), primary_port=next(iter(zones.values())), key=key, open_transfers=True)
         ours.template = {}
         return ours
@@ -49,7 +57,7 @@ class Contestant:
 CONTESTANTS = (
     Contestant(OURS, (sys.executable, "-m", "nameserver", "--version")),
     Contestant("Knot", ("knotd", "-V"), KnotSecondary),
-    Contestant("NSD", ("nsd", "-v"), NsdSecondary, "  rrl-ratelimit: 0\n  xfrd-reload-timeout: 0\n"),
+    Contestant("NSD", ("nsd", "-v"), NsdSecondary, "  rrl-ratelimit: 0\n", "  xfrd-reload-timeout: 0\n"),
     Contestant("BIND", ("named", "-v"), BindSecondary, BIND_PACE),
     Contestant("PowerDNS", ("pdns_server", "--version"), PdnsSecondary),
 )

@@ -1,5 +1,6 @@
 """Asks about many zones until all are answered, and tells of all their changes, over one socket."""
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -10,8 +11,8 @@ from bench.lab import serial_in
 from bench.queries import wire_name
 from support.ask import LOOPBACK
 
-AT_ONCE = 100  # messages sent before their replies are waited for
-PATIENCE = 0.1  # seconds for the next reply
+AT_ONCE = 100  # messages whose replies are waited for
+PATIENCE = 0.5  # seconds for each of them
 PAUSE = 0.05  # seconds between two passes
 
 
@@ -22,7 +23,7 @@ class Sweep:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind((LOOPBACK, 0))
         self._socket.connect((LOOPBACK, port))
-        self._socket.settimeout(PATIENCE)
+        self._socket.settimeout(PATIENCE / 10)
         self._number = 0
 
     def until(self, zones: Sequence[str], serial: int, patience: float, *, notify: bool = False) -> float:
@@ -44,23 +45,28 @@ class Sweep:
     ) -> set[str]:
         """One message for each zone; those with a good reply. What comes too late for its message is dropped."""
         good: set[str] = set()
-        for first in range(0, len(zones), AT_ONCE):
-            asked: dict[int, str] = {}
-            for zone in zones[first : first + AT_ONCE]:
+        asked: dict[int, tuple[str, float]] = {}  # the oldest first
+        unasked = iter(zones)
+        more = True
+        while more or asked:
+            while more and len(asked) < AT_ONCE:
+                zone = next(unasked, None)
+                if zone is None:
+                    more = False
+                    break
                 self._number = (self._number + 1) & 0xFFFF
-                asked[self._number] = zone
+                asked[self._number] = zone, time.monotonic()
                 try:
                     self._socket.send(self._number.to_bytes(2, "big") + message_of(zone)[2:])
                 except OSError:  # nobody listens yet
                     return good
-            while asked:
-                try:
-                    reply = self._socket.recv(4096)
-                except OSError:
-                    break
-                replied = asked.pop(int.from_bytes(reply[:2], "big"), None)
-                if replied is not None and is_good(reply):
-                    good.add(replied)
+            with contextlib.suppress(OSError):
+                reply = self._socket.recv(4096)
+                zone, _ = asked.pop(int.from_bytes(reply[:2], "big"), (None, 0.0))
+                if zone is not None and is_good(reply):
+                    good.add(zone)
+            while asked and time.monotonic() - next(iter(asked.values()))[1] > PATIENCE:
+                del asked[next(iter(asked))]
         return good
 
     def __enter__(self) -> "Sweep":

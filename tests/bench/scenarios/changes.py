@@ -28,7 +28,7 @@ class Changes(Scenario):
     def run(self, lab: Lab, contestant: Contestant) -> Figures:
         primary, zone = worlds.changing(lab), worlds.CHANGING
         with (
-            lab.ready(contestant, {zone: primary.port}) as server,
+            lab.ready(contestant.for_quick_changes(), {zone: primary.port}) as server,
             worlds.Updater(primary.port, zone) as updater,
             worlds.Notifier(server.port) as notifier,
         ):

@@ -32,7 +32,7 @@ class Ixfr(Scenario):
         figures: Figures = {}
         primary = worlds.changing(lab)
         zones = dict.fromkeys((worlds.CHANGING, worlds.CHANGING_MANY), primary.port)
-        with lab.ready(contestant, zones) as server:
+        with lab.ready(contestant.for_quick_changes(), zones) as server:
             for name, zone in (("usual", worlds.CHANGING), ("many", worlds.CHANGING_MANY)):
                 taken = [_one(lab, primary.port, server.port, zone) for _ in range(lab.sizes.spaced_changes)]
                 figures[f"{name}_p50_ms"] = percentile(taken, 0.50) * 1000
