@@ -37,12 +37,16 @@ class CookieShortcut:
     def kept(self) -> Mapping[bytes, Entry]:
         """What to look up at once for a message with a client cookie alone; nothing where that is not enough."""
         settings = self._pipeline.settings
-        return {} if settings.require_cookies or not settings.cookie_secrets else self.shortcut.entries
+        taken = settings.cookie_secrets and not settings.require_cookies and self._pipeline.limiter is None
+        return self.shortcut.entries if taken else {}
 
     def find(self, asked: bytes, cookie: bytes) -> Entry | None:
         """The answer but for its cookie, to be counted as its kind; `asked` and `cookie` are from `split`."""
-        settings = self._pipeline.settings
-        if not settings.cookie_secrets or (settings.require_cookies and len(cookie) == CLIENT_SIZE):
+        settings, limiter = self._pipeline.settings, self._pipeline.limiter
+        # Whether the cookie is a good one is not known yet, and who has none may be wanted to get one, or be limited.
+        if not settings.cookie_secrets or limiter is not None:
+            return None
+        if settings.require_cookies and len(cookie) == CLIENT_SIZE:
             return None
         return self.shortcut.find(asked)
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from nameserver.errors import Reason
 from nameserver.query.dependence import Dependence
+from nameserver.query.rate_limit import Told
 from nameserver.query.zoneset import ServedZone
 from nameserver.wire.cookie import Cookie
 from nameserver.wire.edns import ede_option
@@ -42,6 +43,7 @@ class Exchange:
     now: int
     key: TsigKey | None = None
     cookie: Cookie | None = None
+    limited: bool = False  # its answer came too often
 
     @property
     def key_name(self) -> bytes | None:
@@ -95,12 +97,17 @@ class Refused:
 
 
 class Repeatable(NamedTuple):
-    """Of a reply that may be given again: what it was counted as, and what it depends on."""
+    """Of a reply that may be given again: what it was counted as, what it depends on, and how often it may be given.
+
+    `told` and `told_under` are what rate limits go by; None for the name asked for.
+    """
 
     query_slot: int
     response_slot: int
     control: bool  # counted in the zone's `control_queries`
     dependence: Dependence
+    told: Told
+    told_under: bytes | None
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ from nameserver.zone.node import HAS_CASE, HASHED_KEY, RRSIG
 
 _BLOCK = Struct("!IH")  # as in zone.node: size of an RRset's tails, number of records
 _BLOCK_SIZE = 6
+_TAIL_HEAD, _SOA_TIMERS = 10, 20  # octets of an SOA's tail before its names and behind them
 _COVERED = slice(10, 12)  # of an RRSIG's tail: the type covered
 _NSEC3 = codes.NSEC3.to_bytes(2, "big")
 _POINTER = 0xC000
@@ -40,10 +41,13 @@ def read_negative(reply: bytes, question_end: int, zone: Zone, apex: int, kind: 
     """What a rendered negative answer of a signed zone says before its proofs; None where it does not begin like one.
 
     `question_end` and `apex` are offsets into the reply; `apex` is where the apex stands in the question, 0 where
-    nothing points into that.
+    nothing points into that. What had no room in full, so that its names match whatever their case, is not taken.
     """
     denial = zone.denial
     if denial is None or len(denial.negative) != 2:
+        return None
+    names = denial.negative[0].tails[_TAIL_HEAD:-_SOA_TIMERS]
+    if names != names.lower() or (not apex and reply[question_end] >= _POINTER >> 8):
         return None
     count = sum(rrset.rdata_count for rrset in denial.negative)
     offset = question_end

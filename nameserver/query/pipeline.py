@@ -251,18 +251,21 @@ class Pipeline:
         request = exchange.request
         reply = answer_query(self.zones, request, exchange.now, minimal=self.settings.minimal_responses)
         outcome = self._send(exchange, reply)
-        # Limits look at who asks; a life that is told, or hashes that were rationed, are the moment's.
-        personal = exchange.key is not None or self.limiter is not None
+        # Where limits made it what it is, or rationed hashes, or a life that is told, it was the moment's.
+        personal = exchange.key is not None or exchange.limited
         if request.qtype == codes.SOA and request.edns is not None:
             personal = personal or is_asked(request.edns.options)
         outcome.cookie = exchange.cookie.reply if exchange.cookie is not None else b""
         if outcome.reply is not None and not personal and not self.zones.hash_budget.was_short:
+            told, name = what_is_told(self.zones, request, reply)
             truncated = outcome.reply[2] & codes.TC >> 8 != 0
             outcome.repeatable = Repeatable(
                 query_slot(exchange.transport, exchange.address.version, request.opcode, request.qtype),
                 response_slot(reply.rcode, exchange.transport, truncated),
                 request.qtype == codes.SOA,
                 dependence(self.zones, request, reply),
+                told,
+                None if told is Told.POSITIVE and name == request.qname_folded else name,
             )
         return outcome
 
@@ -294,6 +297,7 @@ class Pipeline:
         told, name = what_is_told(self.zones, request, reply)
         verdict = limiter.judge(exchange.address, told, name, exchange.now)
         if verdict is not Verdict.SEND:
+            exchange.limited = True
             self.counters[slots.rate_limited_slot(verdict.value)] += 1
         return verdict
 

@@ -67,8 +67,28 @@ class RateLimiter:
     def judge(self, address: IPv4Address | IPv6Address, told: Told, name: bytes, now: int) -> Verdict:
         """Count one answer to `address` and say what becomes of it. `name` is folded; what it is depends on `told`."""
         limits = self.limits
-        if any(address in network for network in limits.exempt if network.version == address.version):
+        if self._is_exempt(address):
             return Verdict.SEND
+        place, owner, balance = self._balance(address, told, name, now)
+        balance = max(balance - 1, -limits.window * limits.rate)
+        self._owners[place], self._times[place], self._balances[place] = owner, now & 0xFFFFFFFF, balance
+        if balance >= 0:
+            return Verdict.SEND
+        self._limited += 1
+        return Verdict.SLIP if limits.slip and self._limited % limits.slip == 0 else Verdict.DROP
+
+    def allows(self, address: IPv4Address | IPv6Address, told: Told, name: bytes, now: int) -> bool:
+        """Whether `judge` would have it sent, and then it is counted; if not, nothing is."""
+        if not self._is_exempt(address) and self._balance(address, told, name, now)[2] < 1:
+            return False
+        return self.judge(address, told, name, now) is Verdict.SEND
+
+    def _is_exempt(self, address: IPv4Address | IPv6Address) -> bool:
+        return any(address in network for network in self.limits.exempt if network.version == address.version)
+
+    def _balance(self, address: IPv4Address | IPv6Address, told: Told, name: bytes, now: int) -> tuple[int, int, int]:
+        """(place in the table, its rightful owner, what that has left)."""
+        limits = self.limits
         number = hash(self._secret + self._network(address) + told.value + name)
         place, owner = number % limits.places, number >> 32 & 0xFFFFFFFF
         seconds = now & 0xFFFFFFFF
@@ -76,12 +96,7 @@ class RateLimiter:
         if self._owners[place] == owner:
             elapsed = min(seconds - self._times[place] & 0xFFFFFFFF, limits.window + 1)
             balance = min(self._balances[place] + elapsed * limits.rate, limits.rate)
-        balance = max(balance - 1, -limits.window * limits.rate)
-        self._owners[place], self._times[place], self._balances[place] = owner, seconds, balance
-        if balance >= 0:
-            return Verdict.SEND
-        self._limited += 1
-        return Verdict.SLIP if limits.slip and self._limited % limits.slip == 0 else Verdict.DROP
+        return place, owner, balance
 
     def _network(self, address: IPv4Address | IPv6Address) -> bytes:
         packed = address.packed

@@ -31,6 +31,7 @@ label of its name servers.
 
 from collections import deque
 from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address
 from struct import Struct
 from typing import NamedTuple
 
@@ -39,6 +40,7 @@ from nameserver.query.dependence import Dependence
 from nameserver.query.exchange import Outcome, Repeatable
 from nameserver.query.nsec3_denial import Negative, proofs, read_negative
 from nameserver.query.pipeline import Pipeline
+from nameserver.query.rate_limit import Told
 from nameserver.query.shapes import Shape, read_shape
 from nameserver.query.siblings import LONGEST_LABEL, LONGEST_NAME, Around, Siblings, labels_in_soa, siblings
 from nameserver.query.tally import Tally
@@ -157,9 +159,8 @@ class Shortcut:
                 self.entries[asked] = entry
                 return entry
         self._wanted = None
-        # What is sent under rate limits depends on who asks, and how often. The root is not asked for often.
-        if len(asked) < _SHORTEST or asked[0] & _NOT_A_QUERY or not asked[_HEADER] or self.pipeline.limiter is not None:
-            return None
+        if len(asked) < _SHORTEST or asked[0] & _NOT_A_QUERY or not asked[_HEADER]:
+            return None  # the root is not asked for often
         low = asked.lower()
         if low != asked and (entry := self._respell(asked, low)) is not None:
             return entry
@@ -198,6 +199,16 @@ class Shortcut:
             self._spelled[folded] = held._replace(epoch=epoch)
         body = held.head + asked[_HEADER : name_end + 4] + held.records
         return epoch, self._locate(body), len(body), held.kind, body
+
+    def allows(self, entry: Entry, asked: bytes, address: IPv4Address | IPv6Address, now: int) -> bool:
+        """Whether rate limits let an answer found go to this address; if not, the pipeline says what becomes of it."""
+        limiter, kind = self.pipeline.limiter, self.tally.kind(entry[3])
+        if limiter is None or kind is None:
+            return True
+        name = kind.told_under
+        if name is None:
+            name = asked[_HEADER : name_end(asked)].lower()
+        return limiter.allows(address, kind.told, name, now)
 
     def _is_good(self, made: int, number: int, asked: bytes) -> bool:
         """Whether an answer to a message that was made under an earlier epoch still holds."""
@@ -313,6 +324,8 @@ class Shortcut:
                     response_slot(codes.NOERROR, self._transport, False),
                     False,
                     Dependence(shared.served, depends, True),
+                    Told.POSITIVE,
+                    None if depends is Depends.NODE else shared.served.name,
                 )
             )
         head = _COUNTS.pack(shape.flags, 1, count, 0, 1 if opt else 0)

@@ -132,7 +132,7 @@ class BatchListener(UdpListener):
             self._faults.mention("receiving datagrams", error)
             return
         octets, bodies, tally, epoch = batch.octets, batch.bodies, shortcut.tally.counts, shortcut.zones.epoch
-        suspicious = batch.came_from(_UNANSWERED, len(lengths))
+        suspicious = shortcut.pipeline.limiter is not None or batch.came_from(_UNANSWERED, len(lengths))
         get = _nothing if suspicious else shortcut.entries.get
         get_for_cookie = _nothing if suspicious else self._cookies.kept().get
         # Answers that `entries` need not hold: their octets must last until they are sent.
@@ -184,7 +184,7 @@ class BatchListener(UdpListener):
             if self._batch.port(slot) in _UNANSWERED:
                 pass
             elif parts is None:
-                entry = self._shortcut.find(asked)
+                entry = self._allowed(self._shortcut.find(asked), asked, slot)
             else:
                 entry = self._cookies.find(*parts)
                 if entry is not None:
@@ -196,6 +196,12 @@ class BatchListener(UdpListener):
             self._faults.broke(QUERY, "a short cut to an answer", error)
             entry = None
         return entry or self._ask(slot, length)
+
+    def _allowed(self, entry: Entry | None, asked: bytes, slot: int) -> Entry | None:
+        shortcut = self._shortcut
+        if entry is None or shortcut.pipeline.limiter is None:
+            return entry
+        return entry if shortcut.allows(entry, asked, self._batch.source(slot)[0], self._now()) else None
 
     def _ask(self, slot: int, length: int) -> Entry | None:
         """What the pipeline has to say."""
@@ -264,23 +270,26 @@ class PlainListener(UdpListener):
         data, ancillary, _, address = self._socket.recvmsg(MAX_REQUEST + 1, _ANCILLARY)
         return data, ancillary, address
 
-    def _look_up(self, asked: bytes, port: int) -> Entry | None:
+    def _look_up(self, asked: bytes, address: IPv4Address | IPv6Address, port: int) -> Entry | None:
         if port in UNANSWERED:
             return None
         try:
-            return self._shortcut.find(asked)
+            entry = self._shortcut.find(asked)
+            allowed = entry is None or self._shortcut.allows(entry, asked, address, self._now())
+            return entry if allowed else None
         except Exception as error:  # noqa: BLE001 - it only saves work: the pipeline can do without
             self._faults.broke(QUERY, "a short cut to an answer", error)
             return None
 
     def _reply(self, data: bytes, ancillary: list[tuple[int, int, bytes]], address: tuple[str, int]) -> None:
-        entry = self._look_up(data[2:], address[1])
+        source = parse_address(address[0])
+        entry = self._look_up(data[2:], source, address[1])
         if entry is not None:
             self._shortcut.tally.counts[entry[3]] += 1
             self._shortcuts.count_soon()
             body: bytes | None = entry[4]
         else:
-            body = self._answer(data, parse_address(address[0]), address[1])
+            body = self._answer(data, source, address[1])
         if body is None:
             return
         try:

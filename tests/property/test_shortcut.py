@@ -17,6 +17,8 @@ from nameserver.query.cookies import split
 from nameserver.query.counters import COUNTERS
 from nameserver.query.exchange import QuerySettings
 from nameserver.query.pipeline import Pipeline
+from nameserver.query.rate_limit import RateLimiter, RateLimits
+from nameserver.query.shortcut import Entry
 from nameserver.query.shortcuts import Shortcuts
 from nameserver.query.zoneset import ZoneState
 from nameserver.wire.cookie import judge, judge_many, make
@@ -173,7 +175,7 @@ class Pair:
     def _by_shortcut(self, message: bytes, now: int) -> bytes | None:
         parts = split(message[2:])
         entry = self.shortcut.find(message[2:]) if parts is None else self.cookies.find(*parts)
-        if entry is None:
+        if entry is None or (parts is None and not self._allowed(entry, message[2:], now)):
             return None
         assert entry[2] == len(entry[4])
         body: bytes | None = entry[4]
@@ -181,6 +183,9 @@ class Pair:
             body = self.cookies.bodies([entry], [parts[1]], [CLIENT.packed], now)[0]
         self.shortcut.tally.counts[entry[3]] += body is not None
         return body
+
+    def _allowed(self, entry: Entry, asked: bytes, now: int) -> bool:
+        return self.transport == "tcp" or self.shortcut.allows(entry, asked, CLIENT, now)
 
     def same_counts(self) -> None:
         self.shortcuts.count()
@@ -419,3 +424,21 @@ def test_many_cookies_are_judged_as_each_of_them(sent, turned) -> None:
     replies, good = judge_many(options, addresses, NOW, secrets)
     each = [judge(option, address, NOW, secrets) for option, address in sent]
     assert [(index in good, reply) for index, reply in enumerate(replies)] == each
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(["udp", "tcp"]),
+    st.integers(1, 4),
+    st.lists(st.tuples(messages(), st.integers(1, 5), st.integers(0, 2)), min_size=1, max_size=12),
+)
+def test_rate_limits_let_through_drop_and_slip_the_same(transport: str, rate: int, asked) -> None:
+    pair = Pair(transport)
+    for pipeline in (pair.plain, pair.short):
+        pipeline.limiter = RateLimiter(RateLimits(rate, places=1 << 20), b"the same for both")
+    now = NOW
+    for message, times, seconds in asked * 2:
+        now += seconds
+        for _ in range(times):
+            pair.ask(message, now)
+    pair.same_counts()

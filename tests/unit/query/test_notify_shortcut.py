@@ -11,7 +11,7 @@ import dns.opcode
 import dns.rrset
 import dns.tsig
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.pipelines import counted, handle, pipeline_of, question, served
 from support.served_zones import HEAD
@@ -167,6 +167,7 @@ def test_a_notify_is_known_by_its_header() -> None:
     assert not any(map(is_notify, (bytes(reply), question("example.com.", "SOA"), b"", b"\0\1")))
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(
