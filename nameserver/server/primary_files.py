@@ -97,10 +97,7 @@ class PrimaryFiles:
 
         def read(path: Path) -> str:
             states.append(state_of(path))
-            try:
-                return path.read_text(encoding="utf-8")
-            except UnicodeDecodeError as error:
-                raise ZoneFileError([f"{path}:1: not UTF-8 text at byte {error.start}"]) from error
+            return path.read_text(encoding="utf-8", errors="surrogateescape")
 
         def include(name: str, where: str) -> tuple[str, str]:
             included = Path(where).parent / name

@@ -5,8 +5,10 @@ dnspython parses each record; the rest is ours, because a zone file's reader mus
     text ──▶ entries (a line, or several joined by parentheses) ──▶ dnspython, one entry at a time ──▶ ZoneBuilder
 
 One entry at a time makes line numbers exact and lets reading go on after an error, so that all are reported at once.
-$ORIGIN, $TTL and $GENERATE are understood, and $INCLUDE where the caller reads files for us. An included file begins at
-the origin that stands behind its name, else at the present one; behind it origin and owner are what they were before.
+Octets beyond ASCII stand for themselves, in names too, as NSD and BIND have it: nothing is taken for a name in another
+script and renamed. $ORIGIN, $TTL and $GENERATE are understood, and $INCLUDE where the caller reads files for us. An
+included file begins at the origin that stands behind its name, else at the present one; behind it origin and owner are
+what they were before.
 """
 
 import contextlib
@@ -38,6 +40,7 @@ MAX_GENERATED = 65_536  # records of one $GENERATE
 MAX_NESTED = 10  # files that include one another
 
 _DIRECTIVES = ("$ORIGIN", "$TTL", "$GENERATE")
+_ESCAPED_OR_ALIEN = re.compile("\\\\?([\udc80-\udcff])|\\\\.")
 _SPECIAL = re.compile(r'\\.|"(?:\\.|[^"\\])*"?|;.*|[()]')
 
 # Types of RFC 1035 §3.3 whose presentation dnspython does not know: a name or two.
@@ -98,9 +101,9 @@ class _Collector:
 def read_zone_file(text: str, origin: bytes, filename: str, include: Include | None = None) -> BuiltZone:
     """Read a zone file whose names are relative to `origin` (absolute wire name) unless it says otherwise.
 
-    Records outside the zone are left out and counted, as in transfers. Raises `ZoneFileError` with a line
-    'FILE:LINE: what is wrong' for each entry that cannot be read (at most 100), or for the first rule that the zone as
-    a whole breaks.
+    What in `text` was not UTF-8 is there as surrogate escapes. Records outside the zone are left out and counted, as in
+    transfers. Raises `ZoneFileError` with a line 'FILE:LINE: what is wrong' for each entry that cannot be read (at most
+    100), or for the first rule that the zone as a whole breaks.
     """
     builder = ZoneBuilder(origin.lower(), FormatLimits())
     collector = _Collector(builder)
@@ -115,6 +118,20 @@ def read_zone_file(text: str, origin: bytes, filename: str, include: Include | N
     except ZoneError as error:
         source.problems.append(f"{collector.file or filename}:{collector.line}: {error.detail}")
     raise ZoneFileError(source.problems)
+
+
+class _Octets(dns.name.IDNACodec):
+    """Labels beyond ASCII as the octets that stand in the file."""
+
+    def encode(self, label: str) -> bytes:
+        return label.encode()
+
+
+def _legible(text: str) -> str:
+    r"""The same text with \DDD (RFC 1035 §5.1) for each octet that is not UTF-8, which `text` has a surrogate for."""
+    if text.isascii():
+        return text
+    return _ESCAPED_OR_ALIEN.sub(lambda found: f"\\{ord(found[1]) & 0xFF}" if found[1] else found[0], text)
 
 
 def _make_reader(collector: _Collector, origin: bytes) -> dns.zonefile.Reader:
@@ -157,7 +174,7 @@ class _Source:
     def read(self, file: str, text: str) -> None:
         """Read one file into the collector. Raises `ZoneError` as the builder."""
         self._open.append(file)
-        for line, entry in _entries(text):
+        for line, entry in _entries(_legible(text)):
             problem = self._read_entry(file, line, entry)
             if len(self.problems) == MAX_PROBLEMS:
                 break
@@ -168,7 +185,7 @@ class _Source:
     def _read_entry(self, file: str, line: int, entry: str) -> str | None:
         """Read one entry: what is wrong with it, or None. Raises `ZoneError` as the builder."""
         self._collector.begin(file, line)
-        self._reader.tok = dns.tokenizer.Tokenizer(entry, "")
+        self._reader.tok = dns.tokenizer.Tokenizer(entry, "", _Octets())  # type: ignore[no-untyped-call]
         try:
             if entry[:8].upper() == "$INCLUDE":
                 return self._read_included(file)

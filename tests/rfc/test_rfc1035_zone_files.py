@@ -77,3 +77,17 @@ def test_section_3_3_types_that_hold_a_name_are_read_and_written(rdtype: str) ->
 
 def test_section_3_3_7_minfo_is_read_and_written() -> None:
     assert read("a MINFO b c.\n") == ["a.example.com. 300 IN MINFO b.example.com. c."]
+
+
+def test_section_2_3_3_octets_beyond_ascii_stand_for_themselves_as_nsd_and_bind_have_it() -> None:
+    expected = [r"\195\188.example.com. 300 IN A 192.0.2.1", r'x.example.com. 300 IN TXT "\195\188"']
+    assert read('ü A 192.0.2.1\nx TXT "ü"\n') == sorted(expected, reverse=True)
+
+
+def test_section_5_1_octets_that_are_no_utf_8_too_unless_they_are_escaped_twice() -> None:
+    text = b'\xfc A 192.0.2.1\n\\\xfd A 192.0.2.2\nx TXT "\\\\\xfe" ; \xff\n'.decode("utf-8", "surrogateescape")
+    assert sorted(read(text)) == [
+        r"\252.example.com. 300 IN A 192.0.2.1",
+        r"\253.example.com. 300 IN A 192.0.2.2",
+        r'x.example.com. 300 IN TXT "\\\254"',
+    ]
