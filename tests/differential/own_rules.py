@@ -4,6 +4,7 @@
   as the SOA of a negative answer. Over UDP, a question with capitals may have letters changed to make room.
 - RRsets are whole, no record is sent twice, a chain of aliases is in order.
 - The reply is no larger than the client and our own limit allow, repeats the question, has an OPT where one was sent.
+- Asked again, after many other questions, the same octets come.
 
 A fault is a sentence; what stands behind its colon is the case at hand.
 """
@@ -79,6 +80,11 @@ def faults(case: Case, wire: bytes, contents: Contents) -> list[str]:
         found.extend(wrong_data(case, rrset, records, contents))
     found.extend(wrong_order(case, [record for record in records if record.section == 0]))
     return found
+
+
+def repeated(wire: bytes, again: bytes | None) -> list[str]:
+    """What is wrong with the reply to the same message sent again; its id may be another."""
+    return [] if again is not None and again[2:] == wire[2:] else ["asked again, it is answered otherwise"]
 
 
 def wrong_data(case: Case, rrset: list[Spelled], records: list[Spelled], contents: Contents) -> Iterator[str]:

@@ -53,6 +53,7 @@ def compare(
     for start in range(0, len(asked), BATCH):
         batch = asked[start : start + BATCH]
         replies = ask_all(servers.ports, batch)
+        again = ask_all({OURS: servers.ports[OURS]}, batch)[OURS]  # what was answered before may now be kept
         for place, question in enumerate(batch):
             wires = {name: replies[name][place] for name in (*PEERS, OURS) if name in replies}
             try:
@@ -63,5 +64,5 @@ def compare(
             verdict = judge(case, differences)
             wire = wires[OURS]
             if wire is not None:
-                verdict.faults = own_rules.faults(case, wire, contents)
+                verdict.faults = own_rules.faults(case, wire, contents) + own_rules.repeated(wire, again[place])
             yield verdict

@@ -205,6 +205,12 @@ def test_our_replies_must_be_what_the_zone_holds(served: Served, what: str) -> N
     assert own_rules.faults(case_of(served, wire, question=question), wire, own_rules.Contents.of(served))
 
 
+def test_a_reply_must_come_again() -> None:
+    assert own_rules.repeated(GOOD, b"id" + GOOD[2:]) == []
+    for other in (None, GOOD[:-1], GOOD[:2] + b"\x80" + GOOD[3:]):
+        assert own_rules.repeated(GOOD, other)
+
+
 def test_a_right_reply_breaks_no_rule(served: Served) -> None:
     contents = own_rules.Contents.of(served)
     assert own_rules.faults(case_of(served, GOOD), GOOD, contents) == []
