@@ -9,7 +9,8 @@ A frame is: total length (4) · header length (4) · header (JSON) · body (byte
       state      one zone's state without data: expired, live again
       confirmed  zones that a primary has confirmed: when they expire now
       listen     all that is known at its start was sent: load it, then answer
-      stop       finish what is in flight and exit
+      stop       take no more connections, finish what is in flight
+      end        exit: all workers have done so
     Any of these may say in `expires` when zones expire (machine clock; server.clocks): {name in hex: seconds}.
     worker → transfer process
       ready      listening
@@ -17,6 +18,7 @@ A frame is: total length (4) · header length (4) · header (JSON) · body (byte
       failed     a zone that could not be loaded: why, and what is at fault ("damaged": else it is tried again)
       notify     a NOTIFY that passed the access list
       beat       once a second: alive, and what was asked of each zone
+      drained    told to stop, and no connection is left
 """
 
 import asyncio

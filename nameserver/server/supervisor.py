@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from nameserver.errors import NameserverError
 from nameserver.query.counters import COUNTERS
 from nameserver.server.channel import Channel, Header
 from nameserver.server.sockets import ListeningSockets
@@ -45,10 +46,13 @@ class Worker:
     process: asyncio.subprocess.Process | None = None
     channel: Channel | None = None
     ready: bool = False
+    drained: bool = False  # told to stop, it has no connection left
     started: float = 0.0
     last_beat: float = 0.0
     restarts: int = 0
     delay: float = FIRST_DELAY
+    was_ready: bool = False  # its present process was, or the one that ended last
+    last_end: str = ""  # how its process ended that ended last, or why it did not begin
     served: dict[bytes, int] = field(default_factory=dict)  # zone → generation confirmed
     awaited: dict[bytes, tuple[int, float]] = field(default_factory=dict)  # zone → generation, until when (monotonic)
     busy_until: float = 0.0  # monotonic: when all it was told to load so far should be loaded
@@ -74,6 +78,10 @@ class Worker:
     def pid(self) -> int | None:
         """The process id, while there is a process."""
         return self.process.pid if self.process and self.process.returncode is None else None
+
+
+class WorkersFailed(NameserverError):
+    """Nobody would answer."""
 
 
 def _open_counters() -> tuple[mmap.mmap, int]:
@@ -104,18 +112,23 @@ class Supervisor:
         self._stopping = False
         self._all_ready = asyncio.Event()
         self._settled = asyncio.Event()
+        self._drained = asyncio.Event()
+        self._came_up = False  # some worker, once
         self.workers: list[Worker] = []
         for index, each in enumerate(sockets):
             self.workers.append(Worker(index, each, *_open_counters()))
 
     async def start(self) -> None:
-        """Start every worker and wait until all listen."""
+        """Start every worker and wait until all listen. Raises WorkersFailed where none does in time."""
         for worker in self.workers:
             self._tasks.append(asyncio.create_task(self._keep(worker), name=f"worker-{worker.index}"))
         self._tasks.append(asyncio.create_task(self._watch(), name="worker-watch"))
         with contextlib.suppress(TimeoutError):  # what is late goes on starting, and is seen in /health
             async with asyncio.timeout(START_TIMEOUT):
                 await self._all_ready.wait()
+        if not self._came_up:
+            ends = "; ".join(sorted({worker.last_end for worker in self.workers} - {""})) or "they hang"
+            raise WorkersFailed(f"no worker came up within {START_TIMEOUT:.0f} s ({ends}); the lines above say why")
 
     async def settle(self, patience: float) -> bool:
         """Wait until every worker has confirmed what it was told to load; False when that takes longer."""
@@ -132,6 +145,7 @@ class Supervisor:
             try:
                 await self._run_once(worker)
             except OSError as error:
+                worker.last_end = str(error)
                 log.error("worker %d cannot be started: %s", worker.index, error)
             except Exception:  # whatever broke, this slot is filled again: a worker nobody listens to is no worker
                 log.exception("worker %d: acting on its message failed; please report this", worker.index)
@@ -140,14 +154,17 @@ class Supervisor:
             lived = time.monotonic() - worker.started
             worker.delay = FIRST_DELAY if lived > YOUNG else min(worker.delay * 2, LAST_DELAY)
             worker.restarts += 1
-            code = worker.process.returncode if worker.process else None
-            log.error("worker %d ended (%s); starting another in %.1f s", worker.index, _ending(code), worker.delay)
+            if worker.process is not None:
+                worker.last_end = _ending(worker.process.returncode)
+            what = worker.last_end + ("" if worker.was_ready else ", before it was ready")
+            log.error("worker %d ended (%s); starting another in %.1f s", worker.index, what, worker.delay)
             await asyncio.sleep(worker.delay)
 
     async def _run_once(self, worker: Worker) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         worker.started = worker.last_beat = time.monotonic()
         worker.busy_until = 0.0
+        worker.process, worker.was_ready = None, False
         passed = [theirs.fileno(), worker.counters_file, *worker.sockets.filenos()]
         try:
             worker.process = await asyncio.create_subprocess_exec(
@@ -167,8 +184,9 @@ class Supervisor:
         try:
             await self._follow(worker, channel)
         finally:
-            worker.ready = False
+            worker.ready = worker.drained = False
             worker.channel = None
+            self._look_whether_drained()
             worker.served.clear()
             worker.awaited.clear()
             channel.close()
@@ -193,17 +211,24 @@ class Supervisor:
     def _received(self, worker: Worker, header: Header) -> None:
         worker.last_beat = time.monotonic()
         if header["kind"] == "ready":
-            worker.ready = True
+            worker.ready = worker.was_ready = self._came_up = True
             if all(each.ready for each in self.workers):
                 self._all_ready.set()
         elif header["kind"] == "served":
             for name, generation in header["zones"].items():
                 worker.confirmed(bytes.fromhex(name), generation)
+        elif header["kind"] == "drained":
+            worker.drained = True
+            self._look_whether_drained()
         elif header["kind"] == "failed":
             worker.awaited.pop(bytes.fromhex(header["zone"]), None)  # it said so: killing it would mend nothing
         if not any(each.awaited for each in self.workers):
             self._settled.set()
         self._on_message(worker, header)
+
+    def _look_whether_drained(self) -> None:
+        if all(worker.drained or worker.channel is None for worker in self.workers):
+            self._drained.set()
 
     @staticmethod
     async def _end(worker: Worker) -> None:
@@ -297,13 +322,23 @@ class Supervisor:
             worker.kill()
 
     async def stop(self, patience: float) -> None:
-        """Ask every worker to finish, wait up to `patience` seconds, end what is left."""
+        """Ask every worker to finish, wait up to `patience` seconds, end what is left.
+
+        All of them answer UDP until the last one has no TCP client left.
+        """
         self._stopping = True
+        until = time.monotonic() + patience
         self.tell("stop")
+        self._drained.clear()
+        self._look_whether_drained()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._drained.wait()
+        self.tell("end")
         processes = [worker.process for worker in self.workers if worker.process and worker.pid]
         waits = [asyncio.create_task(process.wait()) for process in processes]
         if waits:
-            _, late = await asyncio.wait(waits, timeout=patience)
+            _, late = await asyncio.wait(waits, timeout=max(0.0, until - time.monotonic()))
             for worker in self.workers:
                 worker.kill()
             if late:

@@ -50,7 +50,8 @@ LISTEN_PATIENCE = 5.0  # seconds of loading after which it listens with what it 
 INDEXED_AT_ONCE = 2000  # owners of a zone that becomes a signed one within a turn; a larger one is loaded, in slices
 FIRST_RETRY, LAST_RETRY = 1.0, 30.0  # seconds until a zone that could not be read is loaded again; doubled each time
 LONGEST_TURN = 0.002  # seconds of loading between two turns of the loop
-DRAIN_PATIENCE = 5.0  # seconds for replies in flight at shutdown
+DRAIN_PATIENCE = 5.0  # seconds for replies in flight at shutdown, …
+END_PATIENCE = 2.0  # … and more for the other workers to come to the same end
 
 log = logging.getLogger("nameserver.worker")
 
@@ -125,6 +126,7 @@ class Worker:
         self._listen_wanted = asyncio.Event()
         self._udp: list[UdpListener] = []
         self._acceptors: list[Acceptor] = []
+        self._asked = -1  # all counters together as of the last beat
         self._reported: dict[bytes, tuple[int, int]] = {}  # zone → queries as of the last beat
 
     async def run(self) -> None:
@@ -135,13 +137,12 @@ class Worker:
         tasks = [follow, *(asyncio.create_task(each()) for each in (self._load_zones, self._beat, self._serve))]
         # Only `_follow` ever returns. Where another one ends it broke, and a worker without it must not go on.
         ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for listener in self._udp:
-            listener.close()
         for acceptor in self._acceptors:
             acceptor.close()
-        orderly = follow in ended and follow.exception() is None and follow.result()
-        if orderly and (cut := await self._tcp.drain(DRAIN_PATIENCE)):
-            log.warning("worker %d: %d connections cut at shutdown", self._index, cut)
+        if follow in ended and follow.exception() is None and follow.result():
+            await self._drain()
+        for listener in self._udp:
+            listener.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -149,6 +150,21 @@ class Worker:
         self._reader.close()
         for task in ended:
             task.result()  # raises what broke it: the process ends with a traceback, and is replaced
+
+    async def _drain(self) -> None:
+        """An orderly stop: let TCP clients have their answers, and answer UDP until every worker has done so.
+
+        A worker that ended sooner would leave its share of the datagrams unanswered, as its sockets stay open.
+        """
+        until = self._loop.time() + DRAIN_PATIENCE + END_PATIENCE
+        if cut := await self._tcp.drain(DRAIN_PATIENCE):
+            log.warning("worker %d: %d connections cut at shutdown", self._index, cut)
+        self._beat_once()  # with the transfers that ended just now
+        self._channel.send("drained")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                while (message := await self._channel.receive()) is not None and message[0]["kind"] != "end":
+                    pass  # nothing is taken in any more
 
     async def _serve(self) -> None:
         """Listen when told to, and when what was to be loaded before is loaded or takes too long; never returns."""
@@ -351,22 +367,24 @@ class Worker:
 
     async def _beat(self) -> None:
         """Once a second: alive, what was asked of each zone, which transfers ended. Idle, it looks at no zone."""
-        asked = -1
         while True:
-            self._shortcuts.count()
-            total = sum(self._counters)
-            transfers = self._transfers
-            self._channel.send(
-                "beat",
-                queries=self._zone_queries() if total != asked else {},
-                transfers_out=transfers.take_finished(),
-                refused=self._refusals.take(),
-                sending=transfers.in_progress,
-                queued=transfers.waiting,
-                lag=self._watch.take().to_json(),
-            )
-            asked = total
+            self._beat_once()
             await asyncio.sleep(BEAT_INTERVAL)
+
+    def _beat_once(self) -> None:
+        self._shortcuts.count()
+        total = sum(self._counters)
+        transfers = self._transfers
+        self._channel.send(
+            "beat",
+            queries=self._zone_queries() if total != self._asked else {},
+            transfers_out=transfers.take_finished(),
+            refused=self._refusals.take(),
+            sending=transfers.in_progress,
+            queued=transfers.waiting,
+            lag=self._watch.take().to_json(),
+        )
+        self._asked = total
 
     def _zone_queries(self) -> dict[str, tuple[int, int]]:
         """What was asked of each zone since the last time: (queries, control queries)."""

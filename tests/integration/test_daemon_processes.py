@@ -2,14 +2,17 @@
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import dns.message
 import pytest
+from support.injected import inject
 from support.pair import Own, connect, frames, question, read_frame
 from support.zones import zone_text
 
@@ -152,6 +155,7 @@ def test_a_client_that_does_not_read_delays_the_stop_and_a_second_signal_ends_it
         server.wait(lambda: "stopping" in server.log, what="the stop to begin")
         time.sleep(0.3)  # long enough for a stop that waits for nobody
         assert server.child.alive
+        assert both_answer(server), "over UDP, to the end: also the worker that has no such client"
         began = time.monotonic()
         server.signal(signal.SIGTERM)
         assert server.ends_by_itself(5) == 0
@@ -183,3 +187,55 @@ def test_when_the_transfer_process_dies_all_go_and_a_new_one_can_start_at_once(s
     server.start()
     assert both_answer(server)
     server.stop()
+
+
+# Workers die as they start, while a file says so. The daemon is less patient than in earnest.
+DYING = """
+import os
+import sys
+
+if "nameserver.server.worker" in sys.orig_argv and os.path.exists({path!r}):
+    sys.stderr.write("dies on purpose\\n")
+    os._exit(3)
+if "run" in sys.orig_argv:
+    import nameserver.server.supervisor
+    nameserver.server.supervisor.START_TIMEOUT = 2.0
+"""
+
+
+@pytest.fixture
+def dying() -> Iterator[tuple[Own, Path]]:
+    """A daemon that was not started yet, and the file."""
+    with Own(workers=2) as ours:
+        (ours.directory / "zone").write_text(zone_text(ZONE, 1))
+        ours.zone_table(ZONE, type='"primary"', file='"zone"')
+        flag = ours.directory / "dying"
+        ours.environment = inject(ours.directory, DYING.format(path=str(flag)))
+        yield ours, flag
+
+
+def test_a_start_at_which_every_worker_dies_ends_with_an_error_after_few_tries(dying: tuple[Own, Path]) -> None:
+    ours, flag = dying
+    flag.touch()
+    ours.start(wait_ready=False)
+    assert ours.ends_by_itself(30) == 2
+    assert "not started: no worker came up within 2 s (exit code 3); the lines above say why" in ours.log
+    assert "worker 0 ended (exit code 3, before it was ready); starting another in 0.2 s" in ours.log
+    assert 2 <= ours.log.count("dies on purpose") <= 2 * 5, "0.2, 0.4, 0.8, 1.6 s between them"
+    assert "ready:" not in ours.log
+    assert ours.child.group() == []
+
+
+def test_workers_that_die_at_each_start_are_tried_later_each_time_and_come_back(dying: tuple[Own, Path]) -> None:
+    ours, flag = dying
+    ours.start()
+    flag.touch()
+    for pid in ours.workers_pids():
+        os.kill(pid, signal.SIGKILL)
+    ours.wait(lambda: all(worker["restarts"] >= 3 for worker in ours.status()["server"]["workers"]), what="tries")
+    assert [ours.page(path)[0] for path in ("/health", "/ready")] == [503, 503]
+    delays = re.findall(r"worker 0 ended .* another in (\d+\.\d) s", ours.log)
+    assert delays[:3] == ["0.2", "0.4", "0.8"]
+    flag.unlink()
+    ours.wait(lambda: both_answer(ours), what="the workers")
+    ours.stop()

@@ -20,7 +20,7 @@ from nameserver.server import supervisor as supervisor_module
 from nameserver.server.channel import Channel, Header
 from nameserver.server.settings import encode_server
 from nameserver.server.sockets import ListeningSockets, open_sockets
-from nameserver.server.supervisor import CONFIRM_BASE, CONFIRM_RATE, Supervisor, Worker, _ending
+from nameserver.server.supervisor import CONFIRM_BASE, CONFIRM_RATE, Supervisor, Worker, WorkersFailed, _ending
 from nameserver.store.database import Store
 
 ZONE = b"\x01z\x00"
@@ -172,13 +172,19 @@ async def test_a_program_that_cannot_be_started_is_tried_again_later(
     monkeypatch.setattr(supervisor_module, "START_TIMEOUT", 0.2)
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
     before = len(os.listdir("/proc/self/fd"))
-    async with running(tmp_path) as ours:
+    ours = Running(tmp_path, 1)
+    try:
+        with pytest.raises(WorkersFailed, match=r"no worker came up within 0 s \(.*No such file or directory"):
+            await ours.supervisor.start()
         worker = ours.supervisor.workers[0]
         worker.delay = 0.01
         await until(lambda: worker.restarts >= 3)
         assert "worker 0 cannot be started" in caplog.text
         assert worker.delay > 0.02, "later each time"
         assert len(os.listdir("/proc/self/fd")) - before < 12, "no descriptor of a try is kept"
+    finally:
+        await ours.supervisor.stop(5.0)
+        ours.store.close()
 
 
 def test_a_worker_is_given_time_for_all_it_was_told_to_load_before() -> None:
