@@ -69,7 +69,7 @@ class ControlServer:
         await self._connections.end(self._running)
         await self._server.wait_closed()
         self._server = None
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # gone, or no longer ours to remove: the next start takes it away
             found = self._path.lstat()
             if (found.st_dev, found.st_ino) == self._inode:
                 self._path.unlink()

@@ -62,7 +62,11 @@ class Acceptor:
                 return
             except ConnectionAbortedError:  # gone while it waited
                 continue
-            client = self._server.admit(address[0], address[1])
+            try:
+                client = self._server.admit(address[0], address[1])
+            except BaseException:
+                sock.close()
+                raise
             if client is None:
                 sock.close()
                 continue

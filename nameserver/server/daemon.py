@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Awaitable
 
 from nameserver.config.load import load_config
 from nameserver.config.model import Config, Endpoint, ServerConfig
@@ -187,19 +188,19 @@ class Daemon:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._control.stop()
+        await _in_any_case(self._control.stop())
         if self._http is not None:
-            await self._http.stop()
-        await self._notify_out.stop()
-        await self._state.zones.stop()
+            await _in_any_case(self._http.stop())
+        await _in_any_case(self._notify_out.stop())
+        await _in_any_case(self._state.zones.stop())
         stopping = asyncio.create_task(self._state.supervisor.stop(STOP_PATIENCE))
         impatient = asyncio.create_task(self._impatient.wait())
         await asyncio.wait((stopping, impatient), return_when=asyncio.FIRST_COMPLETED)
         impatient.cancel()
         if not stopping.done():
             self._state.supervisor.kill()
-        await stopping
-        await self._state.publisher.close()
+        await _in_any_case(stopping)
+        await _in_any_case(self._state.publisher.close())
         log.info("stopped")
 
     def _stop_requested(self) -> None:
@@ -343,6 +344,14 @@ class Daemon:
             return {"message": done.summary, "problems": list(done.problems), "warnings": list(done.warnings)}
         except ConfigError as error:
             raise ControlError("the configuration is not used:\n" + "\n".join(error.problems)) from error
+
+
+async def _in_any_case(step: Awaitable[None]) -> None:
+    """One step of the stop: where it breaks, those behind it are taken all the same."""
+    try:
+        await step
+    except Exception:
+        log.exception("stopping broke; please report this")
 
 
 def _hello(server: ServerConfig, store: Store) -> Header:

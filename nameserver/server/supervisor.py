@@ -180,7 +180,12 @@ class Supervisor:
             raise
         finally:
             theirs.close()
-        channel = await Channel.over(ours)
+        try:
+            channel = await Channel.over(ours)
+        except BaseException:
+            ours.close()
+            worker.kill()
+            raise
         try:
             await self._follow(worker, channel)
         finally:
@@ -253,7 +258,10 @@ class Supervisor:
                 for worker in self.workers:
                     worker.last_beat = looked
             for worker in self.workers:
-                self._look_at(worker, looked)
+                try:
+                    self._look_at(worker, looked)
+                except Exception:  # the others are still to be looked at, and this one the next time
+                    log.exception("looking after worker %d broke; please report this", worker.index)
 
     @staticmethod
     def _look_at(worker: Worker, now: float) -> None:

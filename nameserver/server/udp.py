@@ -23,6 +23,7 @@ from nameserver.server.faults import Faults
 from nameserver.server.sockets import IP_PKTINFO
 
 MAX_REQUEST = 4096  # octets; no request that we serve is larger
+LAST_BATCHES = 16  # that are answered of what waits when the end has come
 _ANCILLARY = 64  # bytes: one packet-info message
 _UNANSWERED = as_received(UNANSWERED)
 _TOO_LARGE = dropped_slot(TOO_LARGE)
@@ -64,7 +65,8 @@ class UdpListener:
     def close(self) -> None:
         """Answer what has already arrived, then stop."""
         self._loop.remove_reader(self._socket.fileno())
-        self._readable()
+        for _ in range(LAST_BATCHES):
+            self._readable()
 
     def _readable(self) -> None:
         raise NotImplementedError

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nameserver.errors import StoreError, StoreFault, ZoneError
-from nameserver.query.counters import COUNTERS
+from nameserver.query.counters import CALLBACK, COUNTERS
 from nameserver.query.exchange import Outcome, TransferRequest
 from nameserver.query.pipeline import Pipeline
 from nameserver.query.zoneset import ServedZone, ZoneSet, ZoneState
@@ -329,6 +329,12 @@ class Worker:
             fault = error.fault if isinstance(error, StoreError) else StoreFault.DAMAGED
             self._channel.send("failed", zone=name.hex(), error=str(error), fault=fault)
             if fault is not StoreFault.DAMAGED and loading.wanted:
+                self._try_again(name, loading.state)
+        except Exception as error:  # noqa: BLE001 - one zone's fault must not take all others out of service
+            self._faults.broke(CALLBACK, "loading a zone", error)
+            text = f"internal error: {type(error).__name__}"
+            self._channel.send("failed", zone=name.hex(), error=text, fault=StoreFault.OTHER)
+            if loading.wanted:
                 self._try_again(name, loading.state)
         finally:
             self._loading = None

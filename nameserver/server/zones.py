@@ -11,6 +11,7 @@ import asyncio
 import heapq
 import itertools
 import logging
+import math
 import random
 import time
 from collections.abc import Collection
@@ -45,6 +46,8 @@ from nameserver.zone.soa import parse_soa
 HEAP_SLACK = 1000  # superseded deadlines kept before they are swept out
 DUE_AT_ONCE = 200  # zones whose time has come that are seen to in one turn of the loop
 LONGEST_SLEEP = 5.0  # seconds: a clock that went on during a suspend is noticed this soon
+RECOVERY_SPACING = 60.0  # seconds between two times that a zone's stored copy is set aside as damaged
+BROKEN_CLOCK_WAIT = 30.0  # seconds until a zone whose clock broke is looked at again
 CLOCK_BEHIND = 60.0  # seconds by which the clock may be behind the last check of a stored zone
 
 log = logging.getLogger("nameserver.zones")
@@ -61,6 +64,7 @@ class ZoneManager:
         self._publisher = publisher
         self._losses: set[asyncio.Task[None]] = set()
         self._unread: dict[bytes, str] = {}  # zones that some worker cannot load, and why
+        self._recovered: dict[bytes, float] = {}  # zone → when its stored copy was set aside (monotonic)
         self._throttle = Throttle()
         publisher.on_lost = self._lost
         publisher.on_error = self._store_failed
@@ -147,10 +151,11 @@ class ZoneManager:
             problems += await self._remove(zone.name)
         for zone in (*added, *replaced):
             self._add(zone)
+        # First of what follows: whatever breaks after it, the workers know the zones that we now have.
+        self._publisher.configure([*added, *changed], config)
         adjusted = [zone for zone in changed if zone not in replaced]
         for zone in adjusted:
             self._change(self.entries[zone.name], zone)
-        self._publisher.configure([*added, *changed], config)
         files = 0
         for entry in list(self.entries.values()):
             if entry.machine is None:
@@ -233,6 +238,9 @@ class ZoneManager:
             await asyncio.gather(entry.task, return_exceptions=True)
         self._files.forget(name)
         self._unread.pop(name, None)
+        self._recovered.pop(name, None)
+        if entry.recovery is not None:
+            entry.recovery.cancel()
         self._notify_out.forget(name)
         for waiter in entry.waiters:
             if not waiter.done():
@@ -476,15 +484,28 @@ class ZoneManager:
             entry.recovery = asyncio.create_task(self._recover(entry), name=f"recover {entry.config.text}")
 
     async def _recover(self, entry: ZoneEntry) -> None:
-        """Set damaged data aside and begin afresh with every zone that it took along."""
+        """Set damaged data aside and begin afresh with every zone that it took along.
+
+        A zone that cannot be loaded whatever is fetched must not be fetched without a rest.
+        """
+        name = entry.config.name
         try:
-            dropped = await self._publisher.quarantine(entry.config.name)
+            generation = self._generation(name)
+            await asyncio.sleep(self._recovered.get(name, -math.inf) + RECOVERY_SPACING - time.monotonic())
+            if self._generation(name) != generation:
+                return  # another version has taken its place meanwhile
+            dropped = await self._publisher.quarantine(name)
+            self._recovered[name] = time.monotonic()
         except StoreError as error:
             log.error("zone %s: its damaged data cannot be set aside: %s", entry.config.text, error)
             return
         finally:
             entry.recovery = None
         await self._begin_afresh(dropped)
+
+    def _generation(self, name: bytes) -> int | None:
+        stored = self._publisher.stored.get(name)
+        return stored.generation if stored else None
 
     def _lost(self, names: set[bytes]) -> None:
         """The store found damage in the course of other work, and gave these zones up."""
@@ -594,8 +615,14 @@ class ZoneManager:
 
     def _due(self) -> None:
         self._timer = None
-        if step := self._wall_clock.step():
-            self._clock_was_set(step)
+        try:
+            if step := self._wall_clock.step():
+                self._clock_was_set(step)
+            self._look_at_the_due()
+        finally:  # whatever broke, time goes on
+            self._arm()
+
+    def _look_at_the_due(self) -> None:
         now = machine_clock()
         seen = 0
         while self._heap and self._heap[0][0] <= now and seen < DUE_AT_ONCE:
@@ -609,7 +636,8 @@ class ZoneManager:
                 self._act(entry, entry.machine.tick(now))
             except Exception:  # one zone's fault must not stop the clock of all
                 log.exception("zone %s: its clock broke; please report this", entry.config.text)
-        self._arm()
+                entry.queued = now + BROKEN_CLOCK_WAIT
+                heapq.heappush(self._heap, (entry.queued, next(self._order), name))
 
     def _clock_was_set(self, step: float) -> None:
         """Timers that run do not go by the wall clock; those in the store do, and are written anew."""

@@ -85,12 +85,17 @@ def test_a_stopped_worker_is_replaced(server: Own) -> None:
 
 
 def test_descriptors_do_not_add_up_over_respawns_and_reloads(server: Own) -> None:
-    main = server.child.pid
+    counts: list[list[int]] = []
 
-    def descriptors(pid: int) -> int:
-        return len(os.listdir(f"/proc/{pid}/fd"))
+    def counted() -> list[int]:
+        """Of the transfer process and of each worker; none while one of these has just ended."""
+        pids = server.workers_pids()
+        try:
+            found = [len(os.listdir(f"/proc/{pid}/fd")) for pid in (server.child.pid, *pids)]
+        except FileNotFoundError:
+            return []
+        return found if len(pids) == server.workers else []
 
-    counts = []
     for serial in range(2, 5):
         os.kill(server.workers_pids()[0], signal.SIGKILL)
         (server.directory / "zone").write_text(zone_text(ZONE, serial))
@@ -98,7 +103,7 @@ def test_descriptors_do_not_add_up_over_respawns_and_reloads(server: Own) -> Non
         server.wait(lambda: server.page("/ready")[0] == 200 and both_answer(server), what="the worker")
         with connect(server.port):
             pass
-        counts.append((descriptors(main), *(descriptors(pid) for pid in server.workers_pids())))
+        counts.append(server.wait(counted, what="all processes"))
     assert max(abs(last - first) for first, last in zip(counts[0], counts[-1], strict=True)) <= 2, counts
 
 

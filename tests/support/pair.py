@@ -107,7 +107,8 @@ class Own(Nameserver):
 
     def workers_pids(self) -> list[int]:
         """The answering processes."""
-        return [worker["pid"] for worker in self.status()["server"]["workers"] if worker["pid"]]
+        workers = self.status().get("server", {}).get("workers", [])
+        return [worker["pid"] for worker in workers if worker["pid"]]
 
     def ends_by_itself(self, timeout: float = 15.0) -> int:
         """Its exit status, once it ends."""

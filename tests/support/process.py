@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -14,25 +15,39 @@ from pathlib import Path
 
 ANYWHERE = "0.0.0.0"  # a port that is free on loopback alone cannot be bound for all addresses
 
+FIRST_PORT = 10_240
+
 # What can say something about a failure: everything started and not yet closed. tests/conftest.py asks them all.
 WITNESSES: list[Callable[[], str]] = []
 
 
 def free_port() -> int:
-    """A port that is free for UDP and TCP now, on every IPv4 address. Two askers rarely get the same."""
+    """A port that is free for UDP and TCP now, on every IPv4 address. Two askers rarely get the same.
+
+    Below those that the kernel gives to whoever asks for any port: on a busy machine somebody would soon have it.
+    """
     for _ in range(100):
+        port = FIRST_PORT + secrets.randbelow(_first_of_any() - FIRST_PORT)
         with (
             socket.socket(socket.AF_INET, socket.SOCK_STREAM) as stream,
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
         ):
-            stream.bind((ANYWHERE, 0))
-            port: int = stream.getsockname()[1]
             try:
+                stream.bind((ANYWHERE, port))
                 datagrams.bind((ANYWHERE, port))
             except OSError:
                 continue
             return port
     raise RuntimeError("no port is free for both UDP and TCP")
+
+
+def _first_of_any() -> int:
+    """The first port that the kernel chooses by itself."""
+    try:
+        first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        first = 0
+    return first if first > FIRST_PORT + 5000 else 32768
 
 
 def short_directory(prefix: str) -> Path:

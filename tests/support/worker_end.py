@@ -110,6 +110,7 @@ async def worker_on(store: Path, *, listen: bool = True, **server: Any) -> Async
             yield reins
         finally:
             channel.send("stop")
+            channel.send("end")  # nobody else is to be waited for
             try:
                 async with asyncio.timeout(10):
                     await running

@@ -220,6 +220,26 @@ async def test_the_service_manager_is_asked_for_patience_while_it_starts_and_no_
         assert kinds == [b"EXTEND_TIMEOUT_USEC"] * (len(kinds) - 2) + [b"READY", b"STOPPING"], told
 
 
+async def test_a_step_of_the_stop_that_breaks_keeps_none_of_the_others_from_being_taken(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    inside = Inside(directory)
+    async with inside.running() as daemon:
+        worker = daemon._state.supervisor.workers[0]
+        assert worker.pid
+        true = daemon._control.stop
+
+        async def broken() -> None:
+            await true()
+            raise RuntimeError("broken on purpose")
+
+        monkeypatch.setattr(daemon._control, "stop", broken)
+    assert worker.pid is None
+    assert caplog.messages[-1] == "stopped" and "stopping broke" in caplog.text
+    Store.open(directory / "state", 0.0).close()  # the lock was given back
+
+
 async def test_a_stop_while_it_waits_for_its_addresses_is_obeyed(directory: Path) -> None:
     inside = Inside(directory)
     taken = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", inside.port)

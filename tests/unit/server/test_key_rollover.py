@@ -260,6 +260,7 @@ async def test_a_notify_refused_under_both_keys_is_refused_and_told_again(tmp_pa
         zone = ZoneConfig(names.from_text(ZONE), ZONE, also_notify=(replace(target.remote, keys=(NEW, OLD)),))
         out.publish(zone, 1, soa(1).rdata)
         pending = out._zones[zone.name].sender._pending
-        await until(lambda: bool(pending) and pending["own"].rcode == codes.REFUSED)
-        assert both.asked[:2] == ["new-key", "old-key"]
+        await until(lambda: bool(pending) and pending["own"].rcode == codes.REFUSED, 40)
+        # On a busy machine an answer may come too late, and both be asked once more.
+        assert both.asked[both.asked.index("old-key") - 1] == "new-key"
         await out.stop()

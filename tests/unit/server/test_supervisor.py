@@ -187,6 +187,27 @@ async def test_a_program_that_cannot_be_started_is_tried_again_later(
         ours.store.close()
 
 
+async def test_a_fault_in_looking_after_one_worker_ends_the_watch_over_none(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(supervisor_module, "WATCH_INTERVAL", 0.01)
+    supervisor = Supervisor(
+        [ListeningSockets((), ())] * 2, {}, "auto", on_start=lambda _: None, on_message=lambda *_: None
+    )
+    seen: list[int] = []
+
+    def look(worker: Worker, _now: float) -> None:
+        seen.append(worker.index)
+        raise RuntimeError("broken on purpose")
+
+    monkeypatch.setattr(supervisor, "_look_at", look)
+    supervisor._tasks.append(asyncio.create_task(supervisor._watch()))
+    await until(lambda: len(seen) >= 4)
+    assert seen[:4] == [0, 1, 0, 1]
+    assert "looking after worker 0 broke" in caplog.text
+    await supervisor.stop(0.1)
+
+
 def test_a_worker_is_given_time_for_all_it_was_told_to_load_before() -> None:
     worker = slot()
     now = time.monotonic()

@@ -443,11 +443,12 @@ async def test_a_transfer_is_sent_whole_to_a_client_that_has_already_finished_se
 
 
 async def test_a_client_that_takes_its_answers_slowly_is_not_idle(tmp_path: Path) -> None:
-    async with serving(tmp_path, idle_timeout=0.3) as server, connected(server, limit=4096) as client:
-        count = 60
-        client.send(*(ask(f"big.{ZONE}", "TXT", ident) for ident in range(count)))
-        for _ in range(6):
-            await asyncio.sleep(0.2)
-            for _ in range(count // 6):
-                await client.receive_wire()
+    """It takes some every moment, and all of it over more than twice the idle time."""
+    async with serving(tmp_path, idle_timeout=1.0) as server, connected(server, limit=4096) as client:
+        began = asyncio.get_running_loop().time()
+        client.send(*(ask(f"big.{ZONE}", "TXT", ident) for ident in range(50)))
+        for _ in range(50):
+            await asyncio.sleep(0.045)
+            await client.receive_wire()
+        assert asyncio.get_running_loop().time() - began > 2.0
         assert await client.closed()

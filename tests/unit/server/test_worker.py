@@ -441,6 +441,30 @@ async def test_what_is_loaded_is_kept_from_the_garbage_collector(store: Store) -
         assert least_cpu_seconds(gc.collect) < 0.01
 
 
+async def test_a_zone_whose_loading_breaks_takes_no_other_zone_out_of_service(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = commit(store, 1, "good.example")
+    monkeypatch.setattr(worker_module, "FIRST_RETRY", 0.05)
+    async with loaded(store) as reins:
+        reins.configure(ZoneConfig(good.name, good.text))
+        load, broken = reins.worker._reader.load, [NAME] * 2
+
+        def breaks(name: bytes) -> object:
+            if name in broken:
+                broken.pop()
+                raise RuntimeError("broken on purpose")
+            return load(name)
+
+        monkeypatch.setattr(reins.worker._reader, "load", breaks)
+        stored = commit(store, 2)
+        reins.load(ZONE, "good.example")
+        await until(lambda: reins.served("good.example") == good.generation)
+        await until(lambda: reins.served(ZONE) == stored.generation)
+        assert [header["fault"] for header in reins.heard("failed")] == ["other"] * 2
+        assert caplog.text.count("loading a zone broke: RuntimeError") == 1
+
+
 async def test_a_worker_whose_loading_breaks_ends_instead_of_going_on_without(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -449,10 +473,10 @@ async def test_a_worker_whose_loading_breaks_ends_instead_of_going_on_without(
     with pytest.raises(RuntimeError, match="broken on purpose"):
         async with worker_on(store.path) as reins:
 
-            def broken(_name: bytes) -> None:
+            async def broken(_name: bytes) -> None:
                 raise RuntimeError("broken on purpose")
 
-            monkeypatch.setattr(reins.worker._reader, "load", broken)
+            monkeypatch.setattr(reins.worker, "_load", broken)
             reins.configure(CONFIG)
             reins.load(ZONE)
 

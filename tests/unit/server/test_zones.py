@@ -274,6 +274,38 @@ async def test_one_zones_broken_clock_does_not_stop_the_others(
         ours.zones._due()
         assert ticked == [OTHER]
         assert len(errors(caplog)) == 1
+        assert now < (ours.entry(ZONE).queued or 0) < now + 60, "it is looked at again"
+        assert NAME in [name for _, _, name in ours.zones._heap]
+
+
+async def test_the_clock_goes_on_whatever_breaks_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with managed(tmp_path) as ours:
+        await ours.start(nowhere())
+        await until(lambda: ours.zones._timer is not None)
+
+        def broken(*_: object) -> None:
+            raise RuntimeError("broken on purpose")
+
+        monkeypatch.setattr(ours.zones, "_look_at_the_due", broken)
+        with pytest.raises(RuntimeError):
+            ours.zones._due()
+        assert ours.zones._timer is not None
+
+
+async def test_a_zone_that_cannot_be_loaded_whatever_is_fetched_is_not_fetched_without_a_rest(tmp_path: Path) -> None:
+    async with own_server(tmp_path / "a") as primary, managed(tmp_path / "b") as ours:
+        primary.serve(ZONE, zone_text(ZONE, 5))
+        await ours.start(of(primary))
+        await until(lambda: ours.serial(ZONE) == 5)
+        ours.zones.worker_failed(NAME, "it does not load")
+        await until(lambda: ours.zones._recovered.get(NAME) is not None and ours.serial(ZONE) == 5)
+        generation = ours.publisher.stored[NAME].generation
+        ours.zones.worker_failed(NAME, "it does not load")
+        await asyncio.sleep(0.1)
+        assert ours.entry(ZONE).recovery is not None
+        assert ours.publisher.stored[NAME].generation == generation
+        await ours.zones.reconcile(ours.config())
+        assert ours.zones._recovered == {}
 
 
 async def test_a_primary_that_a_reload_takes_away_during_the_run_does_not_break_the_run(
