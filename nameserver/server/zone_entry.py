@@ -1,8 +1,9 @@
 """One configured zone, as the transfer process holds it."""
 
 import asyncio
+import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from nameserver.config.model import ZoneConfig
@@ -97,3 +98,22 @@ class ZoneEntry:
             if best is None or newer(serial, best):
                 best = serial
         return best
+
+
+def update_statuses(held: dict[str, PrimaryStatus], fresh: dict[str, PrimaryStatus]) -> None:
+    """What was learnt of primaries stays, in the same dict; where they are and by which key is as configured now."""
+    for name in [name for name in held if name not in fresh]:
+        del held[name]
+    for name, status in fresh.items():
+        old = held.get(name, status)
+        configured = ("address", "key", "key_fingerprint", "preferred_key", "preferred_key_reason")
+        held[name] = replace(old, **{field: getattr(status, field) for field in configured})
+
+
+def level_of(old: State, new: State) -> int:
+    """A healthy zone's checks are not news; everything else is."""
+    if new is State.EXPIRED:
+        return logging.ERROR
+    if new is State.SERIAL_BACKWARDS:
+        return logging.WARNING
+    return logging.DEBUG if {old, new} == {State.SERVING, State.REFRESHING} else logging.INFO

@@ -15,12 +15,11 @@ import math
 import random
 import time
 from collections.abc import Collection
-from dataclasses import replace
 
 from nameserver.config.model import Config, ServerConfig, ZoneConfig
 from nameserver.control.protocol import ControlError, Json
 from nameserver.errors import Reason, StoreError, StoreFault
-from nameserver.refresh.machine import Action, Check, Expire, RefreshMachine, Revive, State, StateChanged
+from nameserver.refresh.machine import Action, Check, Expire, RefreshMachine, Revive, StateChanged
 from nameserver.refresh.outcome import Failed, Transferred
 from nameserver.refresh.outcome import Outcome as RunOutcome
 from nameserver.refresh.pace import Pace
@@ -30,12 +29,11 @@ from nameserver.server.primary_files import FileVerdict, PrimaryFiles
 from nameserver.server.publisher import Publisher
 from nameserver.server.refresher import Refresher, ZoneRun, primary_statuses
 from nameserver.server.supervisor import Supervisor
-from nameserver.server.zone_entry import ZoneEntry, ZoneTimes
+from nameserver.server.zone_entry import ZoneEntry, ZoneTimes, level_of, update_statuses
 from nameserver.store.database import ZoneTimers
 from nameserver.telemetry.events import NotifyReceivedEvent, TransferEvent
 from nameserver.telemetry.events import Outcome as Verdict
 from nameserver.telemetry.log import log_event
-from nameserver.telemetry.status import PrimaryStatus
 from nameserver.telemetry.tally import Tally
 from nameserver.telemetry.throttle import Throttle
 from nameserver.telemetry.words import duration, plural, timestamp
@@ -217,7 +215,7 @@ class ZoneManager:
         before = entry.config
         entry.config = zone
         if before.primaries != zone.primaries:
-            _update_statuses(entry.primaries, primary_statuses(zone))
+            update_statuses(entry.primaries, primary_statuses(zone))
         if entry.machine is None:
             self._files.forget(zone.name)
             return
@@ -356,7 +354,7 @@ class ZoneManager:
                 case Check():
                     entry.task = asyncio.create_task(self._run(entry, action), name=f"refresh {entry.config.text}")
                 case StateChanged(old, new):
-                    log.log(_level(old, new), "zone %s: %s, was %s", entry.config.text, new, old)
+                    log.log(level_of(old, new), "zone %s: %s, was %s", entry.config.text, new, old)
                 case Expire():
                     self._publisher.set_expired(entry.config.name, True)
                     self._notify_out.forget(entry.config.name)
@@ -689,22 +687,3 @@ def _left_behind(error: StoreError) -> str:
 
 def _broken(error: Exception) -> Failed:
     return Failed(Reason.SUPERSEDED, f"internal error: {type(error).__name__}")
-
-
-def _update_statuses(held: dict[str, PrimaryStatus], fresh: dict[str, PrimaryStatus]) -> None:
-    """What was learnt of primaries stays, in the same dict; where they are and by which key is as configured now."""
-    for name in [name for name in held if name not in fresh]:
-        del held[name]
-    for name, status in fresh.items():
-        old = held.get(name, status)
-        configured = ("address", "key", "key_fingerprint", "preferred_key", "preferred_key_reason")
-        held[name] = replace(old, **{field: getattr(status, field) for field in configured})
-
-
-def _level(old: State, new: State) -> int:
-    """A healthy zone's checks are not news; everything else is."""
-    if new is State.EXPIRED:
-        return logging.ERROR
-    if new is State.SERIAL_BACKWARDS:
-        return logging.WARNING
-    return logging.DEBUG if {old, new} == {State.SERVING, State.REFRESHING} else logging.INFO
