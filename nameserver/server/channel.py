@@ -5,6 +5,7 @@ A frame is: total length (4) · header length (4) · header (JSON) · body (byte
     transfer process → worker
       configure  settings, keys, zones added or changed, zones removed     (server.settings)
       load       zones whose current version is in the store
+      zone       one small zone's whole version, inline (body: server.channel.pack_changes)
       change     one zone's replaced nodes, inline (body: server.channel.pack_changes)
       state      one zone's state without data: expired, live again
       confirmed  zones that a primary has confirmed: when they expire now

@@ -10,11 +10,15 @@ store runs in one thread, so the loop never waits for the disk and versions of a
 """
 
 import asyncio
+import contextlib
 import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from dataclasses import dataclass
+from functools import partial
+from typing import ParamSpec, TypeVar, cast
 
 from nameserver.config.model import Config, ZoneConfig
 from nameserver.errors import StoreDamaged, StoreError, StoreFault
@@ -29,12 +33,40 @@ from nameserver.zone.builder import BuiltZone
 from nameserver.zone.changes import Applied
 
 INLINE_LIMIT = 256 * 1024  # bytes of changed nodes that go through the channel; more is loaded from the store
+SMALL_ZONE = 16 * 1024  # bytes of a whole version that go the same way: made into a zone in a fraction of a millisecond
+TOGETHER = 100  # small versions at most that share a transaction
 BATCH = 500  # zones per message
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 log = logging.getLogger("nameserver.publish")
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """A write that waits for the store's thread."""
+
+    function: Callable[[], object]
+    done: asyncio.Future[object]
+
+
+def _outcome(function: Callable[[], object]) -> object:
+    """What it returns, or the exception that it raises."""
+    try:
+        return function()
+    except Exception as error:  # noqa: BLE001 - raised where it is waited for
+        return error
+
+
+def _tell(waiting: list[asyncio.Future[object]], outcomes: list[object]) -> None:
+    for future, outcome in zip(waiting, outcomes, strict=True):
+        if future.cancelled():
+            continue
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
 
 
 class Publisher:
@@ -59,6 +91,8 @@ class Publisher:
         self._untold: set[bytes] = set()  # of those, what the workers do not know yet
         self._flush: asyncio.TimerHandle | None = None
         self._flushing: set[asyncio.Task[None]] = set()
+        self._writes: deque[_Write] = deque()
+        self._writing = False  # `_write_waiting` is to be called, and has not looked yet
         self.on_lost: Callable[[set[bytes]], None] = lambda _zones: None
         self.on_error: Callable[[StoreError], None] = lambda _error: None
         self.on_mended: Callable[[], Awaitable[None]] = _nothing
@@ -68,15 +102,49 @@ class Publisher:
 
         `on_lost` is told of zones that the store has lost meanwhile, `on_error` of a StoreError before it is raised.
         """
+        return await self._telling_of_losses(self._in_thread(function, *args, **kwargs))
+
+    async def _in_thread(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        loop = asyncio.get_running_loop()
+        return await self._watched(loop.run_in_executor(self._thread, lambda: function(*args, **kwargs)))
+
+    async def _write(self, function: Callable[[], R]) -> R:
+        """Run a small write in the store's thread, as `in_store_thread` does.
+
+        Those that come while another one is being written wait together and share a transaction: of thousands of small
+        zones each would cost less than a transaction of its own.
+        """
+        loop = asyncio.get_running_loop()
+        write = _Write(function, loop.create_future())
+        self._writes.append(write)
+        if not self._writing:
+            self._writing = True
+            self._thread.submit(self._write_waiting, loop)
+        return cast(R, await self._telling_of_losses(self._watched(write.done)))
+
+    def _write_waiting(self, loop: asyncio.AbstractEventLoop) -> None:
+        """In the store's thread: write what waits."""
+        self._writing = False  # first: what is added from here on is either seen below or has this called again
+        while self._writes:
+            batch = [self._writes.popleft() for _ in range(min(len(self._writes), TOGETHER))]
+            batch = [each for each in batch if not each.done.cancelled()]
+            outcomes: list[object] = []
+            if len(batch) > 1:
+                with contextlib.suppress(Exception):  # of one of them at least, and nothing was written
+                    outcomes = self._store.together([each.function for each in batch])
+            outcomes = outcomes or [_outcome(each.function) for each in batch]
+            loop.call_soon_threadsafe(_tell, [each.done for each in batch], outcomes)
+
+    async def _telling_of_losses(self, work: Awaitable[R]) -> R:
         try:
-            return await self._in_thread(function, *args, **kwargs)
+            return await work
         finally:
             if lost := self._forget_dropped():
                 self.on_lost(lost)
 
-    async def _in_thread(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    async def _watched(self, work: Awaitable[R]) -> R:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **kwargs))
+            return await work
         except StoreError as error:
             self._failed(error)
             raise
@@ -104,23 +172,28 @@ class Publisher:
         await self.on_mended()
 
     async def publish_full(self, zone: ZoneConfig, built: BuiltZone, source: str, timers: ZoneTimers) -> StoredZone:
-        """Commit a whole new version and have every worker load it. Raises StoreError, with nothing changed."""
+        """Commit a whole new version and have every worker take it: along with the message, or from the store.
+
+        Raises StoreError, with nothing changed.
+        """
         left = zone.name in self._leftovers
         self._leftovers.discard(zone.name)  # this takes its place
+        commit = partial(
+            self._store.commit_full,
+            zone.name,
+            zone.text,
+            built.nodes,
+            apex_as_received=built.apex_as_received,
+            soa_rdata=built.soa_rdata,
+            serial=built.soa.serial,
+            records=built.records,
+            source=source,
+            timers=timers,
+            kind=zone.type,
+        )
+        small = built.size <= SMALL_ZONE
         try:
-            stored = await self.in_store_thread(
-                self._store.commit_full,
-                zone.name,
-                zone.text,
-                built.nodes,
-                apex_as_received=built.apex_as_received,
-                soa_rdata=built.soa_rdata,
-                serial=built.soa.serial,
-                records=built.records,
-                source=source,
-                timers=timers,
-                kind=zone.type,
-            )
+            stored = await (self._write(commit) if small else self.in_store_thread(commit))
         except StoreError as error:
             if left:
                 self._leftovers.add(zone.name)
@@ -128,33 +201,49 @@ class Publisher:
                 self.watch.failed(error, sum(map(len, built.nodes)) + sum(map(len, built.nodes.values())))
             raise
         self._committed(zone.name, stored)
-        self._publish_load(stored)
+        if small:
+            header = {"apex": built.apex_as_received.hex(), "expires": self._expiry((zone.name,))}
+            body = pack_changes(built.nodes)
+            self._supervisor.publish("zone", zone.name, stored.generation, body, size=len(body), **header)
+        else:
+            self._publish_load(stored)
         return stored
 
     def _publish_load(self, stored: StoredZone) -> None:
         zones, expires = [stored.name.hex()], self._expiry((stored.name,))
         self._supervisor.publish("load", stored.name, stored.generation, size=stored.size, zones=zones, expires=expires)
 
-    async def publish_changes(self, zone: ZoneConfig, applied: Applied, source: str, timers: ZoneTimers) -> StoredZone:
+    async def publish_changes(
+        self, zone: ZoneConfig, prepare: Callable[[], tuple[Applied, ZoneTimers]], source: str
+    ) -> Applied:
         """Commit replaced nodes and have every worker apply them, or load the zone where there are many.
 
-        Raises StoreError, with nothing changed: StoreDamaged where there is nothing whole to which they could be made.
+        What is to be written is made by `prepare`, in the store's thread: it may read there, and is called again where
+        a transaction that this was to share was given up.
+
+        Raises what `prepare` raises, and StoreError, with nothing changed: StoreDamaged where there is nothing whole to
+        which they could be made.
         """
         held = self.stored.get(zone.name)
         if held is None:
             raise StoreDamaged(f"nothing is stored of zone {zone.text} any more")
         base = held.generation
-        stored = await self.in_store_thread(
-            self._store.commit_changes,
-            zone.name,
-            applied.nodes,
-            base_generation=base,
-            serial=applied.soa.serial,
-            soa_rdata=applied.soa_rdata,
-            records_delta=applied.records_delta,
-            timers=timers,
-            source=source,
-        )
+
+        def commit() -> tuple[Applied, StoredZone]:
+            applied, timers = prepare()
+            stored = self._store.commit_changes(
+                zone.name,
+                applied.nodes,
+                base_generation=base,
+                serial=applied.soa.serial,
+                soa_rdata=applied.soa_rdata,
+                records_delta=applied.records_delta,
+                timers=timers,
+                source=source,
+            )
+            return applied, stored
+
+        applied, stored = await self._write(commit)
         self._committed(zone.name, stored)
         body = pack_changes(applied.nodes)
         if len(body) <= INLINE_LIMIT:
@@ -165,12 +254,12 @@ class Publisher:
         else:
             self._publish_load(stored)
         await self._compact_where_due(zone)
-        return stored
+        return applied
 
     async def _compact_where_due(self, zone: ZoneConfig) -> None:
         """Housekeeping: the version is committed and published, whatever becomes of this."""
         try:
-            if await self.in_store_thread(self._store.needs_compaction, zone.name):
+            if self._store.needs_compaction(zone.name):
                 await self.in_store_thread(self._store.compact, zone.name)
         except StoreError as error:
             log.warning("zone %s: %s; tried again after the next change", zone.text, error)

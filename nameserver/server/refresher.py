@@ -292,8 +292,8 @@ class Refresher:
             raise TransferError(Reason.IXFR_MISMATCH, "our stored copy was lost meanwhile")
         read = self._publisher.node_reader(name)
 
-        def prepare() -> Applied:
-            return apply_changes(
+        def prepare() -> tuple[Applied, ZoneTimers]:
+            applied = apply_changes(
                 read,
                 result.changesets,
                 stored.apex_as_received,
@@ -301,11 +301,10 @@ class Refresher:
                 records_held=stored.records,
                 size_held=stored.size,
             )
+            return applied, first_timers(applied.soa, work.zone, expire_option)
 
         try:
-            applied = await self._publisher.in_store_thread(prepare)
-            timers = first_timers(applied.soa, work.zone, expire_option)
-            await self._publisher.publish_changes(work.zone, applied, peer.remote.name, timers)
+            applied = await self._publisher.publish_changes(work.zone, prepare, peer.remote.name)
         except StoreDamaged as error:
             # What we hold on disk cannot be changed any more; a whole zone in its place can be stored.
             raise TransferError(Reason.IXFR_MISMATCH, f"our stored copy is damaged: {error}") from error

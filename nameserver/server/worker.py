@@ -190,6 +190,8 @@ class Worker:
                 case "load":
                     for name in header["zones"]:
                         self._want(bytes.fromhex(name), ZoneState(header.get("state", "serving")))
+                case "zone":
+                    self._take(header, body)
                 case "change":
                     self._change(header, body)
                 case "state":
@@ -249,6 +251,21 @@ class Worker:
         self._held.setdefault(name, [])
         self._load_wanted.set()
         self._loaded.clear()
+
+    def _take(self, header: Header, body: bytes) -> None:
+        """A small zone, whole: as a load, but for the reading."""
+        name = bytes.fromhex(header["zone"])
+        if name in self._held:
+            self._want(name)  # it is being loaded, or waits for it: the store has this version, or a later one
+            return
+        served = self.zones.exact(name)
+        if served is None:
+            return
+        nodes = {key: node for key, node in unpack_changes(body) if node is not None}
+        zone = Zone.from_nodes(bytes.fromhex(header["apex"]), nodes, int(header["generation"]))
+        self._try_no_more(name)
+        self._put_in_place(served, zone, ZoneState.SERVING)
+        self._confirm({name: zone.generation})
 
     def _change(self, header: Header, body: bytes) -> None:
         name, generation = bytes.fromhex(header["zone"]), int(header["generation"])
@@ -341,10 +358,14 @@ class Worker:
         served = self.zones.exact(name)
         if zone is None or served is None or not loading.wanted:
             return None
-        served.zone = zone
-        served.state = loading.state
-        self.zones.changed(served)
+        self._put_in_place(served, zone, loading.state)
         return zone.generation
+
+    def _put_in_place(self, served: ServedZone, zone: Zone, state: ZoneState) -> None:
+        """Answer from another version from now on."""
+        served.zone = zone
+        served.state = state
+        self.zones.changed(served)
 
     def _try_again(self, name: bytes, state: ZoneState) -> None:
         """The disk was in the way, not the zone: load it later. What is live of it goes on being answered."""

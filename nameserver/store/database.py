@@ -27,11 +27,11 @@ What that costs us is told by `take_dropped`: zones that are stored no more alth
 import sqlite3
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from nameserver.errors import StoreDamaged, StoreError, StoreFault
 from nameserver.store import damage, disk, salvage
@@ -67,6 +67,8 @@ from nameserver.store.state_file import StateFile
 
 __all__ = ["Store", "StoredZone", "ZoneTimers"]
 
+R = TypeVar("R")
+
 CACHED_CHUNKS = 64
 LARGE = 1024 * 1024  # bytes of a version that room is made for before it is written
 COMPACT_ROWS = 2000  # an overlay of fewer owners is never worth rewriting the base for
@@ -95,6 +97,7 @@ class Store:
         self._generation = 0
         self._closed = False
         self._doubt = False
+        self._grouped = False  # within `together`
         self._dropped: set[bytes] = set()
         self._trouble: StoreError | None = None
         self._chunks: OrderedDict[tuple[int, int, int], ChunkIndex] = OrderedDict()
@@ -273,6 +276,25 @@ class Store:
         self._committed(zone)
         return zone
 
+    def together(self, writes: Sequence[Callable[[], R]]) -> list[R]:
+        """Do several writes, each a call of one of these methods, in one transaction; what they returned, in order.
+
+        For thousands of small zones, of which each costs less than a transaction. Raises what one of them raises, and
+        then none was written.
+        """
+        self._ready()
+        zones, generation = dict(self._zones), self._generation
+        try:
+            with self._transaction("saving several zones"):
+                self._grouped = True
+                try:
+                    return [write() for write in writes]
+                finally:
+                    self._grouped = False
+        except BaseException:
+            self._zones, self._generation = zones, generation
+            raise
+
     def save_timers(self, timers: Mapping[bytes, ZoneTimers]) -> None:
         """Store the times of many zones in one transaction; names not held are left out. Raises StoreError."""
         self._ready()
@@ -389,6 +411,8 @@ class Store:
 
     def _ready(self) -> None:
         """See to the database before it is written; the head of this file has the cases. Raises StoreError."""
+        if self._grouped:
+            return
         if self._closed:
             raise StoreError(f"the store {self.path} is closed")
         try:
@@ -599,6 +623,9 @@ class Store:
     def _transaction(self, doing: str) -> Iterator[sqlite3.Connection]:
         """All or nothing: commits at the end, rolls back on any error."""
         database = self._connected()
+        if self._grouped:
+            yield database  # the transaction of them all sees to the rest
+            return
         try:
             database.execute("BEGIN IMMEDIATE")
             yield database

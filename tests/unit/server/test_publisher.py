@@ -1,5 +1,6 @@
 """From a version to the workers: committed first, told in the cheaper way, and disk trouble kept where it belongs."""
 
+import asyncio
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,10 @@ from support.zones import zone_text
 from nameserver.config.model import ZoneConfig
 from nameserver.errors import StoreError
 from nameserver.server.channel import unpack_changes
-from nameserver.server.publisher import BATCH, INLINE_LIMIT
+from nameserver.server.publisher import BATCH, INLINE_LIMIT, SMALL_ZONE
 from nameserver.store.database import Store, ZoneTimers
 from nameserver.wire import names
-from nameserver.zone.builder import Tally
+from nameserver.zone.builder import BuiltZone, Tally
 from nameserver.zone.changes import Applied
 from nameserver.zone.zonefile import read_zone_file
 
@@ -33,7 +34,7 @@ async def publish(ours: Managed, serial: int) -> None:
 async def change(ours: Managed, serial: int, nodes: dict[bytes, bytes | None]) -> None:
     built = read_zone_file(zone_text(ZONE, serial), NAME, "a test")
     applied = Applied({b"": built.nodes[b""], **nodes}, built.soa, built.soa_rdata, 0, 0, Tally())
-    await ours.publisher.publish_changes(CONFIG, applied, "a test", TIMERS)
+    await ours.publisher.publish_changes(CONFIG, lambda: (applied, TIMERS), "a test")
 
 
 async def test_a_small_change_travels_inline_and_a_large_one_through_the_store(tmp_path: Path) -> None:
@@ -46,9 +47,63 @@ async def test_a_small_change_travels_inline_and_a_large_one_through_the_store(t
         assert (header["base"], header["generation"]) == (base, ours.publisher.stored[NAME].generation)
         assert dict(unpack_changes(body)).keys() == {b"", b"\x03new", b"\x03www"}
         await change(ours, 3, {b"\x03new": b"\x00" * INLINE_LIMIT})
-        await until(lambda: len(ours.told("load")) == 2)
+        await until(lambda: len(ours.told("load")) == 1)
         assert len(ours.told("change")) == 1
         await until(lambda: ours.supervisor.serving(NAME, ours.publisher.stored[NAME].generation) == 1)
+
+
+async def test_a_small_zone_travels_inline_and_a_large_one_through_the_store(tmp_path: Path) -> None:
+    async with managed(tmp_path) as ours:
+        await publish(ours, 1)
+        await until(lambda: bool(ours.told("zone")))
+        header, body = next(each for each in ours.said if each[0]["kind"] == "zone")
+        assert (header["apex"], header["generation"]) == (NAME.hex(), ours.publisher.stored[NAME].generation)
+        assert dict(unpack_changes(body)) == read_zone_file(zone_text(ZONE, 1), NAME, "a test").nodes
+        built = read_zone_file(zone_text(ZONE, 2, hosts=SMALL_ZONE // 16), NAME, "a test")
+        await ours.publisher.publish_full(CONFIG, built, "a test", TIMERS)
+        await until(lambda: [header["zones"] for header in ours.told("load")] == [[NAME.hex()]])
+        assert len(ours.told("zone")) == 1
+
+
+async def test_small_versions_that_come_together_share_a_transaction_and_a_bad_one_spoils_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared: list[int] = []
+    together = Store.together
+    monkeypatch.setattr(Store, "together", lambda self, writes: shared.append(len(writes)) or together(self, writes))
+
+    def built(number: int) -> tuple[ZoneConfig, BuiltZone]:
+        name = names.from_text(f"z{number}.example")
+        whole = read_zone_file(zone_text(f"z{number}.example", number), name, "a test")
+        nodes = {key: node for key, node in whole.nodes.items() if key or number != 7}  # the seventh has no apex
+        return ZoneConfig(name, f"z{number}.example"), replace(whole, nodes=nodes)
+
+    zones = [built(number) for number in range(20)]
+    async with managed(tmp_path) as ours:
+        results = await asyncio.gather(
+            *(ours.publisher.publish_full(*zone, "a test", TIMERS) for zone in zones), return_exceptions=True
+        )
+        assert [number for number, result in enumerate(results) if isinstance(result, Exception)] == [7]
+        assert isinstance(results[7], StoreError) and "apex" in str(results[7])
+        assert max(shared) > 2
+        assert {zone.text: zone.serial for zone in ours.store.zones().values()} == {
+            f"z{number}.example": number for number in range(20) if number != 7
+        }
+        generations = [zone.generation for zone in ours.publisher.stored.values()]
+        assert len(set(generations)) == 19
+
+
+async def test_a_change_and_what_it_is_made_of_share_the_stores_thread(tmp_path: Path) -> None:
+    """What `prepare` raises is raised, and nothing is written."""
+
+    def prepare() -> tuple[Applied, ZoneTimers]:
+        raise StoreError("no such luck")
+
+    async with managed(tmp_path) as ours:
+        await publish(ours, 1)
+        with pytest.raises(StoreError, match="luck"):
+            await ours.publisher.publish_changes(CONFIG, prepare, "a test")
+        assert ours.store.zones()[NAME].serial == 1
 
 
 async def test_a_compaction_that_fails_does_not_make_a_failure_of_the_change_before_it(

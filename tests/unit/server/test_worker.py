@@ -481,6 +481,42 @@ async def test_a_worker_whose_loading_breaks_ends_instead_of_going_on_without(
             reins.load(ZONE)
 
 
+def send_zone(reins: Reins, store: Store, serial: int) -> StoredZone:
+    """Commit a whole version and send it along."""
+    stored = commit(store, serial)
+    nodes = read_zone_file(zone_text(ZONE, serial, hosts=20), NAME, "a test").nodes
+    reins.channel.send("zone", pack_changes(nodes), zone=NAME.hex(), generation=stored.generation, apex=NAME.hex())
+    return stored
+
+
+async def test_a_small_zone_that_comes_along_with_its_message_is_served_without_the_store(store: Store) -> None:
+    async with worker_on(store.path) as reins:
+        send_zone(reins, store, 1)  # not configured: nobody may ask for it
+        reins.configure(CONFIG)
+        gate = Gate(reins)
+        stored = send_zone(reins, store, 2)
+        await until(lambda: reins.served(ZONE) == stored.generation)
+        assert await serial_of(reins) == 2
+        assert gate.loads == 0
+        changed, body = change(store, 3)
+        send_change(reins, changed, stored.generation, body)
+        await until(lambda: reins.served(ZONE) == changed.generation)
+        assert await serial_of(reins) == 3
+
+
+async def test_a_small_zone_that_comes_while_the_one_before_is_loaded_is_loaded_after_it(store: Store) -> None:
+    commit(store, 1)
+    async with worker_on(store.path) as reins:
+        reins.configure(CONFIG)
+        gate = Gate(reins)
+        reins.load(ZONE)
+        await gate.entered.wait()
+        stored = send_zone(reins, store, 2)
+        gate.open()
+        await until(lambda: reins.served(ZONE) == stored.generation)
+        assert await serial_of(reins) == 2
+
+
 async def test_a_worker_ends_when_the_transfer_process_is_gone(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         async with loaded(store) as reins:

@@ -59,7 +59,7 @@ async def test_a_zone_is_fetched_committed_published_and_told_on(tmp_path: Path)
         await ours.start(of(primary, also_notify=(replace(edge.remote, name="edge"),)))
         await until(lambda: ours.entry(ZONE).state == "serving")
         assert ours.serial(ZONE) == 5
-        await until(lambda: [header["zones"] for header in ours.told("load")] == [[NAME.hex()]])
+        await until(lambda: [header["zone"] for header in ours.told("zone")] == [NAME.hex()])
         await until(lambda: bool(edge.outcomes))
         assert ours.entry(ZONE).answering
         times = ours.entry(ZONE).times()
@@ -76,7 +76,7 @@ async def test_nobody_is_told_before_every_worker_answers(tmp_path: Path) -> Non
         primary.serve(ZONE, zone_text(ZONE, 5))
         edge.expect_notify(ZONE)
         await ours.start(of(primary, also_notify=(replace(edge.remote, name="edge"),)))
-        await until(lambda: bool(ours.told("load")))
+        await until(lambda: bool(ours.told("zone")))
         await asyncio.sleep(0.05)
         assert edge.outcomes == []
         ours.supervisor.workers[0].confirmed(NAME, ours.publisher.stored[NAME].generation)

@@ -49,6 +49,25 @@ def test_a_whole_version_is_read_back(store: Store) -> None:
     assert zone.size == sum(len(key) + len(node) for key, node in nodes.items())
 
 
+def test_writes_done_together_are_all_there_or_none(store: Store) -> None:
+    first = commit_full(store, nodes_of(1))
+
+    def fail() -> None:
+        raise StoreError("on purpose")
+
+    writes = [lambda: commit_changes(store, {b"": b"\x00soa 2"}), lambda: commit_changes(store, {b"": b"\x00soa 3"})]
+    with pytest.raises(StoreError, match="purpose"):
+        store.together([*writes, fail])
+    assert store.zones() == {NAME: first}
+    assert content(store.path) == nodes_of(1)
+    second, third = store.together(writes)
+    assert third.generation == second.generation + 1 == first.generation + 2
+    assert store.zones() == {NAME: third}
+    with closing(reopened(store)) as again:
+        assert again.zones() == {NAME: third}
+        assert again.node(NAME, b"") == b"\x00soa 3"
+
+
 def test_everything_is_there_after_a_restart(store: Store) -> None:
     commit_full(store, nodes_of(1))
     zone = commit_changes(store, {b"": b"\x00soa 2"})
