@@ -12,13 +12,13 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from nameserver.errors import NameserverError, Reason, TransferError
 from nameserver.query.exchange import TransferRequest
 from nameserver.server.pace import OutLimits
 from nameserver.server.places import Places
-from nameserver.store.chunks import Item
 from nameserver.store.reader import LoadedZone, StoreReader
 from nameserver.store.schema import StoredZone
 from nameserver.telemetry.events import Direction, Kind, Outcome, TransferEvent
@@ -26,7 +26,7 @@ from nameserver.transfer.outbound import axfr_messages
 from nameserver.wire import codes, names
 from nameserver.wire.rrset import RRset
 from nameserver.wire.tsig import StreamSigner, signature_size
-from nameserver.zone.node import owner_of
+from nameserver.zone.node import HAS_CASE, owner_of
 from nameserver.zone.soa import parse_soa, soa_rrset
 
 if TYPE_CHECKING:
@@ -151,27 +151,14 @@ class _Sent:
 def _zone_of(loaded: LoadedZone) -> tuple[RRset, Iterator[tuple[bytes, bytes]]]:
     """The SOA, and (owner as received, node) of every owner."""
     apex = loaded.meta.apex_as_received
-
-    def items() -> Iterator[tuple[bytes, bytes]]:
-        batch: list[Item]
-        for batch in loaded.slices:
-            for key, node in batch:
-                yield owner_of(node, key, apex), node
-
-    owners = items()
-    first = next(owners)
-    soa = _soa(first)
-
-    def all_items() -> Iterator[tuple[bytes, bytes]]:
-        yield first
-        yield from owners
-
-    return soa, all_items()
-
-
-def _soa(apex: tuple[bytes, bytes]) -> RRset:
-    owner, node = apex
-    return soa_rrset(node, owner)
+    first = next(loaded.slices)
+    _, apex_node = first[0]
+    owners = (
+        (owner_of(node, key, apex) if node[0] & HAS_CASE else key + apex, node)
+        for items in chain((first,), loaded.slices)
+        for key, node in items
+    )
+    return soa_rrset(apex_node, owner_of(apex_node, b"", apex)), owners
 
 
 def _event(

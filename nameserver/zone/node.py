@@ -114,6 +114,21 @@ def unpack_node(node: bytes, owner: bytes) -> Iterator[RRset]:
         offset += size
 
 
+def tails_of(node: bytes) -> list[bytes]:
+    """The tail of every record, in the node's order."""
+    tails: list[bytes] = []
+    offset, end = _first_block(node), len(node)
+    while offset < end:
+        size, count = _BLOCK.unpack_from(node, offset)
+        offset += 6
+        if count == 1:
+            tails.append(node[offset : offset + size])
+        else:
+            tails += split_tails(node[offset : offset + size])
+        offset += size
+    return tails
+
+
 def find_rrset(node: bytes, rdtype: int, owner: bytes) -> RRset | None:
     """The node's RRset of a type (not for RRSIG: see `find_rrsigs`)."""
     offset, end = 2 + node[1] if node[0] & HAS_CASE else 1, len(node)

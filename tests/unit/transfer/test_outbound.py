@@ -14,7 +14,7 @@ from nameserver.transfer.outbound import TARGET, axfr_messages
 from nameserver.wire import codes
 from nameserver.wire.edns import pack_opt
 from nameserver.zone.builder import BuiltZone
-from nameserver.zone.node import find_rrset, owner_of
+from nameserver.zone.node import find_rrset, owner_of, pack_node
 
 QUESTION = APEX + struct.pack("!HH", codes.AXFR, 1)
 
@@ -62,7 +62,7 @@ def test_header_and_question_are_those_of_the_reply():
     first, *others = send(big(2000), flags=codes.QR | codes.AA | codes.RD)
     assert first[:6] == struct.pack("!HHH", QUERY_ID, codes.QR | codes.AA | codes.RD, 1)
     assert first[12 : 12 + len(QUESTION)] == QUESTION
-    assert others and all(each[4:6] == b"\0\0" for each in others), "the question is not repeated"
+    assert others and all(each[12 : 12 + len(QUESTION)] == QUESTION for each in others), "owners point at it"
 
 
 def test_messages_are_filled_to_the_target_and_not_beyond():
@@ -93,6 +93,15 @@ def test_an_apex_in_another_case_than_the_question_keeps_its_case():
     assert received.apex_as_received == upper
     assert received.nodes == built.nodes
     assert messages[0].count(b"\xc0\x0c") == 0
+
+
+def test_an_apex_that_holds_nothing_but_its_soa_adds_nothing():
+    """No such zone is taken in; a name without a record would be no message."""
+    built = build(soa(7), NS)
+    only_soa = pack_node([find_rrset(built.nodes[b""], codes.SOA, APEX)])
+    (only,) = send(BuiltZone({b"": only_soa}, APEX, built.soa, built.soa_rdata, 1, 0, built.tally))
+    answer = dns.message.from_wire(only, one_rr_per_rrset=True).answer
+    assert [dns.rdatatype.to_text(rrset.rdtype) for rrset in answer] == ["SOA", "SOA"]
 
 
 def test_the_root_zone_can_be_sent():
@@ -128,10 +137,13 @@ def test_a_large_record_has_a_message_of_its_own():
 
 
 def test_names_out_of_a_pointers_reach_are_written_in_full():
-    """A pointer has 14 bits; in a message beyond the target, nothing after a large record can be pointed to."""
+    """A pointer has 14 bits: nothing that stands behind a large record can be pointed to."""
     pair = [rr("x 1 A 1.1.1.1")._replace(type=kind, rdata=bytes(40_000)) for kind in (65280, 65281)]
-    built = build(soa(7), NS, *pair)
-    assert receive(send(built)).nodes == built.nodes
+    behind = [rr("y 1 A 192.0.2.1"), rr("y 1 A 192.0.2.2")]
+    first = rr("a 1 A 1.1.1.1")._replace(type=65280, rdata=bytes(20_000))
+    for content in (pair, [first, *behind]):
+        built = build(soa(7), NS, *content)
+        assert receive(send(built)).nodes == built.nodes
 
 
 @pytest.mark.parametrize(("room", "fits"), [(0, True), (-1, False)])
