@@ -134,18 +134,30 @@ async def ask_over_udp(peer: Peer, message: bytes, read: Callable[[bytes], Answe
     `read` raises WireError for what is not an answer to this message, TransferError for one that fails its checks.
     """
     loop = asyncio.get_running_loop()
-    local = (peer.remote.source, 0) if peer.remote.source else None
     datagrams = _Datagrams()
     try:
-        transport, _ = await loop.create_datagram_endpoint(
-            lambda: datagrams, remote_addr=(peer.endpoint.host, peer.endpoint.port), local_addr=local
-        )
+        transport, _ = await loop.create_datagram_endpoint(lambda: datagrams, sock=_connected_udp(peer))
         transport.sendto(message)
         return await _matching_answer(datagrams.queue, read, patience)
     except OSError as error:
         raise network_failure(error, "UDP") from error
     finally:  # also when cancelled before the transport was ours: uvloop would leave it open
         datagrams.close()
+
+
+def _connected_udp(peer: Peer) -> socket.socket:
+    """A socket for one exchange. Given an address, uvloop would have a thread look that up, numeric or not."""
+    host, source = peer.endpoint.host, peer.remote.source
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        if source:
+            sock.bind((source, 0))
+        sock.connect((host, peer.endpoint.port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 async def _matching_answer(
