@@ -5,25 +5,14 @@ from ipaddress import ip_network
 from typing import Any
 
 from nameserver.config import keys, schema
-from nameserver.config.model import Remote, ZoneConfig
+from nameserver.config.model import Remote
+from nameserver.config.notify_acl import rows_of
 from nameserver.config.problems import Place, Problems
 from nameserver.config.suggest import did_you_mean, may_be_secret, named
 from nameserver.config.tables import read_table
 from nameserver.config.values import BadValue
 from nameserver.query.acl import Acl, AclRow
 from nameserver.wire.tsig import TsigKey
-
-
-def notify_acl(zone: ZoneConfig) -> Acl:
-    """Who may send NOTIFY for a zone: its primaries, under any of their keys if they have some, and `allow-notify`."""
-    rows = [row for primary in zone.primaries for row in _rows_of(primary)]
-    return Acl((*rows, *zone.allow_notify.rows))
-
-
-def _rows_of(remote: Remote, key: bytes | None = None) -> list[AclRow]:
-    """Each of a remote's addresses, under any of its keys; `key` takes the place of all of them."""
-    accepted = [key] if key is not None or not remote.keys else [each.name for each in remote.keys]
-    return [AclRow(ip_network(endpoint.host), each) for endpoint in remote.addresses for each in accepted]
 
 
 class AccessReader:
@@ -88,7 +77,7 @@ class AccessReader:
             text = f"the {named('remote', remote.name)} has another key, and no request is signed with two; remove one"
             self._problems.error(place.below("key"), text)
             return []
-        return _rows_of(remote, key.name if key is not None else None)
+        return rows_of(remote, key.name if key is not None else None)
 
     def key(self, text: str, place: Place) -> TsigKey | None:
         """The key that is referred to, or None after reporting it."""

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from nameserver.config import keys, schema
-from nameserver.config.access import AccessReader, notify_acl
+from nameserver.config.access import AccessReader
 from nameserver.config.model import Config, Endpoint, Remote, ServerConfig
+from nameserver.config.notify_acl import notify_acl
 from nameserver.config.problems import Place, Problem, Problems
 from nameserver.config.sources import Entry, Tables, read_sources
 from nameserver.config.suggest import may_be_secret, name_fault

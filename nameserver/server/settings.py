@@ -6,8 +6,8 @@ from ipaddress import ip_network
 from secrets import token_bytes
 from typing import Any
 
-from nameserver.config.load import notify_acl
 from nameserver.config.model import Config, ServerConfig, ZoneConfig
+from nameserver.config.notify_acl import notify_acl
 from nameserver.query.acl import Acl, AclRow
 from nameserver.query.exchange import QuerySettings
 from nameserver.query.rate_limit import RateLimiter, RateLimits

@@ -14,9 +14,6 @@ How reading stays bounded, whatever arrives (RFC 1035 §4.1.4 says pointers poin
     the labels read so far may not exceed 255 octets; and no name is made of more than 128 runs.
 """
 
-import dns.exception
-import dns.name
-
 from nameserver.errors import WireError
 
 ROOT = b"\x00"
@@ -29,12 +26,12 @@ _CHARACTER = [
     for octet in range(256)
 ]
 
-_PROBLEMS: dict[type[Exception], str] = {
-    dns.name.EmptyLabel: "two dots follow each other, or it starts with a dot",
-    dns.name.LabelTooLong: "a label is longer than 63 octets",
-    dns.name.NameTooLong: "it is longer than 255 octets",
-    dns.name.BadEscape: "a backslash is followed by neither a character nor three digits up to 255",
-}
+_PROBLEMS = {
+    "EmptyLabel": "two dots follow each other, or it starts with a dot",
+    "LabelTooLong": "a label is longer than 63 octets",
+    "NameTooLong": "it is longer than 255 octets",
+    "BadEscape": "a backslash is followed by neither a character nor three digits up to 255",
+}  # what dnspython raises
 
 
 def read_name(message: bytes, offset: int) -> tuple[bytes, int]:
@@ -189,11 +186,15 @@ def from_text(text: str) -> bytes:
     """
     if not text:
         raise ValueError('a name is empty (the root is ".")')
+    # Here and not above: an answering process never gets here, and is some megabytes smaller without.
+    import dns.exception
+    import dns.name
+
     try:
         labels = dns.name.from_text(text, dns.name.root).labels
         return b"".join([bytes((len(label),)) + label for label in labels])
     except dns.exception.DNSException as error:
-        problem = _PROBLEMS.get(type(error), str(error))
+        problem = _PROBLEMS.get(type(error).__name__, str(error))
         if not text.isascii():
             problem = "a label is too long, or not a valid internationalised one (write it as xn--…)"
     raise ValueError(f"{text!r} is not a domain name: {problem}")
