@@ -24,6 +24,7 @@ from nameserver.config.model import Config, ZoneConfig
 from nameserver.errors import StoreDamaged, StoreError, StoreFault
 from nameserver.server.channel import pack_changes
 from nameserver.server.clocks import from_wall
+from nameserver.server.memory import give_back
 from nameserver.server.settings import encode_keys, encode_zone
 from nameserver.server.store_watch import StoreWatch
 from nameserver.server.supervisor import Supervisor, Worker
@@ -34,6 +35,8 @@ from nameserver.zone.changes import Applied
 
 INLINE_LIMIT = 256 * 1024  # bytes of changed nodes that go through the channel; more is loaded from the store
 SMALL_ZONE = 16 * 1024  # bytes of a whole version that go the same way: made into a zone in a fraction of a millisecond
+LARGE_ZONE = 1024 * 1024  # bytes of a version after which memory is given back to the system, …
+RELEASE_AFTER = 1.0  # … so many seconds later
 TOGETHER = 100  # small versions at most that share a transaction
 BATCH = 500  # zones per message
 
@@ -207,6 +210,8 @@ class Publisher:
             self._supervisor.publish("zone", zone.name, stored.generation, body, size=len(body), **header)
         else:
             self._publish_load(stored)
+            if stored.size >= LARGE_ZONE:  # the caller lets go of the version soon, and then it is worth it
+                asyncio.get_running_loop().call_later(RELEASE_AFTER, give_back)
         return stored
 
     def _publish_load(self, stored: StoredZone) -> None:

@@ -32,6 +32,7 @@ from nameserver.server.counting import CountedShortcuts
 from nameserver.server.faults import Faults
 from nameserver.server.lag import LoopWatch
 from nameserver.server.loop import run as run_loop
+from nameserver.server.memory import give_back
 from nameserver.server.notify_forwarder import NotifyForwarder, NotifyRow
 from nameserver.server.pace import OutLimits
 from nameserver.server.refusals import Refusals
@@ -323,6 +324,7 @@ class Worker:
             self._loaded.set()
             gc.collect()
             gc.freeze()  # what is loaded stays: no collection needs to look at it again
+            give_back()
 
     async def _load(self, name: bytes) -> int | None:
         """Load one zone aside and put it in place; the generation that is now served, or None.
