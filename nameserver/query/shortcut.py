@@ -42,7 +42,7 @@ from nameserver.query.nsec3_denial import Negative, proofs, read_negative
 from nameserver.query.pipeline import Pipeline
 from nameserver.query.rate_limit import Told
 from nameserver.query.shapes import Shape, read_shape
-from nameserver.query.siblings import LONGEST_LABEL, LONGEST_NAME, Around, Siblings, labels_in_soa, siblings
+from nameserver.query.siblings import LONGEST_LABEL, LONGEST_NAME, Around, Negatives, Siblings, labels_in_soa, siblings
 from nameserver.query.tally import Tally
 from nameserver.query.zoneset import Depends, ServedZone
 from nameserver.wire import codes
@@ -83,15 +83,6 @@ class Spelled(NamedTuple):
     head: bytes  # flags and counts
     records: bytes  # of the reply: what follows the question
     kind: int
-
-
-class Negatives(NamedTuple):
-    """A zone's negative answers as of an epoch, by number of the shape, RCODE, length of the name, and spelling."""
-
-    epoch: int
-    soa_labels: frozenset[bytes]
-    answers: dict[int, Around]
-    signed: dict[int, Negative]  # those to which proofs are added
 
 
 class Wanted(NamedTuple):
@@ -335,11 +326,9 @@ class Shortcut:
         self, asked: bytes, shared: Siblings, name: bytes, name_end: int, rcode: int, spelled: bool
     ) -> tuple[bytes, int] | None:
         """The zone's negative answer to this shape and length of question; noted as wanted where it is not known."""
-        served = shared.served
-        negatives = self._negatives.get(served)
-        if negatives is None or served.changed > negatives.epoch or self.zones.rearranged > negatives.epoch:
-            negatives = Negatives(self.zones.epoch, labels_in_soa(shared.zone), {}, {})
-            self._negatives[served] = negatives
+        negatives = shared.negatives
+        if negatives is None:
+            negatives = shared.negatives = self._negatives_of(shared)
         if (shared.below_apex or name[: name[0] + 1]) in negatives.soa_labels:
             return None
         key = (shared.shape.number << 4 | rcode) << 9 | len(name) << 1 | spelled
@@ -352,6 +341,14 @@ class Shortcut:
             self._wanted = Wanted(negatives.answers, None, key, rcode)
             return None
         return held.head + asked[_HEADER : name_end + 4] + held.records, held.kind
+
+    def _negatives_of(self, shared: Siblings) -> Negatives:
+        """Those of the siblings' zone, as it is now."""
+        served = shared.served
+        held = self._negatives.get(served)
+        if held is None or max(served.changed, self.zones.rearranged) > held.epoch:
+            held = self._negatives[served] = Negatives(self.zones.epoch, labels_in_soa(shared.zone), {}, {})
+        return held
 
     def _denial(
         self,

@@ -11,6 +11,7 @@ Random names below a zone's apex, all hosts of a flat zone, all names below a de
 
 from typing import NamedTuple
 
+from nameserver.query.nsec3_denial import Negative
 from nameserver.query.shapes import Shape
 from nameserver.query.zoneset import ServedZone, ZoneSet, ZoneState
 from nameserver.wire import codes
@@ -22,10 +23,10 @@ from nameserver.zone.node import HAS_DNAME, HAS_NS, HASHED_KEY, find_rrset
 
 FIRST_LABEL_AT = 10  # in a message without its id
 LONGEST_LABEL = 63
+LONGEST_NAME = 255  # octets
 _TLSA, _SSHFP, _CAA = 52, 44, 257
 # Types whose answer is the RRset and nothing else: no names to compress, nothing to add.
 _PLAIN = frozenset({codes.A, codes.AAAA, codes.TXT, _SSHFP, _TLSA, _CAA})
-LONGEST_NAME = 255  # octets
 
 
 class Around(NamedTuple):
@@ -37,6 +38,15 @@ class Around(NamedTuple):
     kind: int
 
 
+class Negatives(NamedTuple):
+    """A zone's negative answers as of an epoch, by number of the shape, RCODE, length of the name, and spelling."""
+
+    epoch: int
+    soa_labels: frozenset[bytes]
+    answers: dict[int, Around]
+    signed: dict[int, Negative]  # those to which proofs are added
+
+
 class Siblings:
     """What is known of a parent, for questions of one shape.
 
@@ -46,14 +56,14 @@ class Siblings:
     Where a delegation is at or above the parent, `cut` is that, and nothing is looked up. `wildcard` is the node that
     answers for names which do not exist; `wildcard_exists` also without records of its own. `plain`: the records of the
     type asked for are the whole answer. `referrals` are the delegation's, by length of the name and spelling (see
-    `query.shortcut`), `taken` the labels for which they are not good. `proofs` is given where the client is to have
-    signatures, and the proofs are ones that `query.nsec3_denial` can put together.
+    `query.shortcut`), `taken` the labels for which they are not good; `negatives` are the zone's. `proofs` is given
+    where the client is to have signatures, and the proofs are ones that `query.nsec3_denial` can put together.
     """
 
     __slots__ = (
-        "apex_size", "below_apex", "cut", "descendants", "encloser", "epoch", "key", "longest", "nodes", "parent_size",
-        "plain", "proofs", "referrals", "rest", "served", "shape", "signed", "taken", "type_octets", "wildcard",
-        "wildcard_exists", "zone",
+        "apex_size", "below_apex", "cut", "descendants", "encloser", "epoch", "key", "longest", "negatives", "nodes",
+        "parent_size", "plain", "proofs", "referrals", "rest", "served", "shape", "signed", "taken", "type_octets",
+        "wildcard", "wildcard_exists", "zone",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +88,7 @@ class Siblings:
         self.wildcard_exists = False
         self.taken: frozenset[bytes] = frozenset()
         self.referrals: dict[int, Around] = {}
+        self.negatives: Negatives | None = None
 
     def look_up(self) -> bool:
         """Walk from the parent to the apex; False where questions below it need more than is done here."""

@@ -129,10 +129,6 @@ class Batch:
         """Whether one of the first `count` datagrams came from one of these ports (as `as_received` gives them)."""
         return not ports.isdisjoint(self._ports[:count].tolist())
 
-    def port(self, slot: int) -> int:
-        """The port that the datagram in a slot came from (as `as_received` gives them)."""
-        return int(self._ports[slot])
-
     def packed_addresses(self, slots: Iterable[int]) -> list[bytes]:
         """The addresses that the datagrams in these slots came from, in network order."""
         names = self._names.tobytes()

@@ -71,6 +71,18 @@ class UdpListener:
     def _readable(self) -> None:
         raise NotImplementedError
 
+    def _look_up(self, asked: bytes, address: IPv4Address | IPv6Address, port: int) -> Entry | None:
+        """What the short cut has to say to one client."""
+        if port in UNANSWERED:
+            return None
+        try:
+            entry = self._shortcut.find(asked)
+            allowed = entry is None or self._shortcut.allows(entry, asked, address, self._now())
+            return entry if allowed else None
+        except Exception as error:  # noqa: BLE001 - it only saves work: the pipeline can do without
+            self._faults.broke(QUERY, "a short cut to an answer", error)
+            return None
+
     def _answer(self, packet: bytes, address: IPv4Address | IPv6Address, port: int) -> bytes | None:
         """What the pipeline has to say, a reply without its id."""
         pipeline = self._shortcut.pipeline
@@ -135,6 +147,7 @@ class BatchListener(UdpListener):
             return
         octets, bodies, tally, epoch = batch.octets, batch.bodies, shortcut.tally.counts, shortcut.zones.epoch
         suspicious = shortcut.pipeline.limiter is not None or batch.came_from(_UNANSWERED, len(lengths))
+        find = self._find_carefully if suspicious else self._find
         get = _nothing if suspicious else shortcut.entries.get
         get_for_cookie = _nothing if suspicious else self._cookies.kept().get
         # Answers that `entries` need not hold: their octets must last until they are sent.
@@ -156,7 +169,7 @@ class BatchListener(UdpListener):
                         begin += SLOT_SIZE
                         word += 4
                         continue
-                entry = self._find(asked, word >> 2, length)
+                entry = find(asked, word >> 2, length)
                 others.append(entry)
                 if entry is None:
                     unanswered.append(word >> 2)
@@ -180,13 +193,10 @@ class BatchListener(UdpListener):
 
     def _find(self, asked: bytes, slot: int, length: int) -> Entry | None:
         """What to reply where the loop knows nothing; what lacks its cookie is noted as waiting."""
-        entry = None
         try:
             parts = split(asked)
-            if self._batch.port(slot) in _UNANSWERED:
-                pass
-            elif parts is None:
-                entry = self._allowed(self._shortcut.find(asked), asked, slot)
+            if parts is None:
+                entry = self._shortcut.find(asked)
             else:
                 entry = self._cookies.find(*parts)
                 if entry is not None:
@@ -199,11 +209,10 @@ class BatchListener(UdpListener):
             entry = None
         return entry or self._ask(slot, length)
 
-    def _allowed(self, entry: Entry | None, asked: bytes, slot: int) -> Entry | None:
-        shortcut = self._shortcut
-        if entry is None or shortcut.pipeline.limiter is None:
-            return entry
-        return entry if shortcut.allows(entry, asked, self._batch.source(slot)[0], self._now()) else None
+    def _find_carefully(self, asked: bytes, slot: int, length: int) -> Entry | None:
+        """The same where not everyone gets an answer: for its port, or by rate limits."""
+        entry = self._look_up(asked, *self._batch.source(slot))
+        return entry or self._ask(slot, length)
 
     def _ask(self, slot: int, length: int) -> Entry | None:
         """What the pipeline has to say."""
@@ -271,17 +280,6 @@ class PlainListener(UdpListener):
     def _receive_from_any(self) -> tuple[bytes, list[tuple[int, int, bytes]], tuple[str, int]]:
         data, ancillary, _, address = self._socket.recvmsg(MAX_REQUEST + 1, _ANCILLARY)
         return data, ancillary, address
-
-    def _look_up(self, asked: bytes, address: IPv4Address | IPv6Address, port: int) -> Entry | None:
-        if port in UNANSWERED:
-            return None
-        try:
-            entry = self._shortcut.find(asked)
-            allowed = entry is None or self._shortcut.allows(entry, asked, address, self._now())
-            return entry if allowed else None
-        except Exception as error:  # noqa: BLE001 - it only saves work: the pipeline can do without
-            self._faults.broke(QUERY, "a short cut to an answer", error)
-            return None
 
     def _reply(self, data: bytes, ancillary: list[tuple[int, int, bytes]], address: tuple[str, int]) -> None:
         source = parse_address(address[0])
