@@ -17,6 +17,7 @@ from support import ask
 from support.ask import LOOPBACK, Key, Record
 from support.peers import PDNS_TABLES
 from support.process import WITNESSES, Child, free_port, program, short_directory
+from support.wait import wait_for
 
 
 @dataclass
@@ -152,11 +153,13 @@ class NsdSecondary(Secondary):
         return [program("nsd") or "nsd", "-d", "-c", str(self.directory / "nsd.conf")]
 
     def write_zones(self) -> None:
-        """Zone files now, where they are kept; else they are written once an hour."""
+        """Zone files now, where they are kept; else they are written once an hour. Returns once all are there."""
         control = program("nsd-control") or "nsd-control"
         subprocess.run(
             [control, "-c", str(self.directory / "nsd.conf"), "write"], capture_output=True, timeout=120, check=True
         )
+        files = [self.directory / "zones" / zone for zone in self.zones]
+        wait_for(lambda: all(file.exists() for file in files), 120, "the zone files", explain=self.explain)
 
 
 class BindSecondary(Secondary):
