@@ -72,6 +72,7 @@ class Tally:
         self.bad: dict[tuple[str, ...], Kind] = {}
         self.disagreed: Counter[tuple[str, str]] = Counter()
         self.transports: Counter[str] = Counter()
+        self.lost: Counter[str] = Counter()  # zones that a peer failed to load, and has no vote about
 
     @property
     def unexplained(self) -> int:
@@ -145,6 +146,9 @@ def lines(
     """The whole report; with an example of each difference that is meant, if `examples`."""
     transports = ", ".join(f"{count:,} over {name.upper()}" for name, count in sorted(tally.transports.items()))
     yield f"{tally.zones} zones, {tally.compared:,} questions ({transports}) to Knot, NSD, BIND and ours"
+    for name, count in tally.lost.items():
+        if count:
+            yield f"no vote of {name} on {count} zones: it failed to load them"
     yield "peers against the majority, by field:"
     for name in PEERS:
         found = ", ".join(f"{field} {count:,}" for (who, field), count in tally.disagreed.most_common() if who == name)

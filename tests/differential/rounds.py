@@ -24,6 +24,8 @@ def run(seed: int, zones: int, queries: int, differences: tuple[Difference, ...]
             asked = [question for index in range(count) for question in questions(world, index, each)]
             for verdict in compare(world, servers, asked, differences):
                 tally.add(verdict)
+            for name, lost in servers.lost.items():
+                tally.lost[name] += len(lost)
         tally.zones += count
     return tally
 
