@@ -12,7 +12,7 @@ from pathlib import Path
 import dns.name
 from differential.compare import Case, Difference, Vote
 from differential.draft import BIND, NSD, ZoneDraft
-from differential.optional import HOSTS, below, covered, hosts, last_link
+from differential.optional import HOSTS, NOBODY, below, covered, hosts, last_link
 from differential.seen import RRSIG, SECTIONS, Rec, name_at
 
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, YXDOMAIN = range(7)
@@ -58,8 +58,8 @@ def chain_into_another_zone(case: Case, vote: Vote) -> bool:
 def minimal_responses(case: Case, vote: Vote) -> bool:
     """Ours has no name servers beside an answer, but where told to send them and they have room; and what goes with it.
 
-    That is: addresses of the hosts it names, for SVCB and HTTPS also RRsets of that type, as far as there is room; for
-    ANY nothing; and whatever else there may be, somebody has too.
+    That is: addresses of the hosts it names, where "." is none, for SVCB and HTTPS also RRsets of that type, as far as
+    there is room; for ANY nothing; and whatever else there may be, somebody has too.
     """
     ours = set(getattr(case.ours, vote.field))
     if vote.field == "optional_authority":
@@ -76,7 +76,7 @@ def minimal_responses(case: Case, vote: Vote) -> bool:
         return False
     if case.question.rdtype == ANY:
         return True
-    named = {host for record in case.ours.answer if record.rdtype in HOSTS for host in hosts(record)}
+    named = {host for record in case.ours.answer if record.rdtype in HOSTS for host in hosts(record)} - {NOBODY}
     more_told = [set(allowed) - ours for allowed in vote.allowed]
     return any(not named & {each.owner for each in told} or not has_room(case, told) for told in more_told)
 

@@ -16,6 +16,7 @@ NS, CNAME, SOA, RRSIG, SRV = 2, 5, 6, 46, 33
 HOSTS = frozenset(
     (2, 15, 18, 21, 33, 35, 36, 64, 65)
 )  # types whose data name a host: NS MX AFSDB RT SRV NAPTR KX SVCB HTTPS
+NOBODY = b"\x00"  # "." elsewhere (RFC 2782, RFC 7505): some send the addresses of the root all the same
 ADDED = frozenset((1, 28, 5, 33, 64, 65))  # what is told about a host: A AAAA CNAME SRV SVCB HTTPS
 
 
@@ -60,8 +61,8 @@ def hosts(record: Rec) -> list[bytes]:
         return []
     parts = plain_rdata(record.rdata, record.rdtype, 0, len(record.rdata)).parts
     found = [octets for is_name, octets in parts if is_name]
-    # "." stands for the owner itself in SVCB and HTTPS (RFC 9460 §2.5.2), and for nobody elsewhere.
-    return [record.owner if name == b"\x00" else name for name in found]
+    # "." stands for the owner itself in SVCB and HTTPS (RFC 9460 §2.5.2).
+    return [record.owner if name == NOBODY and record.rdtype in (64, 65) else name for name in found]
 
 
 def covered(record: Rec) -> int:
