@@ -23,6 +23,7 @@ from nameserver.zone.lookup import Answer, addresses, lookup
 from nameserver.zone.node import find_rrset, owner_of
 
 MOST_HOSTS = 64  # per answer
+MOST_OCTETS = 2048  # of the names of these: each label of each is looked for, and names can have 127
 
 _AFSDB, _RT, _KX = 18, 21, 36
 # Octets of the rdata before the name of a host.
@@ -68,9 +69,11 @@ def with_name_servers(zone: Zone, answer: Answer) -> Answer:
 def _hosts(rrset: RRset) -> Iterator[tuple[bytes, bytes]]:
     """The hosts that an RRset names, as (name, rdata of the record); not the root, which stands for none."""
     before = _BEFORE_HOST[rrset.type]
+    octets = 0
     for number, rdata in enumerate(rrset.rdatas()):
-        if number == MOST_HOSTS:
+        if number == MOST_HOSTS or octets > MOST_OCTETS:
             return
         name, _ = read_name(rdata, before)
+        octets += len(name)
         if len(name) > 1:
             yield name, rdata

@@ -100,6 +100,18 @@ def test_a_referral_to_thirteen_servers_fits_into_512_octets_without_their_addre
         assert not reply.flags & (dns.flags.TC | dns.flags.AA | dns.flags.RA)
 
 
+def test_hosts_with_names_of_very_many_labels_are_looked_for_up_to_a_bound():
+    """C43: a wildcard that names 64 of them must not make each made-up name cost milliseconds."""
+    deep = [".".join([*f"{n:02}", *("x" * 110), "example.test."]) for n in range(64)]
+    many = [f"*.mx MX {n} {host}" for n, host in enumerate(deep)] + [f"{host} A 192.0.2.1" for host in deep]
+    many += [f"usual MX 1 m{n}" for n in range(64)] + [f"m{n} A 192.0.2.1" for n in range(64)]
+    pipeline = pipeline_of(served("\n".join([HEAD, *many]), "example.test."))
+    reply = ask(pipeline, "x.mx.example.test.", "MX", transport="tcp")
+    assert len(lines(reply.answer)) == 64
+    assert 1 < len(lines(reply.additional)) < 12
+    assert len(lines(ask(pipeline, "usual.example.test.", "MX", transport="tcp").additional)) == 64
+
+
 def test_many_signatures_at_a_name_cost_no_more_than_their_octets():
     """C52: we do not validate, so 500 signatures (CVE-2023-50387) are 500 records: cut over UDP, whole over TCP."""
     signature = "{} 13 3 3600 20300101000000 20260101000000 {} example.test. " + "A" * 86 + "=="
