@@ -13,6 +13,7 @@ from support.ask import LOOPBACK
 
 AT_ONCE = 100  # messages whose replies are waited for
 PATIENCE = 0.5  # seconds for each of them
+AGAIN = 10.0  # seconds after which what is still not answered is told of again
 PAUSE = 0.05  # seconds between two passes
 
 
@@ -30,7 +31,10 @@ class Sweep:
         """Monotonic time when all are answered with that serial; `notify`: each is told of until it is acknowledged."""
         deadline = time.monotonic() + patience
         waiting, untold = list(zones), list(zones) if notify else []
+        again = time.monotonic() + AGAIN
         while time.monotonic() < deadline:
+            if notify and time.monotonic() > again:  # NSD forgets some, though it acknowledged them
+                untold, again = list(waiting), time.monotonic() + AGAIN
             told = self._pass(untold, floods.primary.notify, _is_acknowledgement)
             untold = [zone for zone in untold if zone not in told]
             found = self._pass(waiting, _question, lambda reply: _serial(reply) == serial)
