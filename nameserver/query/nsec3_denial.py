@@ -54,8 +54,9 @@ def read_negative(reply: bytes, question_end: int, zone: Zone, apex: int, kind: 
     for _ in range(count):
         offset = skip_name(reply, offset) + 10
         offset += reply[offset - 2] << 8 | reply[offset - 1]
-    pointer = _POINTER | (apex or question_end)
-    return Negative(reply[2] << 8 | reply[3], reply[question_end:offset], count, pointer.to_bytes(2, "big"), kind)
+    # The root is shorter than a pointer to it.
+    pointer = (_POINTER | (apex or question_end)).to_bytes(2, "big") if len(zone.apex) > 1 else zone.apex
+    return Negative(reply[2] << 8 | reply[3], reply[question_end:offset], count, pointer, kind)
 
 
 def proofs(zone: Zone, keys: Keys, apex_pointer: bytes, here: int) -> tuple[int, bytes] | None:

@@ -294,6 +294,18 @@ def test_a_negative_answer_that_had_to_be_packed_tighter_is_not_given_to_a_name_
             pair.ask(b"id\0\0\0\1\0\0\0\0\0\0" + label + apex + rdtype.to_bytes(2, "big") + b"\0\1")
 
 
+def test_the_root_zone_s_denials_are_the_pipeline_s() -> None:
+    """Its name is shorter than a pointer to it."""
+    root = Zone.from_nodes(*signed_nodes(OTHER, ".", Nsec3()), 1)
+    pair = Pair("udp")
+    pair.serve_instead(*(pipeline_of(served_zone(Zone.from_nodes(root.apex, root.nodes, 1))) for _ in range(2)))
+    for name in (b"\4none\0", b"\4more\0", b"\4NONE\0", b"\4MORE\0", b"\1a\4none\0", b"\1a\4more\0"):
+        for rdtype in (1, 15):
+            pair.ask(
+                b"id\0\0\0\1\0\0\0\0\0\1" + name + rdtype.to_bytes(2, "big") + b"\0\1\0\0\x29\x04\xd0\0\0\x80\0\0\0"
+            )
+
+
 @pytest.mark.parametrize("name", [b"\3www", b"\4none", b"\1a\7nowhere"])
 def test_every_combination_of_header_bits_is_answered_as_the_pipeline_does(name) -> None:
     pair = Pair("udp")
