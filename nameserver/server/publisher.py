@@ -122,7 +122,7 @@ class Publisher:
         self._writes.append(write)
         if not self._writing:
             self._writing = True
-            self._thread.submit(self._write_waiting, loop)
+            loop.run_in_executor(self._thread, self._write_waiting, loop)
         return cast(R, await self._telling_of_losses(self._watched(write.done)))
 
     def _write_waiting(self, loop: asyncio.AbstractEventLoop) -> None:

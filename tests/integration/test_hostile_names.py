@@ -97,7 +97,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Nameserver]:
         good = b"@ 1 IN SOA a b 1 1 1 1 1\n@ 1 IN NS a\n"
         odd = b"x\x1b[31m\x07<script>"
         (ours.directory / "words.zone").write_bytes(good + odd + b" 1 IN CNAME a\n" + odd + b" 1 IN A 192.0.2.1\n")
-        (ours.directory / "octets.zone").write_bytes(good + b"x 1 IN TXT \xff\xfe\x9b\n")
+        (ours.directory / "octets.zone").write_bytes(good + b"x 1 IN A \xff\xfe\x9b\n")
         tables = [f"[remote.{json.dumps(REMOTE)}]", f'address = ["{LOOPBACK}:{primary.port}"]']
         for zone in zones:
             tables += [f"[zone.{json.dumps(zone)}]", f"primaries = [{json.dumps(REMOTE)}]"]

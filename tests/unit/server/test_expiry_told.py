@@ -52,7 +52,7 @@ async def publish(ours: Managed, serial: int, seconds: float) -> None:
 async def change(ours: Managed, serial: int, seconds: float) -> None:
     built = read_zone_file(zone_text(ZONE, serial), NAME, "a test")
     applied = Applied({b"": built.nodes[b""]}, built.soa, built.soa_rdata, 0, 0, Tally())
-    await ours.publisher.publish_changes(CONFIG, applied, "a test", lasting(seconds))
+    await ours.publisher.publish_changes(CONFIG, lambda: (applied, lasting(seconds)), "a test")
 
 
 async def told(ours: Managed, kind: str, count: int = 1) -> dict:
@@ -64,7 +64,7 @@ async def told(ours: Managed, kind: str, count: int = 1) -> dict:
 async def test_a_version_comes_with_its_expiry_whole_or_changed(tmp_path: Path) -> None:
     async with managed(tmp_path) as ours:
         await publish(ours, 1, 1000)
-        assert left(await told(ours, "load")) == pytest.approx(1000, abs=20)
+        assert left(await told(ours, "zone")) == pytest.approx(1000, abs=20)
         await change(ours, 2, 50)
         assert left(await told(ours, "change")) == pytest.approx(50, abs=20)
 
@@ -82,7 +82,7 @@ async def test_a_zone_that_was_confirmed_is_told_and_one_that_answers_again_at_o
 async def test_a_primary_zone_never_expires(tmp_path: Path) -> None:
     async with managed(tmp_path) as ours:
         await publish(ours, 1, math.inf)
-        assert left(await told(ours, "load")) == math.inf
+        assert left(await told(ours, "zone")) == math.inf
 
 
 @pytest.mark.parametrize("set_back", [0, 10_000])
