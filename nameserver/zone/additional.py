@@ -16,14 +16,14 @@ All of it may be missing: it is left out where there is no room, without a word.
 from collections.abc import Iterator
 
 from nameserver.wire import codes
-from nameserver.wire.names import read_name, relative_key
+from nameserver.wire.names import label_offsets, read_name, relative_key
 from nameserver.wire.rrset import RRset
 from nameserver.zone.contents import Zone
 from nameserver.zone.lookup import Answer, addresses, lookup
 from nameserver.zone.node import find_rrset, owner_of
 
 MOST_HOSTS = 64  # per answer
-MOST_OCTETS = 2048  # of the names of these: each label of each is looked for, and names can have 127
+MOST_LABELS = 1024  # of the names of these: each label of each is looked for, and names can have 127
 
 _AFSDB, _RT, _KX = 18, 21, 36
 # Octets of the rdata before the name of a host.
@@ -69,11 +69,11 @@ def with_name_servers(zone: Zone, answer: Answer) -> Answer:
 def _hosts(rrset: RRset) -> Iterator[tuple[bytes, bytes]]:
     """The hosts that an RRset names, as (name, rdata of the record); not the root, which stands for none."""
     before = _BEFORE_HOST[rrset.type]
-    octets = 0
+    labels = 0
     for number, rdata in enumerate(rrset.rdatas()):
-        if number == MOST_HOSTS or octets > MOST_OCTETS:
+        if number == MOST_HOSTS or labels > MOST_LABELS:
             return
         name, _ = read_name(rdata, before)
-        octets += len(name)
+        labels += len(label_offsets(name))
         if len(name) > 1:
             yield name, rdata
