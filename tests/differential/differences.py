@@ -267,6 +267,17 @@ def any_below_dname(case: Case, vote: Vote) -> bool:
     return case.question.rdtype == ANY and redirected and NSD in case.peers and case.ours.rcode == case.peers[NSD].rcode
 
 
+def bind_but_for_the_ttl(case: Case, vote: Vote) -> bool:
+    """Asked for a SOA that is not there, with three proofs: ours is BIND's, but for the TTL of the zone's own SOA."""
+    if vote.decided or case.question.rdtype != SOA or BIND not in case.peers:
+        return False
+
+    def timeless(records: Iterable[Rec]) -> set[Rec]:
+        return {each._replace(ttl=0) if covered(each) == SOA else each for each in records}
+
+    return timeless(case.ours.authority) == timeless(case.peers[BIND].authority)
+
+
 DIFFERENCES: tuple[Difference, ...] = (
     Difference(
         "chains into other zones",
@@ -456,6 +467,14 @@ DIFFERENCES: tuple[Difference, ...] = (
         "room, and TC with it); BIND stops at the CNAME that it makes.",
         "RFC 6672 §3.2 step 3C knows no exception",
         any_below_dname,
+    ),
+    Difference(
+        "the SOA in a denial of a SOA",
+        frozenset(("authority",)),
+        "Its TTL is that of any other denial, as with Knot and NSD; BIND sends 0. Seen where the three do not agree on "
+        "the proof (names with an octet 0 in a label), and ours is BIND's.",
+        "RFC 2308 §3; RFC 4034 §6.1 for the order of names",
+        bind_but_for_the_ttl,
     ),
 )
 
