@@ -17,6 +17,7 @@ from nameserver.query.zoneset import SECONDARY, ServedZone
 from nameserver.wire import codes
 
 MOST = 1024  # kept; beyond that it begins afresh
+LONGEST = 512  # octets of one that is kept
 _QR_AND_OPCODE = 0xF8  # of a message's third octet
 
 
@@ -62,7 +63,7 @@ class NotifyShortcut:
     def learn(self, packet: bytes, address: IPv4Address | IPv6Address, outcome: Outcome) -> None:
         """Keep what the pipeline said to a NOTIFY, if that may be said again."""
         notify = outcome.notify
-        if notify is None or not outcome.alike:
+        if notify is None or not outcome.alike or len(packet) > LONGEST:
             return
         served = self._pipeline.zones.exact(notify.zone)
         if served is None:

@@ -50,8 +50,9 @@ from nameserver.wire.rrset import split_tails
 from nameserver.zone.contents import Zone
 from nameserver.zone.node import HAS_CASE, HAS_CNAME, HAS_NS, HASHED_KEY, find_rrsigs
 
+LONGEST_ASKED = 512  # octets of a message that has a shortcut: what is in longer ones is for the pipeline
 MOST_ANSWERS = 131_072
-MOST_OCTETS = 32 * 1024 * 1024  # of all answers kept by step 1
+MOST_OCTETS = 32 * 1024 * 1024  # of all answers kept by step 1 and their messages
 MOST_SPELLED = 65_536  # answers kept by step 2
 MOST_SPELLED_OCTETS = 16 * 1024 * 1024  # of these and their messages
 MOST_SHAPES = 4096
@@ -150,7 +151,7 @@ class Shortcut:
                 self.entries[asked] = entry
                 return entry
         self._wanted = None
-        if len(asked) < _SHORTEST or asked[0] & _NOT_A_QUERY or not asked[_HEADER]:
+        if not _SHORTEST <= len(asked) <= LONGEST_ASKED or asked[0] & _NOT_A_QUERY or not asked[_HEADER]:
             return None  # the root is not asked for often
         low = asked.lower()
         if low != asked and (entry := self._respell(asked, low)) is not None:
@@ -397,7 +398,7 @@ class Shortcut:
         """Keep what the pipeline said to a message for which `find` had nothing; call it right after that."""
         repeatable, reply, wanted = outcome.repeatable, outcome.reply, self._wanted
         self._wanted = None
-        if repeatable is None or reply is None or outcome.cookie:
+        if repeatable is None or reply is None or outcome.cookie or len(asked) > LONGEST_ASKED:
             return
         number = self.tally.number(repeatable)
         end = name_end(asked)
@@ -455,10 +456,11 @@ class Shortcut:
                 return
         entries[asked] = entry
         self._order.append(asked)
-        self._octets += entry[2]
+        self._octets += len(asked) + entry[2]
         while len(entries) > MOST_ANSWERS or self._octets > MOST_OCTETS:
-            gone = entries.pop(self._order.popleft())
-            self._octets -= gone[2]
+            first = self._order.popleft()
+            gone = entries.pop(first)
+            self._octets -= len(first) + gone[2]
             self.spent.append(gone)
 
     def forget(self) -> None:
@@ -476,9 +478,11 @@ class Shortcut:
 
 
 def name_end(asked: bytes) -> int:
-    """Where the question's name ends. A zero in a label below the first is taken for the end, by all who ask this."""
-    first_label = asked[_HEADER]
-    return asked.find(b"\0", _HEADER + 1 + first_label) + 1 if first_label else _HEADER + 1
+    """Where the question's name ends, of a message that was parsed. A label may hold a zero."""
+    end = _HEADER
+    while size := asked[end]:
+        end += size + 1
+    return end + 1
 
 
 def _is_there(served: ServedZone | None, name: bytes) -> bool:

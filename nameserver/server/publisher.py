@@ -377,7 +377,7 @@ class Publisher:
     async def _remove_stored(self, name: bytes) -> StoreError | None:
         self._leftovers.discard(name)
         try:
-            await self.in_store_thread(self._store.remove, name)
+            await self._write(partial(self._store.remove, name))  # in the order of other writes
         except StoreError as error:
             if name not in self.stored:  # else it was configured again and fetched meanwhile
                 self._leftovers.add(name)

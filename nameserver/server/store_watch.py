@@ -34,6 +34,7 @@ class StoreWatch:
         self._since = 0.0  # wall clock
         self._needed = 0  # bytes that did not fit
         self._task: asyncio.Task[None] | None = None
+        self._stopped = False
 
     @property
     def troubled(self) -> bool:
@@ -60,7 +61,7 @@ class StoreWatch:
             self._since = time.time()
         if before is None or before.fault is not error.fault:
             log.error("the store is in trouble: %s. What is held is served on; tried again until it works", error)
-        if self._task is None:
+        if self._task is None and not self._stopped:
             self._task = asyncio.create_task(self._wait_for_the_end(), name="store probe")
 
     async def _wait_for_the_end(self) -> None:
@@ -86,7 +87,8 @@ class StoreWatch:
             self._task = None
 
     async def stop(self) -> None:
-        """Leave it as it is."""
+        """Leave it as it is, for good."""
+        self._stopped = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

@@ -152,7 +152,7 @@ class BatchListener(UdpListener):
         get_for_cookie = _nothing if suspicious else self._cookies.kept().get
         # Answers that `entries` need not hold: their octets must last until they are sent.
         others: list[Entry | bytes | None] = []
-        slots, waiting, cookies = self._waiting
+        slots, waiting, cookies = self._waiting = [], [], []
         unanswered: list[int] = []
         begin, word = 0, 2
         for length in lengths:
@@ -223,7 +223,6 @@ class BatchListener(UdpListener):
     def _add_cookies(self, lengths: list[int], others: list[Entry | bytes | None], unanswered: list[int]) -> None:
         """Complete the answers that wait for their cookies, all at once."""
         slots, waiting, cookies = self._waiting
-        self._waiting = [], [], []
         try:
             bodies = self._cookies.bodies(waiting, cookies, self._batch.packed_addresses(slots), self._now())
         except Exception as error:  # noqa: BLE001 - it only saves work: the pipeline can do without

@@ -178,7 +178,7 @@ class ZoneBuilder:
     """
 
     __slots__ = (
-        "_dname_keys", "_next_check", "_nodes", "_owner", "_packed", "_parents", "_run", "_scattered",
+        "_dname_keys", "_longest_key", "_next_check", "_nodes", "_owner", "_packed", "_parents", "_run", "_scattered",
         "_scattered_records", "_scattered_size", "apex", "apex_as_received", "limits", "rrset_limit", "size", "tally",
     )  # fmt: skip
 
@@ -186,6 +186,7 @@ class ZoneBuilder:
         self.apex = apex
         self.apex_as_received = apex
         self.limits = limits
+        self._longest_key = min(_LONG_KEY, names.MAX_NAME - len(apex))  # of an owner that needs no thought
         self.rrset_limit = min(limits.max_rrset_records, _NO_COUNT)
         self.tally = Tally()
         self.size = 0
@@ -228,7 +229,7 @@ class ZoneBuilder:
         most = 1  # the first owner of a message is often the one that later ones point at
         while section.left:
             if self._take_plain(section, most) == most:
-                most = 1 if self._take_addresses(section) else _WITHOUT_TRYING
+                most = self._take_addresses(section)
                 continue
             walked = next(section, None)
             if walked is None:
@@ -246,19 +247,23 @@ class ZoneBuilder:
         self._check_limits()
         return None
 
-    def _take_addresses(self, section: Section) -> bool:
-        """Take owners that hold addresses, as `wire.address_runs` finds them; whether it was worth the try.
+    def _take_addresses(self, section: Section) -> int:
+        """Take owners that hold addresses, as `wire.address_runs` finds them; after how many records to try again.
+
+        All that is left of the message is looked through at each try. So where most of what was found could not be
+        taken, there is no other: what a message costs stays linear in its size.
 
         The key of such an owner is its label and the key of the name pointed at. An owner is packed when the next one
         comes; the last becomes the run, as what follows may be more of it.
         """
         found = address_runs(section.message, section.offset)
         if len(found) < _WORTH_A_TRY or self.limits.max_types_per_name < 2:
-            return False
+            return _WITHOUT_TRYING
         self._flush()
         nodes, heads, blocks = self._nodes, SINGLE_HEADS, BLOCK_HEADS
         offset, left, size, packed = section.offset, section.left, 0, 0
         pointed_at = parent = b""
+        taken = room = 0  # owners; octets for a label
         key = first = second = b""  # of the owner before
         rest: list[bytes] | None = None
         for label, pointer, tail, pointer_2, tail_2, more, other in found:
@@ -267,9 +272,11 @@ class ZoneBuilder:
             if pointer != pointed_at:
                 section.offset = offset
                 suffix = self._learn(section, offset + len(label), place_of(pointer))
-                if suffix is None or len(suffix) > _LONG_KEY - 64:
+                if suffix is None:
                     break
-                pointed_at, parent = pointer, suffix
+                pointed_at, parent, room = pointer, suffix, self._longest_key - len(suffix)
+            if len(label) > room:
+                break
             tails = None
             if pointer_2:
                 if place_of(pointer_2) != offset:
@@ -292,13 +299,14 @@ class ZoneBuilder:
             key, first, second, rest = label + parent, tail, tail_2, tails
             offset += len(label) + len(tail) + len(pointer_2) + len(tail_2) + len(more) + 2
             left -= 1
+            taken += 1
         section.offset, section.left = offset, left
         self.size += size
         self._packed += packed
         if key:
             self._owner = key + self.apex_as_received
             self._run = [first, second, *(rest or ())] if second else [first]
-        return True
+        return 1 if taken * 2 >= len(found) else len(section.message)
 
     def _take_plain(self, section: Section, most: int) -> int:
         """Take records that need no thought, up to the first that does, or `most`; how many.
@@ -329,7 +337,7 @@ class ZoneBuilder:
                         break
                     label = message[offset:start]
                     key = label.lower() + key
-                    if message[start] < 0xC0 or not key.startswith(label) or len(key) > _LONG_KEY:
+                    if message[start] < 0xC0 or not key.startswith(label) or len(key) > self._longest_key:
                         break
                     keys[offset] = key
                 start += 2

@@ -33,6 +33,7 @@ HEAD = [SOA, record(POINTER, codes.NS, NS.rdata)]
 FIRST = 12 + len(APEX) + 4 + sum(map(len, HEAD))  # where the records behind these begin
 WINDOWS = b"\0" + b"".join(bytes((window, 1, 1)) for window in range(256))  # NSEC: a name, a type bitmap
 LONG = b"\x01a" * 119 + POINTER  # with `APEX` 251 octets
+FAR = b"\x08internal\x09eu-west-1\x07compute" + POINTER
 
 
 def message(records: list[bytes], qtype: int = codes.AXFR) -> bytes:
@@ -75,6 +76,10 @@ def streams() -> dict[str, list[bytes]]:
     below_dname = (record(b"\x02" + struct.pack("!H", number) + pointer(FIRST + 15), UNKNOWN) for number in numbers)
     kinds = {
         "ordinary": (record(label(number) + POINTER, codes.A, bytes(4)) for number in numbers),
+        "addresses far below": [
+            record(FAR, codes.A, bytes(4)),
+            *(record(b"\x05%05d" % number + pointer(FIRST), codes.A, bytes(4)) for number in numbers),
+        ],
         "empty strings": [record(POINTER, codes.TXT, bytes(64000))],
         "rendezvous servers": [record(POINTER, 55, b"\0\1\0\0" + bytes(64000))],
         "address prefixes": [record(POINTER, 42, bytes(64000))],

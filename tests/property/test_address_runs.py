@@ -26,9 +26,13 @@ SOA_AND_NS = (
 class Draft:
     """A message in the making, and where in it names stand that a pointer may lead to."""
 
-    body: bytearray = field(default_factory=lambda: bytearray(bytes(12) + APEX + bytes(4) + SOA_AND_NS))
+    apex: bytes = APEX
+    body: bytearray = field(default_factory=bytearray)
     count: int = 2
     places: list[int] = field(default_factory=lambda: [12])
+
+    def __post_init__(self) -> None:
+        self.body += bytes(12) + self.apex + bytes(4) + SOA_AND_NS
 
     def add(self, label: bytes, parent: int, tail: bytes) -> None:
         """A record; `parent` chooses the place pointed at, from the last; without a label the owner is that alone."""
@@ -44,6 +48,7 @@ def tail(rdtype: int, rdata: bytes, ttl: int = 60, rdclass: int = 1) -> bytes:
     return struct.pack("!HHIH", rdtype, rdclass, ttl, len(rdata)) + rdata
 
 
+ADDRESS = tail(codes.A, b"\1\2\3\4")
 addresses = st.sampled_from([
     tail(codes.A, b"\1\2\3\4"), tail(codes.A, b"\1\2\3\5"), tail(codes.A, b"\1\2\3\4", 61),
     tail(codes.AAAA, bytes(16)), tail(codes.AAAA, b"\1" * 16),
@@ -65,13 +70,17 @@ limits = st.sampled_from([TransferLimits(), TransferLimits(max_rrset_records=1),
 
 
 def outcome(
-    read: Callable[[ZoneBuilder, Section], object], message: bytes, count: int, limit: TransferLimits
+    read: Callable[[ZoneBuilder, Section], object],
+    message: bytes,
+    count: int,
+    limit: TransferLimits,
+    apex: bytes = APEX,
 ) -> object:
     """What becomes of the message, read twice as if it were two: the zone, or None where it is refused."""
-    builder = ZoneBuilder(APEX, limit)
+    builder = ZoneBuilder(apex, limit)
     try:
         for _ in range(2):
-            found = read(builder, Section(message, 12 + len(APEX) + 4, count))
+            found = read(builder, Section(message, 12 + len(apex) + 4, count))
         built = builder.finish()
     except NameserverError:
         return None  # where several things are wrong, any of them may be found first
@@ -106,6 +115,20 @@ def test_a_run_of_addresses_is_what_its_records_are(content, changed, limit, mis
     message = bytes(draft.body)
     together = outcome(at_once, message, draft.count + miscounted, limit)
     assert together == outcome(one_by_one, message, draft.count + miscounted, limit)
+
+
+@pytest.mark.parametrize("size", [1, 33, 39, 40, 41, 60, 63])
+def test_no_owner_of_more_than_255_octets_is_taken(size):
+    """Below an apex of 215, whether it holds addresses or something else."""
+    draft = Draft(b"\x3fa" + b"b" * 62 + (b"\x3a" + b"c" * 58) * 2 + b"\x1f" + b"d" * 31 + b"\0")
+    assert len(draft.apex) == 215
+    for number in range(40):
+        draft.add(b"%02d" % number + b"x" * (size - 2) if size > 1 else b"%d" % (number % 10), number, ADDRESS)
+    for rdtype in (b"\0\1", b"\xff\0"):
+        message = bytes(draft.body).replace(ADDRESS, rdtype + ADDRESS[2:])
+        taken = outcome(at_once, message, draft.count, TransferLimits(), draft.apex)
+        assert taken == outcome(one_by_one, message, draft.count, TransferLimits(), draft.apex)
+        assert (taken is not None) == (size <= 39)
 
 
 def test_most_records_are_taken_so(monkeypatch: pytest.MonkeyPatch):

@@ -51,6 +51,7 @@ cut NS ns.cut
 ns.cut A 192.0.2.6
 below.cut A 192.0.2.66
 moved DNAME sub
+www.a\\000b A 192.0.2.65
 """.replace("{long}", "x" * 200)
 OTHER = """
 @ 3600 SOA ns host 9 3600 600 86400 60
@@ -219,7 +220,9 @@ class Pair:
 CHANGES = st.tuples(
     st.sampled_from(ORIGINS[:2]),
     st.lists(
-        st.sampled_from([b"\3www", b"\3cut", b"\4many", b"\3new", b"\4none", b"\1*", b"\5moved", b"\7nowhere"]),
+        st.sampled_from(
+            [b"\3www", b"\3cut", b"\4many", b"\3new", b"\4none", b"\1*", b"\5moved", b"\7nowhere", b"\3www\3a\0b"]
+        ),
         max_size=3,
     ),
     st.integers(0, 40),
@@ -251,6 +254,38 @@ def test_the_shortcut_says_what_the_pipeline_says(transport, signed, minimal, st
         else:
             pair.set_state(*step)
     pair.same_counts()
+
+
+@pytest.mark.parametrize("key", [b"\3www\3a\0b", b"\3www", b"\3a\0b\2xx"])
+def test_an_answer_goes_with_the_records_it_was_made_of_whatever_octets_its_name_has(key) -> None:
+    pair = Pair("udp")
+    message = b"id\0\0\0\1\0\0\0\0\0\0" + key + ORIGINS[0] + b"\0\1\0\1"
+    for donor in (1, 3, 4, 6):  # there, gone, there, gone
+        pair.change(ORIGINS[0], [key, b""], donor)
+        for _ in range(3):
+            pair.ask(message)
+
+
+@pytest.mark.parametrize(("transport", "size"), [("udp", 4000), ("tcp", 60_000)])
+def test_long_messages_that_are_all_different_are_not_kept(transport, size) -> None:
+    """Options that nobody knows: they change no answer, and could fill the memory with questions."""
+    pair = Pair(transport)
+    question = b"id\0\0\0\1\0\0\0\0\0\1\3www" + ORIGINS[0] + b"\0\1\0\1"
+    for number in range(50):
+        option = b"\xfd\xe9" + struct.pack("!HI", size, number) + bytes(size - 4)
+        for _ in range(3):
+            pair.ask(question + b"\0\0\x29\x04\xd0\0\0\0\0" + struct.pack("!H", len(option)) + option)
+    assert sum(map(len, pair.shortcut.entries)) == 0
+
+
+def test_answers_are_counted_with_their_messages() -> None:
+    pair = Pair("udp")
+    for number in range(200):
+        label = b"%04d" % number
+        for _ in range(3):
+            pair.ask(b"id\0\0\0\1\0\0\0\0\0\0\4" + label + b"\4wild" + ORIGINS[0] + b"\0\x10\0\1")
+    held = pair.shortcut.entries
+    assert held and pair.shortcut._octets == sum(len(asked) + entry[2] for asked, entry in held.items())
 
 
 @pytest.mark.parametrize("size", [512, 900, 1232])
