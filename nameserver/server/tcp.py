@@ -9,8 +9,8 @@ longer than `message_timeout` from the first to the last octet of a message. Who
               └────────────────────┘ none left: reading again
 
 However much a client sends in one go, it gets its turn like everyone else (`server.turns`), and costs a bounded amount
-of answers: beyond what the network is carrying to it, the kernel and we hold some 64 KiB each (`server.sockets`). Of what
-it sends we hold one read, which is some 230 KB of objects where it consists of messages of one octet.
+of answers: beyond what the network is carrying to it, the kernel and we hold some 64 KiB each (`server.sockets`). Of
+what it sends we hold one read, which is some 230 KB of objects where it consists of messages of one octet.
 """
 
 import asyncio
