@@ -46,6 +46,7 @@ from nameserver.query.siblings import LONGEST_LABEL, LONGEST_NAME, Around, Negat
 from nameserver.query.tally import Tally
 from nameserver.query.zoneset import Depends, ServedZone
 from nameserver.wire import codes
+from nameserver.wire.names import skip_name
 from nameserver.wire.rrset import split_tails
 from nameserver.zone.contents import Zone
 from nameserver.zone.node import HAS_CASE, HAS_CNAME, HAS_NS, HASHED_KEY, find_rrsigs
@@ -479,10 +480,7 @@ class Shortcut:
 
 def name_end(asked: bytes) -> int:
     """Where the question's name ends, of a message that was parsed. A label may hold a zero."""
-    end = _HEADER
-    while size := asked[end]:
-        end += size + 1
-    return end + 1
+    return skip_name(asked, _HEADER)
 
 
 def _is_there(served: ServedZone | None, name: bytes) -> bool:

@@ -57,6 +57,11 @@ class UdpListener:
         self._now = now
         self._on_outcome = on_outcome
         self._faults = faults
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Make what one kind of listener needs beside."""
+        raise NotImplementedError
 
     def open(self) -> None:
         """Begin to answer."""
@@ -121,17 +126,8 @@ class UdpListener:
 class BatchListener(UdpListener):
     """Datagrams by the batch (see `nameserver.server.batch`)."""
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        sock: socket.socket,
-        shortcuts: CountedShortcuts,
-        now: Callable[[], int],
-        on_outcome: Callable[[Outcome], None],
-        faults: Faults,
-    ) -> None:
-        super().__init__(loop, sock, shortcuts, now, on_outcome, faults)
-        self._batch = Batch(sock)
+    def _prepare(self) -> None:
+        self._batch = Batch(self._socket)
         # Slots whose replies wait for their cookies: which they are, the replies as they are, the cookies sent.
         self._waiting: tuple[list[int], list[Entry], list[bytes]] = [], [], []
 
@@ -248,17 +244,8 @@ class BatchListener(UdpListener):
 class PlainListener(UdpListener):
     """Datagrams one by one, with the calls that every system has."""
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        sock: socket.socket,
-        shortcuts: CountedShortcuts,
-        now: Callable[[], int],
-        on_outcome: Callable[[Outcome], None],
-        faults: Faults,
-    ) -> None:
-        super().__init__(loop, sock, shortcuts, now, on_outcome, faults)
-        self._wildcard = sock.getsockname()[0] in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+    def _prepare(self) -> None:
+        self._wildcard = self._socket.getsockname()[0] in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 
     def _readable(self) -> None:
         receive = self._receive_from_any if self._wildcard else self._receive
