@@ -25,16 +25,16 @@ from nameserver.server.descriptors import fill_standard_streams, fitted, raise_l
 from nameserver.server.faults import Faults
 from nameserver.server.http import HttpServer
 from nameserver.server.lag import LoopWatch
-from nameserver.server.notify_out import NotifyOut
 from nameserver.server.notify_socket import ServiceManager
-from nameserver.server.publisher import Publisher
 from nameserver.server.reload import Reload, restart_needed
 from nameserver.server.report import Reporter
 from nameserver.server.settings import encode_server
 from nameserver.server.sockets import BindError, ListeningSockets, check_free, open_sockets, usable
 from nameserver.server.state import DaemonState
 from nameserver.server.supervisor import Supervisor, Worker
-from nameserver.server.zones import ZoneManager
+from nameserver.server.zones.manager import ZoneManager
+from nameserver.server.zones.notify_out import NotifyOut
+from nameserver.server.zones.publisher import Publisher
 from nameserver.store.database import Store
 from nameserver.telemetry import log as telemetry_log
 from nameserver.telemetry.tally import Tally

@@ -14,7 +14,7 @@ from nameserver.query.counters import CALLBACK, COUNTERS, INTERNAL_ERROR_METRIC
 from nameserver.server.http import Response, Route, plain
 from nameserver.server.refusals import RefusalLog
 from nameserver.server.state import DaemonState
-from nameserver.server.zone_entry import ZoneEntry
+from nameserver.server.zones.entry import ZoneEntry
 from nameserver.telemetry.events import Direction, Event, Kind, NotifyReceivedEvent, TransferEvent
 from nameserver.telemetry.events import Outcome as Verdict
 from nameserver.telemetry.log import log_event

@@ -4,10 +4,10 @@ import time
 from dataclasses import dataclass, field
 
 from nameserver.config.model import Config
-from nameserver.server.publisher import Publisher
 from nameserver.server.reload import Reload
 from nameserver.server.supervisor import Supervisor
-from nameserver.server.zones import ZoneManager
+from nameserver.server.zones.manager import ZoneManager
+from nameserver.server.zones.publisher import Publisher
 from nameserver.store.database import Store
 from nameserver.telemetry.tally import Tally
 

@@ -170,7 +170,7 @@ class Supervisor:
             worker.process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "nameserver.server.worker",
+                "nameserver.server.answering.worker",
                 str(theirs.fileno()),
                 self._event_loop,
                 pass_fds=passed,

@@ -24,7 +24,7 @@ import sys
 import time
 
 if "run" in sys.orig_argv:
-    import nameserver.server.zones
+    import nameserver.server.zones.manager
     nameserver.server.zones.LONGEST_SLEEP = 0.2
 
 def ahead(which):

@@ -199,7 +199,7 @@ DYING = """
 import os
 import sys
 
-if "nameserver.server.worker" in sys.orig_argv and os.path.exists({path!r}):
+if "nameserver.server.answering.worker" in sys.orig_argv and os.path.exists({path!r}):
     sys.stderr.write("dies on purpose\\n")
     os._exit(3)
 if "run" in sys.orig_argv:

@@ -14,7 +14,8 @@ from support.virtual_time import VirtualLoop, run_virtually
 from nameserver.config.model import Endpoint, PullLimits, Remote, ZoneConfig
 from nameserver.errors import Reason, TransferError
 from nameserver.refresh.timers import TimerLimits
-from nameserver.server import pull, zones
+from nameserver.server.zones import manager as zones
+from nameserver.server.zones import pull
 from nameserver.transfer.inbound import InboundTransfer, TransferKind
 from nameserver.wire import names
 from nameserver.wire.response import SoaResponse

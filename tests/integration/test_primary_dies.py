@@ -20,7 +20,7 @@ from support.scripted_primary import FIN, RESET, STALL, Act, Question, Versions,
 from nameserver.config.model import Endpoint, Remote
 from nameserver.errors import Reason
 from nameserver.refresh.outcome import Failed, Transferred, UpToDate
-from nameserver.server import pull
+from nameserver.server.zones import pull
 from nameserver.wire import codes
 
 

@@ -18,8 +18,8 @@ from nameserver.cli.main import main
 from nameserver.config.load import load_config
 from nameserver.config.model import Endpoint
 from nameserver.errors import Reason, TransferError
-from nameserver.server.key_choice import KeyChoice
-from nameserver.server.pull import Peer
+from nameserver.server.zones.key_choice import KeyChoice
+from nameserver.server.zones.pull import Peer
 from nameserver.wire.tsig import StreamSigner, StreamVerifier, Verified
 
 ZONE = "example.com"

@@ -24,7 +24,7 @@ def answer_query(zones, request, *more, **by_name):
         return None
     return answer(zones, request, *more, **by_name)
 pipeline.answer_query = answer_query
-import nameserver.server.notify_forwarder as forwarder
+import nameserver.server.answering.notify_forwarder as forwarder
 def received(self, notify):
     raise RuntimeError("callback broken on purpose")
 forwarder.NotifyForwarder.received = received

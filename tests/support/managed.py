@@ -11,12 +11,12 @@ from support.own_server import LOOPBACK, until
 from nameserver.config.model import Config, Endpoint, PullLimits, ServerConfig, ZoneConfig
 from nameserver.refresh.timers import TimerLimits
 from nameserver.server.channel import Channel, Header
-from nameserver.server.notify_out import NotifyOut
-from nameserver.server.publisher import Publisher
 from nameserver.server.sockets import ListeningSockets
 from nameserver.server.supervisor import Supervisor
-from nameserver.server.zone_entry import ZoneEntry
-from nameserver.server.zones import ZoneManager
+from nameserver.server.zones.entry import ZoneEntry
+from nameserver.server.zones.manager import ZoneManager
+from nameserver.server.zones.notify_out import NotifyOut
+from nameserver.server.zones.publisher import Publisher
 from nameserver.store.database import Store
 from nameserver.telemetry.tally import Tally
 from nameserver.wire import names

@@ -17,16 +17,16 @@ from nameserver.query.exchange import Outcome, TransferRequest
 from nameserver.query.pipeline import Pipeline
 from nameserver.query.shortcut import Entry, Shortcut
 from nameserver.query.zoneset import ServedZone, ZoneState
-from nameserver.server.acceptor import Acceptor
-from nameserver.server.batch import locate
+from nameserver.server.answering.acceptor import Acceptor
+from nameserver.server.answering.batch import locate
+from nameserver.server.answering.counting import CountedShortcuts
+from nameserver.server.answering.pace import OutLimits
+from nameserver.server.answering.tcp import TcpConnection, TcpLimits, TcpServer
+from nameserver.server.answering.transfer_out import TransferOut
+from nameserver.server.answering.udp import UdpListener, listen
 from nameserver.server.clock import wall_clock
-from nameserver.server.counting import CountedShortcuts
 from nameserver.server.faults import Faults
-from nameserver.server.pace import OutLimits
 from nameserver.server.sockets import open_sockets
-from nameserver.server.tcp import TcpConnection, TcpLimits, TcpServer
-from nameserver.server.transfer_out import TransferOut
-from nameserver.server.udp import UdpListener, listen
 from nameserver.store.database import Store, StoredZone, ZoneTimers
 from nameserver.store.reader import StoreReader
 from nameserver.wire import names

@@ -10,7 +10,7 @@ from support.stored import content
 
 from nameserver.config.model import PullLimits, Remote, ZoneConfig
 from nameserver.refresh.outcome import Outcome, Transferred
-from nameserver.server.refresher import Refresher, ZoneRun, primary_statuses
+from nameserver.server.zones.refresher import Refresher, ZoneRun, primary_statuses
 from nameserver.telemetry.events import TransferEvent
 from nameserver.telemetry.status import PrimaryStatus
 from nameserver.transfer.limits import TransferLimits

@@ -16,10 +16,10 @@ from support.process import free_port
 
 from nameserver.config.model import Config, Endpoint, ServerConfig, ZoneConfig
 from nameserver.query.counters import COUNTERS
+from nameserver.server.answering.worker import Worker
 from nameserver.server.channel import Channel, Header
 from nameserver.server.settings import encode_keys, encode_server, encode_zone
 from nameserver.server.sockets import open_sockets
-from nameserver.server.worker import Worker
 from nameserver.wire import names
 from nameserver.wire.tsig import TsigKey
 

@@ -22,7 +22,7 @@ from nameserver.server import daemon as daemon_module
 from nameserver.server.daemon import Daemon
 from nameserver.server.http import Response
 from nameserver.server.sockets import BindError
-from nameserver.server.zones import ZoneManager
+from nameserver.server.zones.manager import ZoneManager
 from nameserver.store.database import Store
 
 ZONE, OWN = "zone.example", "own.example"

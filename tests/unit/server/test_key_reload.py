@@ -12,8 +12,8 @@ from support.own_server import KEY, LOOPBACK, OwnServer, commit_bulky, own_serve
 from support.zones import zone_text
 
 from nameserver.config.model import ZoneConfig
-from nameserver.server.pace import OutLimits
-from nameserver.server.worker import wall_clock
+from nameserver.server.answering.pace import OutLimits
+from nameserver.server.answering.worker import wall_clock
 from nameserver.transfer.inbound import FullTransfer, InboundTransfer, TransferKind
 from nameserver.transfer.limits import TransferLimits
 from nameserver.wire import codes, names

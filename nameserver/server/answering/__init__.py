@@ -1,0 +1,1 @@
+"""What an answering process is made of: sockets, connections, the loop's turns, transfers out."""

@@ -1,0 +1,1 @@
+"""What the transfer process does for its zones: checks, transfers in, publishing, NOTIFY out."""

@@ -1,0 +1,119 @@
+"""One configured zone, as the transfer process holds it."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from nameserver.config.model import ZoneConfig
+from nameserver.errors import Reason
+from nameserver.refresh.machine import RefreshMachine, State
+from nameserver.refresh.outcome import Outcome as RunOutcome
+from nameserver.server.clocks import to_wall
+from nameserver.server.zones.primary_files import FileVerdict
+from nameserver.telemetry.events import TransferEvent
+from nameserver.telemetry.status import PrimaryStatus
+from nameserver.zone.serial import newer
+
+NOT_LOADED = "not-loaded"  # the state of a primary zone whose file could not be read
+
+
+class ZoneTimes(NamedTuple):
+    """For status displays, wall clock."""
+
+    last_success: float | None
+    last_change: float | None
+    next_refresh: float | None
+    expires: float | None
+
+
+class Trouble(NamedTuple):
+    """Why the last attempt failed, None where it did not, and how many did in a row."""
+
+    reason: Reason | None
+    detail: str
+    failures: int
+
+
+@dataclass(slots=True)
+class ZoneEntry:
+    """One configured zone."""
+
+    config: ZoneConfig
+    machine: RefreshMachine | None  # None: a primary zone
+    primaries: dict[str, PrimaryStatus]
+    held: bool = False  # a version is in the store
+    tried: bool = False  # at least one run has ended
+    task: asyncio.Task[None] | None = None
+    queued: float | None = None  # the deadline that stands in the heap
+    file: FileVerdict | None = None
+    last_transfer: TransferEvent | None = None
+    notified_at: float | None = None  # monotonic: first NOTIFY since the last publication
+    publishing: tuple[int, float] | None = None  # generation and monotonic time of a commit not yet answered everywhere
+    queries: int = 0
+    control_queries: int = 0
+    waiters: list[asyncio.Future[RunOutcome]] = field(default_factory=list)
+    live: bool = False  # its machine was started: before, events have nothing to go by
+    recovery: asyncio.Task[None] | None = None
+    reported: dict[str, set[Reason]] = field(default_factory=dict)  # by remote: failures in the log since it was good
+    file_times: ZoneTimes = ZoneTimes(None, None, None, None)
+
+    @property
+    def state(self) -> str:
+        """One of the states of `telemetry.status.ZONE_STATES`."""
+        if self.machine is not None:
+            return str(self.machine.state)
+        return str(State.SERVING) if self.held else NOT_LOADED
+
+    @property
+    def answering(self) -> bool:
+        """Whether queries get this zone's data."""
+        return self.held and (self.machine is None or self.machine.state is not State.EXPIRED)
+
+    @property
+    def trouble(self) -> Trouble:
+        """What is wrong, as the last run or the last reading of the file had it."""
+        if self.machine is not None:
+            seen = self.machine.snapshot()
+            return Trouble(seen.last_reason, seen.last_detail, seen.failures)
+        if self.file is None or self.file.reason is None:
+            return Trouble(None, "", 0)
+        return Trouble(self.file.reason, self.file.detail, 1)
+
+    def times(self) -> ZoneTimes:
+        """When what happened and will."""
+        if self.machine is None:
+            return self.file_times
+        seen = self.machine.snapshot()
+        return ZoneTimes(
+            to_wall(seen.last_success), to_wall(seen.last_change), to_wall(seen.next_refresh), to_wall(seen.expires_at)
+        )
+
+    @staticmethod
+    def newest(serials: Iterable[int]) -> int | None:
+        """The newest of some serials (RFC 1982)."""
+        best: int | None = None
+        for serial in serials:
+            if best is None or newer(serial, best):
+                best = serial
+        return best
+
+
+def update_statuses(held: dict[str, PrimaryStatus], fresh: dict[str, PrimaryStatus]) -> None:
+    """What was learnt of primaries stays, in the same dict; where they are and by which key is as configured now."""
+    for name in [name for name in held if name not in fresh]:
+        del held[name]
+    for name, status in fresh.items():
+        old = held.get(name, status)
+        configured = ("address", "key", "key_fingerprint", "preferred_key", "preferred_key_reason")
+        held[name] = replace(old, **{field: getattr(status, field) for field in configured})
+
+
+def level_of(old: State, new: State) -> int:
+    """A healthy zone's checks are not news; everything else is."""
+    if new is State.EXPIRED:
+        return logging.ERROR
+    if new is State.SERIAL_BACKWARDS:
+        return logging.WARNING
+    return logging.DEBUG if {old, new} == {State.SERVING, State.REFRESHING} else logging.INFO

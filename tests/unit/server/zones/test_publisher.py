@@ -1,0 +1,196 @@
+"""From a version to the workers: committed first, told in the cheaper way, and disk trouble kept where it belongs."""
+
+import asyncio
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.managed import Managed, managed
+from support.own_server import commit_text, until
+from support.zones import zone_text
+
+from nameserver.config.model import ZoneConfig
+from nameserver.errors import StoreError
+from nameserver.server.channel import unpack_changes
+from nameserver.server.zones.publisher import BATCH, INLINE_LIMIT, SMALL_ZONE
+from nameserver.store.database import Store, ZoneTimers
+from nameserver.wire import names
+from nameserver.zone.builder import BuiltZone, Tally
+from nameserver.zone.changes import Applied
+from nameserver.zone.zonefile import read_zone_file
+
+ZONE = "example.com"
+NAME = names.from_text(ZONE)
+CONFIG = ZoneConfig(NAME, ZONE)
+TIMERS = ZoneTimers(1.0, 1.0, 4e9, 4e9)
+
+
+async def publish(ours: Managed, serial: int) -> None:
+    built = read_zone_file(zone_text(ZONE, serial), NAME, "a test")
+    await ours.publisher.publish_full(CONFIG, built, "a test", TIMERS)
+
+
+async def change(ours: Managed, serial: int, nodes: dict[bytes, bytes | None]) -> None:
+    built = read_zone_file(zone_text(ZONE, serial), NAME, "a test")
+    applied = Applied({b"": built.nodes[b""], **nodes}, built.soa, built.soa_rdata, 0, 0, Tally())
+    await ours.publisher.publish_changes(CONFIG, lambda: (applied, TIMERS), "a test")
+
+
+async def test_a_small_change_travels_inline_and_a_large_one_through_the_store(tmp_path: Path) -> None:
+    async with managed(tmp_path) as ours:
+        await publish(ours, 1)
+        base = ours.publisher.stored[NAME].generation
+        await change(ours, 2, {b"\x03new": b"\x00node", b"\x03www": None})
+        await until(lambda: bool(ours.told("change")))
+        header, body = next(each for each in ours.said if each[0]["kind"] == "change")
+        assert (header["base"], header["generation"]) == (base, ours.publisher.stored[NAME].generation)
+        assert dict(unpack_changes(body)).keys() == {b"", b"\x03new", b"\x03www"}
+        await change(ours, 3, {b"\x03new": b"\x00" * INLINE_LIMIT})
+        await until(lambda: len(ours.told("load")) == 1)
+        assert len(ours.told("change")) == 1
+        await until(lambda: ours.supervisor.serving(NAME, ours.publisher.stored[NAME].generation) == 1)
+
+
+async def test_a_small_zone_travels_inline_and_a_large_one_through_the_store(tmp_path: Path) -> None:
+    async with managed(tmp_path) as ours:
+        await publish(ours, 1)
+        await until(lambda: bool(ours.told("zone")))
+        header, body = next(each for each in ours.said if each[0]["kind"] == "zone")
+        assert (header["apex"], header["generation"]) == (NAME.hex(), ours.publisher.stored[NAME].generation)
+        assert dict(unpack_changes(body)) == read_zone_file(zone_text(ZONE, 1), NAME, "a test").nodes
+        built = read_zone_file(zone_text(ZONE, 2, hosts=SMALL_ZONE // 16), NAME, "a test")
+        await ours.publisher.publish_full(CONFIG, built, "a test", TIMERS)
+        await until(lambda: [header["zones"] for header in ours.told("load")] == [[NAME.hex()]])
+        assert len(ours.told("zone")) == 1
+
+
+async def test_small_versions_that_come_together_share_a_transaction_and_a_bad_one_spoils_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared: list[int] = []
+    together = Store.together
+    monkeypatch.setattr(Store, "together", lambda self, writes: shared.append(len(writes)) or together(self, writes))
+
+    def built(number: int) -> tuple[ZoneConfig, BuiltZone]:
+        name = names.from_text(f"z{number}.example")
+        whole = read_zone_file(zone_text(f"z{number}.example", number), name, "a test")
+        nodes = {key: node for key, node in whole.nodes.items() if key or number != 7}  # the seventh has no apex
+        return ZoneConfig(name, f"z{number}.example"), replace(whole, nodes=nodes)
+
+    zones = [built(number) for number in range(20)]
+    async with managed(tmp_path) as ours:
+        results = await asyncio.gather(
+            *(ours.publisher.publish_full(*zone, "a test", TIMERS) for zone in zones), return_exceptions=True
+        )
+        assert [number for number, result in enumerate(results) if isinstance(result, Exception)] == [7]
+        assert isinstance(results[7], StoreError) and "apex" in str(results[7])
+        assert max(shared) > 2
+        assert {zone.text: zone.serial for zone in ours.store.zones().values()} == {
+            f"z{number}.example": number for number in range(20) if number != 7
+        }
+        generations = [zone.generation for zone in ours.publisher.stored.values()]
+        assert len(set(generations)) == 19
+
+
+async def test_a_change_and_what_it_is_made_of_share_the_stores_thread(tmp_path: Path) -> None:
+    """What `prepare` raises is raised, and nothing is written."""
+
+    def prepare() -> tuple[Applied, ZoneTimers]:
+        raise StoreError("no such luck")
+
+    async with managed(tmp_path) as ours:
+        await publish(ours, 1)
+        with pytest.raises(StoreError, match="luck"):
+            await ours.publisher.publish_changes(CONFIG, prepare, "a test")
+        assert ours.store.zones()[NAME].serial == 1
+
+
+async def test_a_compaction_that_fails_does_not_make_a_failure_of_the_change_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(_store: Store, _name: bytes) -> bool:
+        raise StoreError("the disk is full")
+
+    async with managed(tmp_path) as ours:
+        await publish(ours, 1)
+        monkeypatch.setattr(Store, "needs_compaction", full)
+        with caplog.at_level(logging.WARNING):
+            await change(ours, 2, {})
+        assert ours.publisher.stored[NAME].serial == 2
+        assert "the disk is full" in caplog.text
+
+
+async def test_an_overlay_that_has_grown_is_compacted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nameserver.store.database.COMPACT_ROWS", 3)
+    async with managed(tmp_path) as ours:
+        await publish(ours, 1)
+        await change(ours, 2, {b"\x01%c" % letter: b"\x00node" for letter in b"abcdefgh"})
+        assert ours.store.zones()[NAME].overlay_rows == 0
+
+
+async def test_timers_of_many_checks_share_a_write_and_survive_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(_store: Store, _rows: object) -> None:
+        raise StoreError("the disk is full")
+
+    async with managed(tmp_path) as ours:
+        await publish(ours, 1)
+        ours.publisher.save_timers(names.from_text("unknown.example"), TIMERS)
+        ours.publisher.save_timers(NAME, TIMERS._replace(last_success=5.0))
+        ours.publisher.save_timers(NAME, TIMERS._replace(last_success=6.0))
+        with monkeypatch.context() as patched, caplog.at_level(logging.WARNING):
+            patched.setattr(Store, "save_timers", full)
+            await ours.publisher.flush_timers()
+            assert "the disk is full" in caplog.text
+        assert ours.store.zones()[NAME].last_success == 1.0
+        await ours.publisher.flush_timers()
+        assert ours.store.zones()[NAME].last_success == 6.0
+        await ours.publisher.flush_timers()
+
+
+async def test_timers_are_flushed_by_themselves_and_at_the_end(tmp_path: Path) -> None:
+    async with managed(tmp_path) as ours:
+        await publish(ours, 1)
+        ours.publisher.save_timers(NAME, TIMERS._replace(last_success=7.0))
+        ours.publisher._start_flush()
+        await until(lambda: ours.store.zones()[NAME].last_success == 7.0)
+        ours.publisher.save_timers(NAME, TIMERS._replace(last_success=8.0))
+    again = Store.open(tmp_path, 0.0)
+    assert again.zones()[NAME].last_success == 8.0
+    again.close()
+
+
+async def test_a_new_worker_is_told_everything_in_batches_and_expired_zones_apart(tmp_path: Path) -> None:
+    async with managed(tmp_path) as ours:
+        zones = [f"z{number}.example" for number in range(BATCH + 1)]
+        stored = commit_text(ours.store, zones[0], zone_text(zones[0], 1))
+        ours.publisher.stored = {
+            names.from_text(zone): replace(stored, name=names.from_text(zone), text=zone) for zone in zones
+        }
+        ours.publisher.set_expired(names.from_text(zones[3]), True)
+        config = ours.config(*(ZoneConfig(names.from_text(zone), zone) for zone in zones[:-1]))
+        worker = ours.supervisor.workers[0]
+        ours.publisher.bring_up(worker, config)
+        await until(lambda: len(ours.told("load")) == 2)
+        serving, expired = ours.told("load")
+        assert (len(serving["zones"]), expired["zones"]) == (BATCH - 1, [names.from_text(zones[3]).hex()])
+        assert (serving["state"], expired["state"]) == ("serving", "expired")
+        assert len(worker.awaited) == BATCH, "the zone that is not configured is none of them"
+        ours.publisher.configure([], config)
+        worker.channel, channel = None, worker.channel
+        ours.publisher.bring_up(worker, config)
+        ours.publisher.configure([], config)
+        worker.channel = channel
+
+
+async def test_a_zone_that_is_removed_can_be_read_and_set_aside_no_more(tmp_path: Path) -> None:
+    async with managed(tmp_path) as ours:
+        await publish(ours, 1)
+        read = ours.publisher.node_reader(NAME)
+        assert await ours.publisher.in_store_thread(read, b"\x03www") is not None
+        assert await ours.publisher.in_store_thread(read, b"\x04none") is None
+        await ours.publisher.remove(NAME)
+        assert await ours.publisher.in_store_thread(read, b"\x03www") is None
+        assert await ours.publisher.quarantine(NAME) == set()

@@ -1,0 +1,132 @@
+"""One refresh run with its sockets, slots and commits, against our own core as the primary."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from support.managed import HASTY, Managed, managed
+from support.own_server import KEY, OwnServer, own_server, until
+from support.process import free_port
+from support.zones import zone_text
+
+from nameserver.config.model import Endpoint, Remote, ZoneConfig
+from nameserver.errors import Reason
+from nameserver.refresh.outcome import Failed, LowerSerial, Transferred, UpToDate
+from nameserver.server.zones.refresher import Refresher, ZoneRun, primary_statuses
+from nameserver.telemetry.events import TransferEvent
+from nameserver.transfer.limits import TransferLimits
+from nameserver.wire import names
+
+ZONE = "example.com"
+NAME = names.from_text(ZONE)
+DEAD = Remote("dead", (Endpoint("127.0.0.1", free_port()),))
+
+
+async def run(ours: Managed, zone: ZoneConfig, **more):
+    """One run; its outcome, what it learnt of the primaries, its transfers."""
+    events: list[TransferEvent] = []
+    refresher = Refresher(ours.server, ours.publisher, ours.tally)
+    work = ZoneRun(zone, primary_statuses(zone), on_transfer=events.append, **more)
+    outcome = await refresher.run(work)
+    assert (refresher.slots.transferring, refresher.slots.waiting) == (0, 0)
+    return outcome, work.primaries, events
+
+
+def of(primary: OwnServer, **more) -> ZoneConfig:
+    return primary.zone_config(ZONE, **({"pull": HASTY} | more))
+
+
+async def test_a_dead_primary_is_passed_over(tmp_path: Path) -> None:
+    async with own_server(tmp_path / "a") as primary, managed(tmp_path / "b") as ours:
+        primary.serve(ZONE, zone_text(ZONE, 5))
+        zone = replace(of(primary), primaries=(DEAD, primary.remote))
+        outcome, statuses, events = await run(ours, zone, accept_lower=True)
+        assert isinstance(outcome, Transferred) and outcome.serial == 5
+        assert (statuses["dead"].last_reason, statuses["own"].serial) == (Reason.CONNECT_REFUSED, 5)
+        assert [event.reason for event in events] == [Reason.CONNECT_REFUSED, None]
+        assert ours.tally.primary_up == {"dead": False, "own": True}
+
+
+async def test_what_is_held_already_needs_no_transfer_and_an_older_serial_is_not_taken(tmp_path: Path) -> None:
+    async with own_server(tmp_path / "a") as primary, managed(tmp_path / "b") as ours:
+        primary.serve(ZONE, zone_text(ZONE, 5))
+        await run(ours, of(primary))
+        outcome, _, events = await run(ours, of(primary))
+        assert isinstance(outcome, UpToDate) and events == []
+        primary.serve(ZONE, zone_text(ZONE, 4))
+        outcome, _, events = await run(ours, of(primary))
+        assert isinstance(outcome, LowerSerial) and events == []
+        assert ours.publisher.stored[NAME].serial == 5
+        outcome, _, _ = await run(ours, of(primary), force=True)
+        assert isinstance(outcome, Transferred) and ours.publisher.stored[NAME].serial == 4
+
+
+async def test_what_breaks_a_limit_is_not_committed(tmp_path: Path) -> None:
+    async with own_server(tmp_path / "a") as primary, managed(tmp_path / "b") as ours:
+        primary.serve(ZONE, zone_text(ZONE, 5))
+        outcome, statuses, _ = await run(ours, of(primary, limits=TransferLimits(max_records=10)))
+        assert isinstance(outcome, Failed) and outcome.reason is Reason.LIMIT_RECORDS
+        assert statuses["own"].last_reason is Reason.LIMIT_RECORDS
+        assert ours.store.zones() == {}
+
+
+async def test_a_secondary_that_expired_itself_is_no_source(tmp_path: Path) -> None:
+    async with own_server(tmp_path / "a", KEY) as primary, managed(tmp_path / "b") as ours:
+        served = primary.serve(ZONE, zone_text(ZONE, 5))
+        await run(ours, of(primary))
+        served.state = type(served.state).EXPIRED
+        outcome, _, _ = await run(ours, of(primary))
+        assert isinstance(outcome, Failed) and outcome.reason is Reason.SERVFAIL
+
+
+async def test_the_sender_of_a_notify_is_asked_first(tmp_path: Path) -> None:
+    async with own_server(tmp_path / "a") as primary, managed(tmp_path / "b") as ours:
+        primary.serve(ZONE, zone_text(ZONE, 5))
+        await run(ours, of(primary))
+        primary.serve(ZONE, zone_text(ZONE, 6))
+        dead = replace(DEAD, addresses=(Endpoint("127.0.0.9", DEAD.addresses[0].port),))
+        zone = replace(of(primary), primaries=(dead, primary.remote))
+        outcome, statuses, _ = await run(ours, zone, sources=("127.0.0.1", "192.0.2.1"))
+        assert isinstance(outcome, Transferred) and outcome.serial == 6
+        assert statuses["dead"].last_attempt is None
+
+
+async def test_a_store_that_cannot_write_fails_the_run_and_keeps_the_version_before(tmp_path: Path) -> None:
+    async with own_server(tmp_path / "a") as primary, managed(tmp_path / "b") as ours:
+        primary.serve(ZONE, zone_text(ZONE, 5))
+        await run(ours, of(primary))
+        primary.serve(ZONE, zone_text(ZONE, 6))
+        with closing(sqlite3.connect(ours.store.path)) as blocker:
+            ours.store._connected().execute("PRAGMA busy_timeout = 10")
+            blocker.execute("BEGIN IMMEDIATE")
+            outcome, _, _ = await run(ours, of(primary))
+            blocker.rollback()
+        assert isinstance(outcome, Failed) and outcome.reason is Reason.STORE_FAILED
+        assert ours.tally.store_errors == {"locked": 1}
+        assert "cannot be stored" in outcome.detail
+        assert ours.publisher.stored[NAME].serial == 5
+        outcome, _, _ = await run(ours, of(primary))
+        assert isinstance(outcome, Transferred)
+
+
+async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Listen, say nothing, end with the other side."""
+    await reader.read()
+    writer.close()
+
+
+async def test_a_run_that_is_cancelled_gives_its_places_back(tmp_path: Path) -> None:
+    silent = await asyncio.start_server(hold, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    async with managed(tmp_path) as ours:
+        zone = ZoneConfig(NAME, ZONE, primaries=(Remote("silent", (Endpoint("127.0.0.1", port),)),))
+        refresher = Refresher(ours.server, ours.publisher, ours.tally)
+        task = asyncio.create_task(refresher.run(ZoneRun(zone, primary_statuses(zone), accept_lower=True)))
+        await until(lambda: refresher.slots.transferring == 1)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert (refresher.slots.transferring, refresher.slots.waiting) == (0, 0)
+        await asyncio.sleep(0.05)
+    silent.close()
