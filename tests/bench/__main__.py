@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import report
-from bench.contestants import CONTESTANTS, Contestant
+from bench.contestants import CONTESTANTS, Contestant, prepare
 from bench.failed import Failed
 from bench.lab import Lab, Sizes
 from bench.scenario import Figures, Rounds, Scenario
@@ -97,6 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything that was started is ended
     server_cores, load_cores = cores()
     sizes = Sizes(**{each.name: getattr(given, each.name) for each in fields(Sizes)})
+    prepare()
     lab = Lab(server_cores, load_cores, sizes)
     found: dict[Scenario, Rounds] = {}
     about: dict[str, Any] = {
