@@ -8,21 +8,15 @@ All but the pointers is there already, in the node. Which names deny, `nameserve
 are what `nameserver.wire.render` would write, a property test.
 """
 
-from struct import Struct
 from typing import NamedTuple
 
-from nameserver.wire import codes
 from nameserver.wire.names import skip_name
 from nameserver.wire.rrset import split_tails
 from nameserver.zone.contents import Zone
 from nameserver.zone.denial import Keys
-from nameserver.zone.node import HAS_CASE, HASHED_KEY, RRSIG
+from nameserver.zone.node import HAS_CASE, HASHED_KEY, owner_of, signed_nsec3
 
-_BLOCK = Struct("!IH")  # as in zone.node: size of an RRset's tails, number of records
-_BLOCK_SIZE = 6
 _TAIL_HEAD, _SOA_TIMERS = 10, 20  # octets of an SOA's tail before its names and behind them
-_COVERED = slice(10, 12)  # of an RRSIG's tail: the type covered
-_NSEC3 = codes.NSEC3.to_bytes(2, "big")
 _POINTER = 0xC000
 _POINTED_AT = 0x4000  # octets of a message that pointers reach
 
@@ -69,27 +63,20 @@ def proofs(zone: Zone, keys: Keys, apex_pointer: bytes, here: int) -> tuple[int,
     records = 0
     for key in keys:
         node = nodes[key]
-        label, start = key, 1
-        if node[0]:
-            start = 2 + node[1]
-            owner = node[2:start]
+        label = key
+        if node[0] & HAS_CASE:
+            owner = owner_of(node, key, apex)
             label = owner[:HASHED_KEY]
-            if node[0] != HAS_CASE or owner[HASHED_KEY:] != apex:
+            if owner[HASHED_KEY:] != apex:
                 return None
-        size, signatures = _BLOCK.unpack_from(node, start)
-        start += _BLOCK_SIZE
-        signed = node[start : start + size]
-        start += size
-        if signed[:2] != RRSIG or signed[_COVERED] != _NSEC3 or start == len(node):
+        there = signed_nsec3(node)
+        if there is None or here >= _POINTED_AT:
             return None
-        size, count = _BLOCK.unpack_from(node, start)
-        start += _BLOCK_SIZE
-        if count != 1 or start + size != len(node) or node[start : start + 2] != _NSEC3 or here >= _POINTED_AT:
-            return None
+        nsec3, signatures, signed = there
         owner_pointer = (_POINTER | here).to_bytes(2, "big")
         if signatures != 1:
             signed = owner_pointer.join(split_tails(signed))
-        part = b"".join((label, apex_pointer, node[start:], owner_pointer, signed))
+        part = b"".join((label, apex_pointer, nsec3, owner_pointer, signed))
         parts.append(part)
         here += len(part)
         records += 1 + signatures

@@ -24,7 +24,6 @@ class Shape(NamedTuple):
 
     number: int
     qtype: int
-    type_octets: bytes
     flags: int  # of an authoritative reply of ours
     opt: bytes  # ours, or nothing
     limit: int  # octets of the reply
@@ -59,7 +58,7 @@ def read_shape(octets: bytes, number: int, transport: str, settings: QuerySettin
         limit = LARGEST_MESSAGE
     if cookie:
         opt, limit = opt[:-COOKIE_SIZE], limit - COOKIE_SIZE
-    return Shape(number, qtype, octets[10:12], codes.QR | codes.AA | flags & ECHOED, opt, limit, dnssec)
+    return Shape(number, qtype, codes.QR | codes.AA | flags & ECHOED, opt, limit, dnssec)
 
 
 def _holds(rdata: bytes, cookie: bool) -> bool:

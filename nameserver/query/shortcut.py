@@ -49,7 +49,7 @@ from nameserver.wire import codes
 from nameserver.wire.names import skip_name
 from nameserver.wire.rrset import split_tails
 from nameserver.zone.contents import Zone
-from nameserver.zone.node import HAS_CASE, HAS_CNAME, HAS_NS, HASHED_KEY, find_rrsigs
+from nameserver.zone.node import HAS_CASE, HAS_CNAME, HAS_NS, HASHED_KEY, find_rrsigs, find_tails
 
 LONGEST_ASKED = 512  # octets of a message that has a shortcut: what is in longer ones is for the pipeline
 MOST_ANSWERS = 131_072
@@ -67,7 +67,6 @@ Entry = tuple[int, int, int, int, bytes]
 
 # Offsets into a message without its id.
 _HEADER = 10
-_BLOCK = Struct("!IH")  # as in zone.node: size of an RRset's tails, number of records
 _POINTER = b"\xc0\x0c"  # to the question's name
 _POINTER_BITS = 0xC000
 _NOT_A_QUERY = 0xF8  # QR, and an opcode other than QUERY, in the first octet of the flags
@@ -279,27 +278,23 @@ class Shortcut:
             return None
         else:
             depends = Depends.NODE
-        start, end, wanted = 1, len(node), shared.type_octets
-        while start < end:
-            size, count = _BLOCK.unpack_from(node, start)
-            start += 6
-            if node[start : start + 2] == wanted:
-                if not shared.plain or not self.pipeline.settings.minimal_responses:
-                    return None
-                tails = node[start : start + size]
-                owner = pointer = _POINTER
-                if spelled and depends is Depends.NODE:
-                    owner, pointer = name, (_POINTER_BITS | name_end + 6).to_bytes(2, "big")
-                records = owner + tails if count == 1 else owner + pointer.join(split_tails(tails))
-                if shared.signed and (signatures := find_rrsigs(node, shared.shape.qtype, b"")) is not None:
-                    records += pointer + pointer.join(split_tails(signatures.tails))
-                    count += signatures.rdata_count
-                found = self._hit(asked, shared, name_end + 4, count, records, depends)
-                if found is not None and spelled and depends is Depends.NODE:
-                    self._keep_spelled(asked, name_end, *found)
-                return found
-            start += size
-        return self._negative(asked, shared, name, name_end, codes.NOERROR, spelled)
+        there = find_tails(node, shared.shape.qtype)
+        if there is None:
+            return self._negative(asked, shared, name, name_end, codes.NOERROR, spelled)
+        if not shared.plain or not self.pipeline.settings.minimal_responses:
+            return None
+        count, tails = there
+        owner = pointer = _POINTER
+        if spelled and depends is Depends.NODE:
+            owner, pointer = name, (_POINTER_BITS | name_end + 6).to_bytes(2, "big")
+        records = owner + tails if count == 1 else owner + pointer.join(split_tails(tails))
+        if shared.signed and (signatures := find_rrsigs(node, shared.shape.qtype, b"")) is not None:
+            records += pointer + pointer.join(split_tails(signatures.tails))
+            count += signatures.rdata_count
+        found = self._hit(asked, shared, name_end + 4, count, records, depends)
+        if found is not None and spelled and depends is Depends.NODE:
+            self._keep_spelled(asked, name_end, *found)
+        return found
 
     def _hit(
         self, asked: bytes, shared: Siblings, question_end: int, count: int, records: bytes, depends: Depends

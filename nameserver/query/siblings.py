@@ -62,7 +62,7 @@ class Siblings:
 
     __slots__ = (
         "apex_size", "below_apex", "cut", "descendants", "encloser", "epoch", "key", "longest", "negatives", "nodes",
-        "parent_size", "plain", "proofs", "referrals", "rest", "served", "shape", "signed", "taken", "type_octets",
+        "parent_size", "plain", "proofs", "referrals", "rest", "served", "shape", "signed", "taken",
         "wildcard", "wildcard_exists", "zone",
     )  # fmt: skip
 
@@ -78,7 +78,6 @@ class Siblings:
         room = min(LONGEST_LABEL, LONGEST_NAME - 1 - len(parent))
         self.longest = 0 if parent in zones.parents else FIRST_LABEL_AT + 1 + room
         self.plain = shape.qtype in _PLAIN
-        self.type_octets = shape.type_octets
         self.signed = shape.dnssec and zone.denial is not None
         active = zone.denial.active if self.signed and zone.denial is not None else None
         self.proofs = active if isinstance(active, Nsec3Proofs) and not active.is_costly else None

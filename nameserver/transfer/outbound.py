@@ -19,10 +19,11 @@ from nameserver.wire import codes
 from nameserver.wire.names import to_text
 from nameserver.wire.rdata import type_text
 from nameserver.wire.rrset import RRset
-from nameserver.zone.node import BLOCK_HEADS, tails_of
+from nameserver.zone.node import only_tail, tails_of
 
 TARGET = 32 * 1024  # bytes of a message that is full: some half a millisecond's work, between the queries
 LARGEST = 65535
+_ORDINARY = 256  # octets of a node that every new message has room for
 _HEADER = Struct("!HHHHHH")
 _AT_QUESTION = b"\xc0\x0c"
 _POINTER_LIMIT = 0x4000
@@ -121,11 +122,12 @@ def axfr_messages(
     yield from writer.add(apex_name, [soa.tails])
     for owner, node in items:
         name = owner[:-shared] + _AT_QUESTION if shared and owner.endswith(apex) else owner
-        # One record, and not in a case of its own: behind its flags and its head, the node is the record's tail.
-        if BLOCK_HEADS.get(len(node) - 7) == node[1:7] and owner != apex:
-            if not writer.has_room(len(name) + len(node)):
+        # One record of an ordinary size, in a message that is begun for it if need be.
+        tail = only_tail(node) if len(node) <= _ORDINARY else None
+        if tail is not None and owner != apex:
+            if not writer.has_room(len(name) + len(tail)):
                 yield writer.finish()
-            wire = name + node[7:]
+            wire = name + tail
             writer.count += 1
         else:
             tails = tails_of(node)

@@ -27,12 +27,11 @@ from nameserver.wire.walk import Section, Walked, read_tail, to_walked
 from nameserver.zone import checks
 from nameserver.zone.denial import FREE_ITERATIONS, nsec3_iterations
 from nameserver.zone.node import (
-    BLOCK_HEADS,
     HAS_CASE,
     HAS_CNAME,
     HAS_DNAME,
+    PLAIN,
     RRSIG,
-    SINGLE_HEADS,
     owner_of,
     pack_groups,
     pack_pair,
@@ -260,7 +259,7 @@ class ZoneBuilder:
         if len(found) < _WORTH_A_TRY or self.limits.max_types_per_name < 2:
             return _WITHOUT_TRYING
         self._flush()
-        nodes, heads, blocks = self._nodes, SINGLE_HEADS, BLOCK_HEADS
+        nodes, plain = self._nodes, PLAIN
         offset, left, size, packed = section.offset, section.left, 0, 0
         pointed_at = parent = b""
         taken = room = 0  # owners; octets for a label
@@ -289,9 +288,8 @@ class ZoneBuilder:
             if rest is not None or (key and key in nodes):
                 self._pack(key, [first, second, *(rest or ())] if second else [first], None)
             elif key:
-                node = heads[len(first)] + first
+                node = plain + first + second
                 if second:
-                    node += blocks[len(second)] + second
                     packed += 1
                 nodes[key] = node
                 size += len(key) + len(node)

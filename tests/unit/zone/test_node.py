@@ -9,6 +9,7 @@ from nameserver.zone.node import (
     HAS_CNAME,
     HAS_DNAME,
     HAS_NS,
+    SINGLES,
     count_records,
     find_denial,
     find_rrset,
@@ -65,6 +66,7 @@ def test_an_owner_is_kept_only_where_its_case_differs():
 def test_the_flags_say_which_types_steer_a_look_up():
     for rdtype, flag in ((codes.NS, HAS_NS), (codes.CNAME, HAS_CNAME), (codes.DNAME, HAS_DNAME)):
         assert pack_node([RRset.of(OWNER, rdtype, 1, [b"\0"]), A])[0] == flag
+        assert pack_node([RRset.of(OWNER, rdtype, 1, [b"\0"]), TXT])[0] == flag | SINGLES
     assert pack_node([A])[0] == 0
 
 
