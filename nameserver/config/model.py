@@ -15,6 +15,7 @@ from nameserver.query.rate_limit import RateLimits
 from nameserver.refresh.timers import TimerLimits
 from nameserver.transfer.limits import TransferLimits
 from nameserver.wire.tsig import TsigKey
+from nameserver.zone.history import HistoryLimits
 
 
 class Endpoint(NamedTuple):
@@ -111,6 +112,7 @@ class ZoneConfig:
     timers: TimerLimits = TimerLimits()
     limits: TransferLimits = TransferLimits()
     pull: PullLimits = PullLimits()
+    history: HistoryLimits = HistoryLimits()
 
 
 @dataclass(frozen=True, slots=True)

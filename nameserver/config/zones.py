@@ -18,8 +18,9 @@ from nameserver.config.values import format_duration
 from nameserver.refresh.timers import TimerLimits
 from nameserver.transfer.limits import TransferLimits
 from nameserver.wire import names
+from nameserver.zone.history import HistoryLimits
 
-_Part = TypeVar("_Part", TimerLimits, TransferLimits, PullLimits)
+_Part = TypeVar("_Part", TimerLimits, TransferLimits, PullLimits, HistoryLimits)
 _PLACEHOLDER = "{zone}"
 
 
@@ -119,6 +120,7 @@ class ZoneReader:
             timers=self._shared(TimerLimits(**part("timers.", fields))),
             limits=self._shared(TransferLimits(**part("limits.", fields))),
             pull=self._shared(PullLimits(**part("pull.", fields))),
+            history=self._shared(HistoryLimits(**part("history.", fields))),
             **plain,
         )
 
@@ -169,7 +171,9 @@ class ZoneReader:
 
 
 def _defaults() -> dict[str, Any]:
-    parts = {"timers": TimerLimits(), "limits": TransferLimits(), "pull": PullLimits()}
+    parts = {
+        "timers": TimerLimits(), "limits": TransferLimits(), "pull": PullLimits(), "history": HistoryLimits(),
+    }  # fmt: skip
     dotted = [setting.field for setting in schema.ZONE.values() if "." in setting.field]
     return {name: getattr(parts[name.split(".")[0]], name.split(".")[1]) for name in dotted}
 

@@ -9,7 +9,7 @@ alone and reported as what they are.
 import errno
 import sqlite3
 from collections.abc import Collection
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -127,6 +127,28 @@ def move_aside(path: Path, now: float) -> Path:
         doing = f"the damaged {path} cannot be moved aside"
         raise explain_os(error, doing, path.parent, "remove it by hand") from error
     return aside
+
+
+def copy_aside(database: sqlite3.Connection, path: Path, zone_id: int, text: str, now: float) -> str:
+    """Copy a zone's rows into a database of their own; what to tell the operator about it."""
+    safe = "".join(each if each.isalnum() or each in "-_." else "_" for each in text)[:100]
+    aside = unused(path.with_name(f"zone.damaged-{stamp(now)}-{safe}"))
+    try:
+        database.execute("ATTACH ? AS aside", (f"{aside.absolute().as_uri()}?mode=rwc",))
+        try:
+            for table, column in (("zone", "id"), ("chunk", "zone"), ("overlay", "zone")):
+                database.execute(
+                    f"CREATE TABLE aside.{table} AS SELECT * FROM main.{table} WHERE {column} = ?",  # noqa: S608
+                    (zone_id,),
+                )
+        finally:
+            database.execute("DETACH aside")
+        prune(aside.parent, "zone.damaged-")
+    except (*DATABASE_ERRORS, OSError) as error:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+        return f"a copy could not be kept ({error})"
+    return f"a copy is in {aside.name}"
 
 
 def prune(directory: Path, prefix: str) -> None:

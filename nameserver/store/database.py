@@ -8,6 +8,9 @@ loses nothing, a power cut at most the last commits, never consistency; what is 
     commit_changes   overlay += the changed owners              cost: the change, not the zone
     compact          base := base with overlay, overlay := nothing, when the overlay has grown; same generation
 
+Either commit adds the steps that led to its version to the zone's history, or ends the history there
+(nameserver.store.history).
+
 Generations are drawn from one counter for the whole database, so that a zone that is removed and added again, or
 dropped as damaged and fetched again, never comes back with a generation that a worker has seen already.
 
@@ -27,17 +30,18 @@ What that costs us is told by `take_dropped`: zones that are stored no more alth
 import sqlite3
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Self, TypeVar
 
 from nameserver.errors import StoreDamaged, StoreError, StoreFault
-from nameserver.store import damage, disk, salvage
+from nameserver.store import damage, disk, history, salvage
 from nameserver.store.chunks import (
     SUM_MODULUS,
     ChunkIndex,
+    Item,
     change_crc,
     check_change,
     check_chunk,
@@ -47,6 +51,7 @@ from nameserver.store.chunks import (
     overlay_mark,
     pack_chunk,
 )
+from nameserver.store.history import NewSteps
 from nameserver.store.lock import StateLock
 from nameserver.store.reader import StoreReader
 from nameserver.store.schema import (
@@ -101,6 +106,7 @@ class Store:
         self._dropped: set[bytes] = set()
         self._trouble: StoreError | None = None
         self._chunks: OrderedDict[tuple[int, int, int], ChunkIndex] = OrderedDict()
+        self._histories: dict[int, history.Totals] = {}  # of zones that changed since the start
 
     @classmethod
     def open(cls, state_dir: Path, now: float) -> Self:
@@ -148,6 +154,10 @@ class Store:
         with self._explained(f"reading zone {zone.text}"):
             return self._find(zone, key)[0]
 
+    def slices(self, name: bytes) -> Generator[list[Item], None, None]:
+        """A zone's current version as `StoreReader.stream` yields it, which also says what it raises."""
+        return self._reader.stream(name)
+
     def take_dropped(self) -> set[bytes]:
         """The zones that were dropped since the last call, by folded wire name; some may have been stored again."""
         dropped, self._dropped = self._dropped, set()
@@ -193,10 +203,12 @@ class Store:
         source: str,
         timers: ZoneTimers,
         kind: str = "secondary",
+        new_steps: NewSteps | None = None,
     ) -> StoredZone:
         """Store a whole version, in place of whatever was held of the zone.
 
-        `nodes` maps key to packed node, in any order. Raises StoreError, with the version before it intact, when it
+        `nodes` maps key to packed node, in any order; `new_steps` lead to it from the version held, without any the
+        zone's history ends. Raises StoreError, with the version before it intact, when it
         cannot be written; a later commit may succeed.
         """
         if b"" not in nodes:
@@ -227,6 +239,7 @@ class Store:
             # A row that was found damaged on a disk too full to remove it has kept its name.
             database.execute("DELETE FROM zone WHERE name = ? AND id <> ?", (name, zone.id))
             self._write_base(database, zone, chunks_of(nodes))
+            self._write_history(database, zone, new_steps if held else None)
             self._write_zone(database, zone)
         self._committed(zone)
         return zone
@@ -242,10 +255,12 @@ class Store:
         records_delta: int,
         timers: ZoneTimers,
         source: str | None = None,
+        new_steps: NewSteps | None = None,
     ) -> StoredZone:
         """Store the version that differs from generation `base_generation` by replaced nodes (None: owner gone).
 
-        `records_delta` is by how many records it has more; `source` is as before where None. Raises StoreError when
+        `records_delta` is by how many records it has more; `source` is as before where None; `new_steps` are the same
+        difference for the zone's history, which ends without any. Raises StoreError when
         the zone is not held at that generation, when the apex would go, or as `commit_full` does; the version before
         stays intact.
         """
@@ -272,9 +287,18 @@ class Store:
                 source=held.source if source is None else source,
                 **timers._asdict(),
             )
+            self._write_history(database, zone, new_steps)
             self._write_zone(database, zone)
         self._committed(zone)
         return zone
+
+    def drop_history(self, name: bytes) -> None:
+        """Forget how a zone came to its version, as where that is found damaged. Raises StoreError."""
+        self._ready()
+        zone = self._zones.get(name)
+        if zone is not None:
+            with self._transaction(f"dropping the history of zone {zone.text}") as database:
+                self._histories[zone.id] = history.drop(database, zone.id)
 
     def together(self, writes: Sequence[Callable[[], R]]) -> list[R]:
         """Do several writes, each a call of one of these methods, in one transaction; what they returned, in order.
@@ -343,7 +367,7 @@ class Store:
             with self._explained("checking the store"):
                 self._connected().execute("PRAGMA shrink_memory")  # what counts is on the disk, not what is cached
                 damage.check_integrity(self._connected())
-            kept = self._copy_aside(zone.id, zone.text, now)
+            kept = damage.copy_aside(self._connected(), self.path, zone.id, zone.text, now)
             self.remove(name)
         except StoreDamaged as error:
             others = {each: row for each, row in self._zones.items() if each != name}
@@ -391,6 +415,7 @@ class Store:
         self._zones = salvaged.zones
         self._generation = max([self._generation, *(zone.generation for zone in self._zones.values())])
         self._chunks.clear()
+        self._histories.clear()
         self._doubt = False
         self._reader.close()
         self._file.reopen()
@@ -455,15 +480,18 @@ class Store:
                 fresh.execute("COMMIT")
                 fresh.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
                 rows = {row[1]: row for row in fresh.execute(f"SELECT {ZONE_COLUMNS} FROM zone")}  # noqa: S608
-            for name, zone in self._zones.items():
-                if rows.get(name) != zone_row(zone) or not salvage.is_whole(fresh, zone, self.path):
-                    raise StoreDamaged(f"zone {zone.text} is not as it was stored")
+                for name, zone in self._zones.items():
+                    if rows.get(name) != zone_row(zone) or not salvage.is_whole(fresh, zone, self.path):
+                        raise StoreDamaged(f"zone {zone.text} is not as it was stored")
+                    if not history.whole_rows(fresh, zone.id, zone.generation, zone.serial):
+                        history.drop(fresh, zone.id)
         except StoreError:
             fresh.close()
             raise
         self._file.adopt(fresh)
         self._generation += 1
         self._chunks.clear()
+        self._histories.clear()
         self._doubt = False
 
     def _read_zones(self, now: float) -> None:
@@ -489,7 +517,7 @@ class Store:
             self._zones[zone.name] = zone
             self._generation = max(self._generation, zone.generation)
         for zone_id, text in damaged:
-            kept = self._copy_aside(zone_id, text, now)
+            kept = damage.copy_aside(self._connected(), self.path, zone_id, text, now)
             try:
                 with self._transaction("removing a damaged zone") as database:
                     _delete(database, zone_id)
@@ -575,6 +603,15 @@ class Store:
             database.execute(_PUT_OVERLAY, (zone.id, key, crc, node))
         return owners, size, overlay_rows, overlay_sum
 
+    def _write_history(self, database: sqlite3.Connection, zone: StoredZone, new: NewSteps | None) -> None:
+        """Add the steps that lead to a version, or end the history there."""
+        if new is None:
+            self._histories[zone.id] = history.drop(database, zone.id)
+            return
+        held = self._histories.get(zone.id) or history.totals(database, zone.id)
+        room = new.limits.room(zone.size)
+        self._histories[zone.id] = history.append(database, zone.id, zone.generation, room, new, held)
+
     def _write_zone(self, database: sqlite3.Connection, zone: StoredZone) -> None:
         database.execute(PUT_ZONE, zone_row(zone))
         database.execute(PUT_GENERATION, (zone.generation,))
@@ -582,28 +619,6 @@ class Store:
     def _committed(self, zone: StoredZone) -> None:
         self._generation = zone.generation
         self._zones[zone.name] = zone
-
-    def _copy_aside(self, zone_id: int, text: str, now: float) -> str:
-        """Copy a zone's rows into a database of their own; what to tell the operator about it."""
-        safe = "".join(each if each.isalnum() or each in "-_." else "_" for each in text)[:100]
-        path = damage.unused(self.path.with_name(f"zone.damaged-{damage.stamp(now)}-{safe}"))
-        try:
-            database = self._connected()
-            database.execute("ATTACH ? AS aside", (f"{path.absolute().as_uri()}?mode=rwc",))
-            try:
-                for table, column in (("zone", "id"), ("chunk", "zone"), ("overlay", "zone")):
-                    database.execute(
-                        f"CREATE TABLE aside.{table} AS SELECT * FROM main.{table} WHERE {column} = ?",  # noqa: S608
-                        (zone_id,),
-                    )
-            finally:
-                database.execute("DETACH aside")
-            damage.prune(path.parent, "zone.damaged-")
-        except (*DATABASE_ERRORS, OSError) as error:
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-            return f"a copy could not be kept ({error})"
-        return f"a copy is in {path.name}"
 
     def _connected(self) -> sqlite3.Connection:
         database = self._file.connection
@@ -651,6 +666,7 @@ class Store:
     def _roll_back(self, database: sqlite3.Connection) -> None:
         """Undo a transaction that SQLite may have undone by itself already."""
         self._chunks.clear()  # rows written and taken back may share their ids with later ones
+        self._histories.clear()
         if database.in_transaction:
             with suppress(*DATABASE_ERRORS):
                 database.execute("ROLLBACK")
@@ -660,3 +676,4 @@ def _delete(database: sqlite3.Connection, zone_id: int) -> None:
     database.execute("DELETE FROM zone WHERE id = ?", (zone_id,))
     database.execute("DELETE FROM chunk WHERE zone = ?", (zone_id,))
     database.execute("DELETE FROM overlay WHERE zone = ?", (zone_id,))
+    history.drop(database, zone_id)

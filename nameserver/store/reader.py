@@ -10,10 +10,11 @@ journal from being cut short, so it ends as soon as the last slice was taken or 
 
 import sqlite3
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from nameserver.errors import StoreDamaged, StoreError, StoreFault
+from nameserver.store import history
 from nameserver.store.chunks import (
     SUM_MODULUS,
     Change,
@@ -24,6 +25,7 @@ from nameserver.store.chunks import (
     overlay_mark,
     unpack_chunk,
 )
+from nameserver.store.history import StoredStep
 from nameserver.store.schema import DATABASE_ERRORS, ZONE_COLUMNS, StoredZone, connect, explain, zone_of_row
 from nameserver.wire.names import to_text
 
@@ -103,6 +105,28 @@ class Snapshot:
         except StoreDamaged as error:
             raise StoreDamaged(f"stored zone {meta.text} is damaged: {error}") from error
 
+    def steps_since(self, meta: StoredZone, serial: int) -> list[StoredStep]:
+        """The steps, oldest first, from a serial to the zone's version; empty where the history does not reach there.
+
+        Raises StoreDamaged where the history is damaged (the zone may be whole), StoreError where it cannot be read.
+        """
+        with self._explained(meta):
+            return history.steps_since(self._open(), meta.id, meta.generation, serial, meta.serial)
+
+    def parts_of(self, meta: StoredZone, step: StoredStep) -> Iterator[bytes]:
+        """The parts of one of these steps (nameserver.zone.history). Raises as `steps_since` does."""
+        with self._explained(meta):
+            yield from history.parts_of(self._open(), meta.id, step)
+
+    @contextmanager
+    def _explained(self, meta: StoredZone) -> Iterator[None]:
+        try:
+            yield
+        except DATABASE_ERRORS as error:
+            raise explain(error, f"reading the history of zone {meta.text}", self._path) from error
+        except StoreDamaged as error:
+            raise StoreDamaged(f"the stored history of zone {meta.text} is damaged: {error}") from error
+
     def close(self) -> None:
         """End the transaction and give the connection back; more than once does no harm."""
         if self._connection is None:
@@ -148,6 +172,14 @@ class LoadedZone:
         self.meta = meta
         self.slices: Iterator[list[Item]] = snapshot.slices(meta)
         self._snapshot = snapshot
+
+    def steps_since(self, serial: int) -> list[StoredStep]:
+        """As `Snapshot.steps_since`: of this version, before `slices` has ended."""
+        return self._snapshot.steps_since(self.meta, serial)
+
+    def parts_of(self, step: StoredStep) -> Iterator[bytes]:
+        """As `Snapshot.parts_of`."""
+        return self._snapshot.parts_of(self.meta, step)
 
     def close(self) -> None:
         """End the transaction; more than once does no harm."""

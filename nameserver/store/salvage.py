@@ -5,6 +5,7 @@ owners as its own row says, is exactly a version that was committed. Such zones 
 fetched again: one flipped bit costs one zone, not ten thousand.
 
     names, as far as the table or its index can be read ─▶ each zone: row, chunks, overlay whole? ─▶ its rows copied
+                                                                                 history whole? ─┴▶ those too
 
 The new database is made beside the old one and is complete on the disk before anything is done to that; whatever stops
 it on the way has changed nothing.
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nameserver.errors import StoreDamaged, StoreError
+from nameserver.store import history
 from nameserver.store.reader import SELECT_ZONE, Snapshot
 from nameserver.store.schema import (
     DATABASE_ERRORS,
@@ -154,6 +156,8 @@ def _copy(source: sqlite3.Connection, target: sqlite3.Connection, zone: StoredZo
             except DATABASE_ERRORS:
                 return _take_back(target, zone)
     target.execute(PUT_ZONE, zone_row(zone))
+    with suppress(*DATABASE_ERRORS):  # a zone is worth no less without its history
+        history.put_rows(target, history.whole_rows(source, zone.id, zone.generation, zone.serial))
     return True
 
 

@@ -4,6 +4,7 @@
     zone      a row per zone: which version is held, where it came from, and its timers
     chunk     the base of each zone's version          (nameserver.store.chunks)
     overlay   what has changed since, a row per owner
+    history   the steps that led to it, for IXFR       (nameserver.store.history)
 
 Times are wall-clock seconds since the epoch, since they must mean something after a restart; everything that runs
 counts on a monotonic clock instead and only translates when it stores and restores.
@@ -18,11 +19,11 @@ from typing import NamedTuple
 from zlib import crc32
 
 from nameserver.errors import StoreDamaged, StoreError, StoreFault
-from nameserver.store import disk
+from nameserver.store import disk, history
 
 DATABASE_NAME = "state.db"
 APPLICATION_ID = 0x6E735242  # "nsRB", in the file's header: this is ours
-FORMAT_VERSION = 1  # the header's user_version; a higher one is a newer release's
+FORMAT_VERSION = 2  # the header's user_version; a higher one is a newer release's, a lower one is brought up to it
 PAGE_SIZE = 4096  # the smaller, the cheaper a small commit: it writes four pages to the journal
 BUSY_PATIENCE = 5.0  # seconds to wait for another program's lock, as of an operator's sqlite3 shell
 
@@ -44,7 +45,12 @@ TABLES = (
     """CREATE TABLE overlay (
         zone INTEGER NOT NULL, key BLOB NOT NULL, crc INTEGER NOT NULL, node BLOB,
         PRIMARY KEY (zone, key)) WITHOUT ROWID""",
+    *history.TABLES,
 )
+# What a database of the format before lacks.
+UPGRADES: dict[int, tuple[str, ...]] = {
+    1: (*history.TABLES, "UPDATE meta SET value = 2 WHERE key = 'format'", "PRAGMA user_version = 2"),
+}
 
 # The second is what Python's module raises instead when a damaged schema gets quoted in SQLite's error message.
 DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
@@ -207,6 +213,27 @@ def make_tables(database: sqlite3.Connection) -> None:
     database.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
     for statement in TABLES:
         database.execute(statement)
+
+
+def upgrade(database: sqlite3.Connection) -> int | None:
+    """Bring a database of an earlier format up to ours, in one transaction; the format it had, None where it is ours.
+
+    Raises sqlite3.Error.
+    """
+    (found,) = database.execute("PRAGMA user_version").fetchone()
+    if found not in UPGRADES:
+        return None
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        for version in range(found, FORMAT_VERSION):
+            for statement in UPGRADES[version]:
+                database.execute(statement)
+        database.execute("COMMIT")
+    except sqlite3.Error:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+    return int(found)
 
 
 def is_damage(error: Exception) -> bool:

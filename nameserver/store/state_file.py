@@ -21,7 +21,7 @@ from typing import TypeVar
 from nameserver.errors import StoreError, StoreFault
 from nameserver.store import damage
 from nameserver.store.lock import StateLock
-from nameserver.store.schema import BUSY_PATIENCE, DATABASE_ERRORS, PAGE_SIZE, connect, explain, make_tables
+from nameserver.store.schema import BUSY_PATIENCE, DATABASE_ERRORS, PAGE_SIZE, connect, explain, make_tables, upgrade
 
 CHECKPOINT_AT = 4 * 1024 * 1024  # bytes that the journal grows by until it is copied back into the database
 RESERVE = 256 * 1024  # bytes: the index takes 32 KiB, the journal a few pages for each change of timers
@@ -101,6 +101,7 @@ class StateFile:
         database.execute("PRAGMA wal_autocheckpoint = 0")  # it would keep its failures to itself: see `tend_journal`
         (tables,) = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         if tables:
+            upgrade(database)
             damage.check_tables(database)
         else:
             database.execute("BEGIN IMMEDIATE")

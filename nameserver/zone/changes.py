@@ -42,7 +42,11 @@ class Changeset:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What applying changesets leads to: each changed key's new node, None where the owner is gone."""
+    """What applying changesets leads to: each changed key's new node, None where the owner is gone.
+
+    `steps` are the changesets as they took effect: what they delete is spelled as it was held, what changed nothing is
+    left out. Who holds the version before comes to exactly this one by them, one after another.
+    """
 
     nodes: dict[bytes, bytes | None]
     soa: Soa
@@ -50,6 +54,7 @@ class Applied:
     records_delta: int
     size_delta: int  # bytes of keys and nodes
     tally: Tally
+    steps: tuple[Changeset, ...]
 
 
 class _OpenNode:
@@ -68,27 +73,29 @@ class _OpenNode:
     def _group(self, rdtype: int, rdata: bytes) -> dict[bytes, bytes]:
         return self.groups.setdefault((rdtype, rdata[:2] if rdtype == codes.RRSIG else b""), {})
 
-    def delete(self, record: Record) -> bool:
-        """Take the record out; False if it is not there."""
+    def delete(self, record: Record) -> Record | None:
+        """Take the record out: the one that was there, None if it is not there."""
         covered = record.rdata[:2] if record.type == codes.RRSIG else b""
         group = self.groups.get((record.type, covered))
-        if group is None or group.pop(fold_rdata(record.type, record.rdata), None) is None:
-            return False
+        tail = None if group is None else group.pop(fold_rdata(record.type, record.rdata), None)
+        if group is None or tail is None:
+            return None
+        held = to_record((self.owner, record.type, codes.IN, tail))
         if not group:
             del self.groups[record.type, covered]
         if not self.groups:
             self.owner = b""  # should the owner come back, it comes in the case of the records that bring it
-        return True
+        return held
 
-    def add(self, record: Record) -> bool:
-        """Put the record in; False if it is there already."""
+    def add(self, record: Record) -> Record | None:
+        """Put the record in, as it then is there; None if it is there already."""
         group = self._group(record.type, record.rdata)
         compared = fold_rdata(record.type, record.rdata)
         if compared in group:
-            return False
+            return None
         self.owner = self.owner or record.owner
         group[compared] = to_walked(record)[3]
-        return True
+        return record if record.owner == self.owner else record._replace(owner=self.owner)
 
     def repeats(self, record: Record) -> bool:
         """Whether exactly this record, TTL included, is there."""
@@ -118,7 +125,7 @@ def apply_changes(
     counted. Raises `ZoneError`: ixfr-mismatch, or a content reason if the outcome is not a zone to be served.
     """
     tally = Tally()
-    opened = _apply_all(read_node, changesets, apex_as_received, tally)
+    opened, steps = _apply_all(read_node, changesets, apex_as_received, tally)
     replaced: dict[bytes, bytes | None] = {}
     records_delta = size_delta = 0
     for key, node in opened.items():
@@ -142,12 +149,14 @@ def apply_changes(
         raise ZoneError(Reason.LIMIT_RECORDS, f"more records than the limit of {limits.max_records}")
     if size_held + size_delta > limits.max_bytes:
         raise ZoneError(Reason.LIMIT_BYTES, f"the zone takes more bytes than the limit of {limits.max_bytes}")
-    return Applied(replaced, parse_soa(soa_rdata), soa_rdata, records_delta, size_delta, tally)
+    if tally.mixed_ttl or tally.duplicates:  # what was put right is in the nodes only
+        steps = [_as_one_step(opened, replaced, apex_as_received)]
+    return Applied(replaced, parse_soa(soa_rdata), soa_rdata, records_delta, size_delta, tally, tuple(steps))
 
 
 def _apply_all(
     read_node: ReadNode, changesets: Iterable[Changeset], apex: bytes, tally: Tally
-) -> dict[bytes, _OpenNode]:
+) -> tuple[dict[bytes, _OpenNode], list[Changeset]]:
     opened: dict[bytes, _OpenNode] = {}
     folded_apex = apex.lower()
 
@@ -164,19 +173,33 @@ def _apply_all(
             node = opened[key] = _OpenNode(read_node(key), key, apex)
         return node
 
+    steps: list[Changeset] = []
     for changeset in changesets:
+        step = Changeset(changeset.old_serial, changeset.new_serial, [], [])
         for record in changeset.deleted:
             node = open_node(record)
-            if node is not None and not node.delete(record):
-                raise _mismatch(changeset, record, "deletes", "which we do not have")
+            if node is not None:
+                if (held := node.delete(record)) is None:
+                    raise _mismatch(changeset, record, "deletes", "which we do not have")
+                step.deleted.append(held)
         for record in changeset.added:
             node = open_node(record)
-            if node is None or node.add(record):
+            if node is None:
+                continue
+            if (held := node.add(record)) is not None:
+                step.added.append(held)
                 continue
             if record.owner.lower() != folded_apex or not node.repeats(record):
                 raise _mismatch(changeset, record, "adds", "which we have already")
             tally.repeated += 1
-    return opened
+        steps.append(step)
+    return opened, steps
+
+
+def _as_one_step(opened: Mapping[bytes, _OpenNode], replaced: Mapping[bytes, bytes | None], apex: bytes) -> Changeset:
+    old = {key: opened[key].before or b"" for key in replaced}
+    new = {key: node or b"" for key, node in replaced.items()}
+    return diff(old, new, apex)
 
 
 def _mismatch(changeset: Changeset, record: Record, verb: str, fault: str) -> ZoneError:

@@ -17,7 +17,9 @@ from support.stored import NOW, TIMERS, commit_changes, commit_full, key
 
 from nameserver.errors import StoreDamaged
 from nameserver.store.database import Store
+from nameserver.store.history import NewSteps
 from nameserver.store.reader import StoreReader
+from nameserver.zone.history import HistoryLimits, PackedStep
 
 NAMES = {text: bytes((len(text),)) + text.encode() + b"\x00" for text in ("alpha", "bravo", "charlie", "delta")}
 FILES = ("state.db", "state.db-wal", "state.db-shm")
@@ -38,6 +40,12 @@ def nodes(text: str, serial: int) -> Content:
     return {b"": f"\0<{text}> soa {serial}".encode(), **owners}
 
 
+def step(text: str, serial: int) -> PackedStep:
+    """The step to a version of a zone, which names the zone too."""
+    parts = tuple(f"<{text}> step to {serial}, part {part}".encode() * 9 for part in range(2))
+    return PackedStep(serial - 1, serial, 4, 99, parts)
+
+
 class Directory:
     """A state directory as a killed process leaves it, and as an orderly end does; every version there was."""
 
@@ -56,7 +64,8 @@ class Directory:
                         key("new"): f"\0<{text}> new".encode(),
                     }
                     before = self.versions[NAMES[text], store.zones()[NAMES[text]].generation]
-                    row = commit_changes(store, changed, serial, name=NAMES[text])
+                    steps = NewSteps([step(text, serial)], HistoryLimits(), NOW)
+                    row = commit_changes(store, changed, serial, name=NAMES[text], new_steps=steps)
                     self._note(row, {each: node for each, node in {**before, **changed}.items() if node is not None})
             store.save_timers({NAMES["delta"]: TIMERS._replace(refresh_at=9.0)})
             shutil.copytree(self.closed, self.killed)
@@ -90,6 +99,7 @@ def start(directory: Directory, origin: Path, name: str, data: bytes, which: str
                 try:
                     found = {owner: node for items in reader.stream(zone) for owner, node in items}
                     assert found == directory.versions[zone, row.generation], f"{row.text} is wrong, {which}"
+                    check_history(reader, zone, which)
                 except StoreDamaged:
                     store.quarantine(zone, NOW)
             lost = {text for text, zone in NAMES.items() if zone not in store.zones()}
@@ -102,6 +112,20 @@ def start(directory: Directory, origin: Path, name: str, data: bytes, which: str
         return lost
     finally:
         shutil.rmtree(state)
+
+
+def check_history(reader: StoreReader, name: bytes, which: str) -> None:
+    """What is told of how a zone came to its version is what was stored; or nothing is told."""
+    loaded = reader.load(name)
+    assert loaded is not None
+    with closing(loaded):
+        try:
+            found = {each.new_serial: list(loaded.parts_of(each)) for each in loaded.steps_since(1)}
+        except StoreDamaged:
+            return
+    text = loaded.meta.text
+    wanted = {serial: list(step(text, serial).parts) for serial in range(2, loaded.meta.serial + 1)}
+    assert found in ({}, wanted), f"the history of {text} is wrong, {which}"
 
 
 @pytest.mark.timeout(0 if ALL else 60)

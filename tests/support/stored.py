@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 from nameserver.store.database import Store, StoredZone, ZoneTimers
+from nameserver.store.history import NewSteps
 from nameserver.store.reader import StoreReader
 
 NAME = b"\x07example\x00"
@@ -55,6 +56,7 @@ def commit_changes(
     name: bytes = NAME,
     records_delta: int = 0,
     timers: ZoneTimers = TIMERS,
+    new_steps: NewSteps | None = None,
 ) -> StoredZone:
     """Commit changes to what is held."""
     return store.commit_changes(
@@ -65,6 +67,7 @@ def commit_changes(
         soa_rdata=b"soa rdata %d" % serial,
         records_delta=records_delta,
         timers=timers,
+        new_steps=new_steps,
     )
 
 

@@ -27,6 +27,7 @@ from nameserver.server.clocks import from_wall
 from nameserver.server.memory import give_back
 from nameserver.server.settings import encode_keys, encode_zone
 from nameserver.server.supervisor import Supervisor, Worker
+from nameserver.server.zones.new_steps import steps_applied, steps_to_whole
 from nameserver.server.zones.store_watch import StoreWatch
 from nameserver.store.database import Store, StoredZone, ZoneTimers
 from nameserver.wire import names
@@ -177,23 +178,28 @@ class Publisher:
     async def publish_full(self, zone: ZoneConfig, built: BuiltZone, source: str, timers: ZoneTimers) -> StoredZone:
         """Commit a whole new version and have every worker take it: along with the message, or from the store.
 
+        What distinguishes it from the version held becomes part of the zone's history, wherever it comes from.
+
         Raises StoreError, with nothing changed.
         """
         left = zone.name in self._leftovers
         self._leftovers.discard(zone.name)  # this takes its place
-        commit = partial(
-            self._store.commit_full,
-            zone.name,
-            zone.text,
-            built.nodes,
-            apex_as_received=built.apex_as_received,
-            soa_rdata=built.soa_rdata,
-            serial=built.soa.serial,
-            records=built.records,
-            source=source,
-            timers=timers,
-            kind=zone.type,
-        )
+
+        def commit() -> StoredZone:
+            return self._store.commit_full(
+                zone.name,
+                zone.text,
+                built.nodes,
+                apex_as_received=built.apex_as_received,
+                soa_rdata=built.soa_rdata,
+                serial=built.soa.serial,
+                records=built.records,
+                source=source,
+                timers=timers,
+                kind=zone.type,
+                new_steps=steps_to_whole(self._store, zone, built),
+            )
+
         small = built.size <= SMALL_ZONE
         try:
             stored = await (self._write(commit) if small else self.in_store_thread(commit))
@@ -245,6 +251,7 @@ class Publisher:
                 records_delta=applied.records_delta,
                 timers=timers,
                 source=source,
+                new_steps=steps_applied(zone, applied, held.apex_as_received),
             )
             return applied, stored
 
@@ -283,6 +290,13 @@ class Publisher:
     def node_reader(self, name: bytes) -> Callable[[bytes], bytes | None]:
         """What reads nodes (by key) of a zone's current version; to be called in the store's thread."""
         return lambda key: self._store.node(name, key)
+
+    async def drop_history(self, name: bytes) -> None:
+        """A worker found a zone's history damaged: what clients get from now on is whole, and a new history begins."""
+        try:
+            await self._write(partial(self._store.drop_history, name))
+        except StoreError as error:
+            log.warning("zone %s: its damaged history cannot be dropped: %s", names.to_text(name), error)
 
     async def quarantine(self, name: bytes) -> set[bytes]:
         """What is stored of a zone is damaged: set it aside. Returns every zone that has to be fetched again.

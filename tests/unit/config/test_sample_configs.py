@@ -14,6 +14,7 @@ from nameserver.config.model import Config, PullLimits, Remote, ServerConfig, Zo
 from nameserver.query.rate_limit import RateLimits
 from nameserver.refresh.timers import TimerLimits
 from nameserver.transfer.limits import TransferLimits
+from nameserver.zone.history import HistoryLimits
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
 MINIMAL, COMPLETE = CONF / "minimal.toml", CONF / "nameserver.toml"
@@ -55,7 +56,10 @@ def test_the_complete_sample_shows_every_key(table: str, keys: dict[str, schema.
 def test_every_field_of_the_model_can_be_configured():
     """And every key fills a field that exists."""
     filled = {setting.field for table in (schema.SERVER, *schema.TABLES.values()) for setting in table.values()}
-    parts = {"timers": TimerLimits, "limits": TransferLimits, "pull": PullLimits, "rate_limit": RateLimits}
+    parts = {
+        "timers": TimerLimits, "limits": TransferLimits, "pull": PullLimits, "rate_limit": RateLimits,
+        "history": HistoryLimits,
+    }  # fmt: skip
     fields = {f"{part}.{name}" for part, kind in parts.items() for name in kind.__dataclass_fields__}
     for kind in (ServerConfig, Remote, ZoneConfig):
         fields |= set(kind.__dataclass_fields__)

@@ -155,11 +155,11 @@ def test_damage_again_and_again_neither_overwrites_nor_piles_up_copies(tmp_path:
 def test_a_newer_releases_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     path = make(tmp_path)
     with closing(sqlite3.connect(path)) as other:
-        other.execute("PRAGMA user_version = 2")
-        other.execute("UPDATE meta SET value = 2 WHERE key = 'format'")
+        other.execute("PRAGMA user_version = 3")
+        other.execute("UPDATE meta SET value = 3 WHERE key = 'format'")
         other.commit()
     before = path.read_bytes()
-    with pytest.raises(StoreError, match=r"newer release \(format 2; this one reads 1\): run that release") as raised:
+    with pytest.raises(StoreError, match=r"newer release \(format 3; this one reads 2\): run that release") as raised:
         Store.open(tmp_path, NOW)
     assert not isinstance(raised.value, StoreDamaged)
     assert path.read_bytes() == before

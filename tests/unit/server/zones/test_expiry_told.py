@@ -51,7 +51,7 @@ async def publish(ours: Managed, serial: int, seconds: float) -> None:
 
 async def change(ours: Managed, serial: int, seconds: float) -> None:
     built = read_zone_file(zone_text(ZONE, serial), NAME, "a test")
-    applied = Applied({b"": built.nodes[b""]}, built.soa, built.soa_rdata, 0, 0, Tally())
+    applied = Applied({b"": built.nodes[b""]}, built.soa, built.soa_rdata, 0, 0, Tally(), ())
     await ours.publisher.publish_changes(CONFIG, lambda: (applied, lasting(seconds)), "a test")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +16,11 @@ from nameserver.errors import StoreError
 from nameserver.server.channel import unpack_changes
 from nameserver.server.zones.publisher import BATCH, INLINE_LIMIT, SMALL_ZONE
 from nameserver.store.database import Store, ZoneTimers
+from nameserver.store.reader import StoreReader
 from nameserver.wire import names
 from nameserver.zone.builder import BuiltZone, Tally
 from nameserver.zone.changes import Applied
+from nameserver.zone.history import HistoryLimits
 from nameserver.zone.zonefile import read_zone_file
 
 ZONE = "example.com"
@@ -33,7 +36,7 @@ async def publish(ours: Managed, serial: int) -> None:
 
 async def change(ours: Managed, serial: int, nodes: dict[bytes, bytes | None]) -> None:
     built = read_zone_file(zone_text(ZONE, serial), NAME, "a test")
-    applied = Applied({b"": built.nodes[b""], **nodes}, built.soa, built.soa_rdata, 0, 0, Tally())
+    applied = Applied({b"": built.nodes[b""], **nodes}, built.soa, built.soa_rdata, 0, 0, Tally(), ())
     await ours.publisher.publish_changes(CONFIG, lambda: (applied, TIMERS), "a test")
 
 
@@ -50,6 +53,48 @@ async def test_a_small_change_travels_inline_and_a_large_one_through_the_store(t
         await until(lambda: len(ours.told("load")) == 1)
         assert len(ours.told("change")) == 1
         await until(lambda: ours.supervisor.serving(NAME, ours.publisher.stored[NAME].generation) == 1)
+
+
+def serials_since(ours: Managed, serial: int) -> list[tuple[int, int]]:
+    with closing(StoreReader(ours.store.path)) as reader:
+        loaded = reader.load(NAME)
+        assert loaded is not None
+        with closing(loaded):
+            return [(step.old_serial, step.new_serial) for step in loaded.steps_since(serial)]
+
+
+async def test_what_distinguishes_a_whole_version_from_the_one_before_becomes_history(tmp_path: Path) -> None:
+    async with managed(tmp_path) as ours:
+        for serial in (4294967295, 0, 7):  # by RFC 1982, each is above the one before
+            await publish(ours, serial)
+        assert serials_since(ours, 4294967295) == [(4294967295, 0), (0, 7)]
+
+
+@pytest.mark.parametrize(
+    ("serial", "hosts", "said"),
+    [(3, 20, "it is not above 5"), (5, 20, "it is not above 5"), (6, 9000, "larger than the zone")],
+)
+async def test_where_there_is_no_difference_to_be_had_the_history_begins_anew_and_why_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, serial: int, hosts: int, said: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with managed(tmp_path) as ours:
+        for before in (4, 5):
+            await publish(ours, before)
+        assert serials_since(ours, 4)
+        built = read_zone_file(zone_text(ZONE, serial, hosts=hosts).replace("192.0.2.", "198.51.100."), NAME, "a test")
+        await ours.publisher.publish_full(CONFIG, built, "a test", TIMERS)
+        assert not serials_since(ours, 4) and not serials_since(ours, 5)
+        assert f"its history begins anew with serial {serial}" in caplog.text and said in caplog.text
+
+
+async def test_a_zone_without_room_for_history_has_none(tmp_path: Path) -> None:
+    async with managed(tmp_path) as ours:
+        for serial in (1, 2):
+            built = read_zone_file(zone_text(ZONE, serial), NAME, "a test")
+            zone = replace(CONFIG, history=HistoryLimits(max_changes=0))
+            await ours.publisher.publish_full(zone, built, "a test", TIMERS)
+        assert not serials_since(ours, 1)
 
 
 async def test_a_small_zone_travels_inline_and_a_large_one_through_the_store(tmp_path: Path) -> None:

@@ -1,0 +1,128 @@
+"""What changed between a stored version and a new one that came whole: made slice by slice, and bounded.
+
+`nameserver.zone.changes.diff` does the same for two versions in memory. Here both come in slices in key order, as the
+store reads and writes them, and only what differs is kept, up to a limit. For a million owners of which few changed
+that is a comparison of bytes for each, and no more memory than two slices.
+
+    old   [ a b c d ]      [ e f g ]            the new items up to the old slice's last key are compared with it
+    new   [ a b c ]  [ c2 d e ] [ g h ]         at once; where they are others, owner by owner
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+
+from nameserver.errors import Reason, ZoneError
+from nameserver.wire import codes
+from nameserver.zone.history import PackedStep, Pair, pack_pairs
+from nameserver.zone.node import owner_of, tails_of
+
+SLICE = 512  # owners
+Items = list[tuple[bytes, bytes]]  # key, node
+_SOA = codes.SOA.to_bytes(2, "big")
+
+
+def slices_of(nodes: Mapping[bytes, bytes]) -> Iterator[Items]:
+    """A version in memory as slices in key order."""
+    keys = sorted(nodes)
+    for start in range(0, len(keys), SLICE):
+        yield [(key, nodes[key]) for key in keys[start : start + SLICE]]
+
+
+def difference(old: Iterable[Items], new: Iterable[Items], apex: bytes, limit: int) -> PackedStep | None:
+    """The step from one version to another, both under this apex, each in slices in ascending order of keys.
+
+    None where it takes more than `limit` octets. TTL and case are part of the comparison: a record of which only these
+    changed is deleted and added. Raises `ZoneError` (no-soa) unless both have an SOA, each another, and whatever the
+    slices raise.
+    """
+    collector = _Collector(apex, limit)
+    arriving = _Arriving(new)
+    for items in old:
+        coming = arriving.up_to(items[-1][0])
+        if coming != items and not collector.compare(items, coming):
+            return None
+    for items in arriving.rest():
+        if not collector.compare([], items):
+            return None
+    return collector.step()
+
+
+class _Arriving:
+    """The new version, taken by ranges of keys."""
+
+    def __init__(self, slices: Iterable[Items]) -> None:
+        self._slices = iter(slices)
+        self._items: Items = []
+        self._at = 0
+
+    def up_to(self, last: bytes) -> Items:
+        """Everything not taken yet up to this key."""
+        found: Items = []
+        while True:
+            if self._at == len(self._items):
+                self._items, self._at = next(self._slices, []), 0
+                if not self._items:
+                    return found
+            end = len(self._items)
+            if self._items[-1][0] > last:
+                end = bisect_right(self._items, last, lo=self._at, key=_key)
+            found += self._items[self._at : end]
+            self._at = end
+            if end < len(self._items):
+                return found
+
+    def rest(self) -> Iterator[Items]:
+        """What is left, in slices."""
+        if self._at < len(self._items):
+            yield self._items[self._at :]
+        yield from self._slices
+
+
+def _key(item: tuple[bytes, bytes]) -> bytes:
+    return item[0]
+
+
+class _Collector:
+    def __init__(self, apex: bytes, limit: int) -> None:
+        self._apex = apex
+        self._room = limit
+        self._deleted: list[Pair] = []
+        self._added: list[Pair] = []
+        self._soas: tuple[list[Pair], list[Pair]] = ([], [])  # old, new; the same where it did not change
+
+    def compare(self, old: Items, new: Items) -> bool:
+        """Note what distinguishes two ranges of the same keys; False once that is too much."""
+        before, after = dict(old), dict(new)
+        for key, node in old:
+            if after.get(key) != node:
+                self._compare_node(key, node, after.get(key))
+        for key, node in new:
+            if key not in before:
+                self._compare_node(key, None, node)
+        return self._room >= 0
+
+    def _compare_node(self, key: bytes, before: bytes | None, after: bytes | None) -> None:
+        gone, come = list(self._records(key, before)), list(self._records(key, after))
+        if not key:
+            for found, soa in zip((gone, come), self._soas, strict=True):
+                soa += [pair for pair in found if pair[1][:2] == _SOA]
+        held, wanted = frozenset(gone), frozenset(come)
+        gone = [pair for pair in gone if pair not in wanted and pair[1][:2] != _SOA]
+        come = [pair for pair in come if pair not in held and pair[1][:2] != _SOA]
+        self._room -= sum(len(owner) + len(tail) for owner, tail in (*gone, *come))
+        self._deleted += gone
+        self._added += come
+
+    def _records(self, key: bytes, node: bytes | None) -> Iterator[Pair]:
+        if node is not None:
+            owner = owner_of(node, key, self._apex)
+            for tail in tails_of(node):
+                yield owner, tail
+
+    def step(self) -> PackedStep:
+        old, new = self._soas
+        if len(old) != 1 or len(new) != 1:
+            raise ZoneError(Reason.NO_SOA, "two versions of which one has no SOA, or whose SOA is the same")
+        serials = [int.from_bytes(soa[0][1][-20:-16], "big") for soa in (old, new)]
+        pairs = [*old, *self._deleted, *new, *self._added]
+        return pack_pairs(serials[0], serials[1], pairs, self._apex)
