@@ -21,11 +21,12 @@ GOOD, FINDING, USAGE, UNREACHABLE = 0, 1, 2, 3
 
 
 class Verb(NamedTuple):
-    """One line of `nameserver --help`."""
+    """One line of `nameserver --help`; with `verbs`, a group whose own verbs stand in that table of its module."""
 
     name: str
     module: str
     help: str
+    verbs: bool = False
 
 
 VERBS = (
@@ -39,11 +40,15 @@ VERBS = (
     Verb("reload", "nameserver.cli.reload", "read the configuration again"),
     Verb("ask", "nameserver.cli.ask", "ask a nameserver one question"),
     Verb("demo", "nameserver.cli.demo", "run an example primary and secondary on this machine"),
+    Verb("migrate", "nameserver.cli.migrate", "move a zone between providers: measure, judge, prove", verbs=True),
 )
 
 
-def build_parser(wanted: str | None) -> argparse.ArgumentParser:
-    """The command's parser. Every verb is listed; only the `wanted` one is imported and knows its arguments."""
+def build_parser(wanted: Sequence[str]) -> argparse.ArgumentParser:
+    """The command's parser. Every verb is listed; only the `wanted` one is imported and knows its arguments.
+
+    `wanted`: the words of the command line that are no options, of which the first name the verb.
+    """
     parser = argparse.ArgumentParser(
         prog="nameserver",
         description="A pure-Python authoritative secondary nameserver.",
@@ -51,12 +56,21 @@ def build_parser(wanted: str | None) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"nameserver {__version__}")
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs", required=True)
-    for verb in VERBS:
-        subparser = verbs.add_parser(verb.name, help=verb.help, description=_sentence(verb.help), allow_abbrev=False)
-        if verb.name == wanted:
-            import_module(verb.module).configure(subparser)
+    _add_verbs(parser, VERBS, wanted)
     return parser
+
+
+def _add_verbs(parser: argparse.ArgumentParser, table: Sequence[Verb], wanted: Sequence[str]) -> None:
+    verbs = parser.add_subparsers(metavar="VERB", title="verbs", required=True)
+    for verb in table:
+        subparser = verbs.add_parser(verb.name, help=verb.help, description=_sentence(verb.help), allow_abbrev=False)
+        subparser.set_defaults(verb=verb)
+        if verb.name == next(iter(wanted), None):
+            module = import_module(verb.module)
+            if verb.verbs:
+                _add_verbs(subparser, module.VERBS, wanted[1:])
+            else:
+                module.configure(subparser)
 
 
 def _sentence(text: str) -> str:
@@ -69,18 +83,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises `SystemExit` where argparse answers itself: 2 on wrong usage, 0 after --help and --version.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
-    wanted = next((argument for argument in given if not argument.startswith("-")), None)
+    wanted = [argument for argument in given if not argument.startswith("-")]
     args = build_parser(wanted).parse_args(given)
-    module = next(verb.module for verb in VERBS if verb.name == args.verb)
+    verb: Verb = args.verb
     try:
-        code: int = import_module(module).main(args)
+        code: int = import_module(verb.module).main(args)
         if sys.stdout is not None:  # so it is where we were started without one
             sys.stdout.flush()
     except ConfigError as error:
         print(*error.problems, sep="\n", file=sys.stderr)
         return USAGE
     except NameserverError as error:
-        print(f"nameserver {args.verb}: {error}", file=sys.stderr)
+        print(f"nameserver {verb.name}: {error}", file=sys.stderr)
         return USAGE
     except BrokenPipeError:
         # The reader went away (`nameserver status | head`). Python would complain again when it flushes at exit.

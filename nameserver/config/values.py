@@ -263,15 +263,16 @@ def endpoint(default_port: int = DNS_PORT) -> Convert:
 
     def convert(value: object) -> Endpoint:
         text = non_empty(value).strip()
-        where, port = _split_port(text)
+        where, port = split_port(text)
         if where == "*":
             raise BadValue('expected an address; for every address write both "0.0.0.0" and "::"')
-        return Endpoint(host(where), default_port if port is None else _parse_port(port))
+        return Endpoint(host(where), default_port if port is None else parse_port(port))
 
     return convert
 
 
-def _split_port(text: str) -> tuple[str, str | None]:
+def split_port(text: str) -> tuple[str, str | None]:
+    """An address or name with an optional port: (host without brackets, the port's text or None). Raises BadValue."""
     if "#" in text:  # BIND's way
         where, _, port = text.partition("#")
         return where.removeprefix("[").removesuffix("]"), port
@@ -291,7 +292,8 @@ def _split_port(text: str) -> tuple[str, str | None]:
     return text, None  # IPv4 or IPv6 without a port
 
 
-def _parse_port(text: str) -> int:
+def parse_port(text: str) -> int:
+    """A port's number. Raises BadValue."""
     if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:6]) <= 65535:
         raise BadValue(f"expected a port from 1 to 65535, got {shown(text)}")
     return int(text)

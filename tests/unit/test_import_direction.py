@@ -21,9 +21,16 @@ LEVELS = {
     "telemetry": 4,
     "server": 5,
     "control": 5,
+    "migrate": 5,
     "cli": 6,
 }
-SIDEWAYS = {("query", "transfer"), ("refresh", "transfer"), ("server", "control"), ("control", "server")}
+SIDEWAYS = {
+    ("query", "transfer"),
+    ("refresh", "transfer"),
+    ("server", "control"),
+    ("control", "server"),
+    ("migrate", "server"),
+}
 CORE = {"errors", "wire", "zone", "transfer", "query", "refresh"}
 BANNED_IN_CORE = {"asyncio", "socket", "ssl", "os", "pathlib", "time", "random", "threading", "logging", "sqlite3"}
 BANNED_IN_CORE |= {"prometheus_client"}

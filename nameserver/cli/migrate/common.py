@@ -1,0 +1,181 @@
+"""What the migration commands share: how servers, keys and resolvers are given, and how a report is shown."""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import dns.exception
+import dns.name
+
+from nameserver.cli.arguments import seconds
+from nameserver.cli.migrate.render import markdown, text
+from nameserver.cli.present import Palette, safe_lines
+from nameserver.config.load import load_config
+from nameserver.config.model import Endpoint
+from nameserver.config.one_key import read_key
+from nameserver.config.values import DNS_PORT
+from nameserver.errors import ConfigError, NameserverError
+from nameserver.migrate.asking import Asker
+from nameserver.migrate.report import UNREACHABLE, USAGE, Report
+from nameserver.migrate.root_hints import read_root_hints
+from nameserver.migrate.servers import BadValue, Server, parse_server
+from nameserver.migrate.tree import NotFound, Tree
+from nameserver.wire import names
+from nameserver.wire.tsig import TsigKey
+
+
+class UsageError(NameserverError):
+    """What was asked for cannot be done as it was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a command measures with."""
+
+    asker: Asker
+    tree: Tree
+
+
+def zone_name(text: str) -> dns.name.Name:
+    """A zone's name, for argparse."""
+    try:
+        return dns.name.from_text(text)
+    except (dns.exception.DNSException, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a domain name: {error}") from error
+
+
+def server(text: str) -> Server:
+    """A server, for argparse."""
+    try:
+        return parse_server(text)
+    except BadValue as bad:
+        raise argparse.ArgumentTypeError(str(bad)) from bad
+
+
+def _source(text: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected an IPv4 or IPv6 address of ours, got {text!r}") from None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of every migration command."""
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--json", action="store_true", help="the report as one JSON object")
+    shown.add_argument("--markdown", action="store_true", help="the report as Markdown, for a ticket or a commit")
+    asking = parser.add_argument_group("how it asks")
+    asking.add_argument("--timeout", type=seconds(600), default=3.0, metavar="SECONDS", help="for each try")
+    asking.add_argument(
+        "--source", type=_source, action="append", default=[], metavar="ADDRESS", help="ask from it; one per family"
+    )
+    families = asking.add_mutually_exclusive_group()
+    families.add_argument("-4", dest="families", action="store_const", const=frozenset({4}), help="IPv4 only")
+    families.add_argument("-6", dest="families", action="store_const", const=frozenset({6}), help="IPv6 only")
+    asking.add_argument(
+        "--root-hints", type=Path, metavar="FILE", help="servers to start from: a root hints file, or any zone's NS"
+    )
+    asking.add_argument(
+        "--port", type=int, default=DNS_PORT, metavar="PORT", help="of servers that are found by name (53)"
+    )
+
+
+def add_key_arguments(parser: argparse.ArgumentParser, *prefixes: str) -> None:
+    """`--key NAME` and `--key-file FILE`, or for each prefix `--PREFIX-key NAME` and its file; and -c FILE."""
+    keys = parser.add_argument_group("keys (a secret never stands on the command line)")
+    for prefix in prefixes or ("",):
+        option = f"--{prefix}-key" if prefix else "--key"
+        whose = f"the {prefix} side's TSIG key" if prefix else "the TSIG key"
+        keys.add_argument(option, metavar="NAME", help=f"{whose}, a name of the configuration or of its key file")
+        keys.add_argument(f"{option}-file", type=Path, metavar="FILE", help="the key in a file: BIND block or secret")
+    keys.add_argument("-c", "--config", type=Path, metavar="FILE", help="the configuration that has the key")
+
+
+def tools(args: argparse.Namespace) -> Tools:
+    """What the command asks with, as its options say. Raises UsageError."""
+    asker = Asker(timeout=args.timeout, source=tuple(args.source))
+    roots: tuple[Endpoint, ...] = ()
+    if args.root_hints is not None:
+        try:
+            roots = read_root_hints(args.root_hints.read_text(encoding="utf-8"), args.port)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{args.root_hints}: {getattr(error, 'strerror', None) or error}") from error
+    return Tools(asker, Tree(asker, roots, args.port, args.families or frozenset({4, 6})))
+
+
+def key(args: argparse.Namespace, prefix: str = "") -> TsigKey | None:
+    """The key that `--key` and `--key-file` (or those of `prefix`) mean; None without. Raises UsageError."""
+    option = f"{prefix}_key" if prefix else "key"
+    name: str | None = getattr(args, option)
+    path: Path | None = getattr(args, f"{option}_file")
+    shown = "--" + option.replace("_", "-")
+    if name is None:
+        if path is not None:
+            raise UsageError(f"{shown}-file needs the key's name too: {shown} NAME")
+        return None
+    try:
+        wanted = names.fold(names.from_text(name))
+    except ValueError as error:
+        raise UsageError(f"{shown} {name}: {error}") from error
+    if path is not None:
+        try:
+            found, warnings = read_key(path, wanted, None)
+        except BadValue as bad:
+            raise UsageError(str(bad)) from bad
+        for warning in warnings:
+            print("\n".join(safe_lines(f"warning: {warning}")), file=sys.stderr)
+        return found
+    if args.config is None:
+        raise UsageError(
+            f"{shown} {name}: where is it? give -c FILE, a configuration that has it, or {shown}-file FILE"
+        )
+    keys = load_config(args.config).keys
+    if wanted not in keys:
+        raise UsageError(f"{args.config} has no key {name}; it has {', '.join(map(names.to_text, keys)) or 'none'}")
+    return keys[wanted]
+
+
+async def endpoints(tools: Tools, server: Server) -> tuple[Endpoint, ...]:
+    """Where a server is reached: one address, or all of its name's. Raises UsageError where it has none."""
+    if server.endpoint is not None:
+        return (server.endpoint,)
+    if server.name is None:
+        raise AssertionError("a server has an address or a name")
+    try:
+        found = await tools.tree.addresses(server.name)
+    except NotFound as error:
+        raise UsageError(f"{server}: {error}") from error
+    if not found:
+        raise UsageError(f"{server} has no address")
+    return tuple(Endpoint(endpoint.host, server.port) for endpoint in found)
+
+
+def run(args: argparse.Namespace, command: Callable[[], Coroutine[Any, Any, Report]]) -> int:
+    """Run a command and show its report; the exit code. What cannot be begun is a sentence on standard error."""
+    try:
+        report = asyncio.run(command())
+    except NotFound as error:
+        return _fail(args, str(error), UNREACHABLE)
+    except (UsageError, ConfigError) as error:
+        return _fail(args, str(error), USAGE)
+    if args.json:
+        print(json.dumps(report.as_json(), indent=2, ensure_ascii=True))
+    elif args.markdown:
+        print("\n".join(markdown(report)))
+    else:
+        print("\n".join(text(report, Palette.of())))
+    return report.exit_code
+
+
+def _fail(args: argparse.Namespace, sentence: str, code: int) -> int:
+    if args.json:
+        print(json.dumps({"ok": False, "exit_code": code, "error": sentence}, indent=2, ensure_ascii=True))
+    else:
+        print("\n".join(safe_lines(sentence)), file=sys.stderr)
+    return code

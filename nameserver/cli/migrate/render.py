@@ -1,0 +1,65 @@
+"""A report as text for a terminal and as Markdown. What servers wrote is escaped here."""
+
+from nameserver.cli.present import Cell, Palette, safe, table
+from nameserver.migrate.report import Finding, Level, Report, Table
+
+_TONES = {Level.GOOD: "good", Level.NOTE: "", Level.WARNING: "warn", Level.FAULT: "bad"}
+_ORDER = (Level.FAULT, Level.WARNING, Level.NOTE, Level.GOOD)
+
+
+def text(report: Report, palette: Palette) -> list[str]:
+    """Lines for a terminal: tables, differences, findings with what to do, and the verdict last."""
+    lines: list[str] = []
+    for part in report.tables:
+        lines += [*_titled(part, palette), ""]
+    if report.lines:
+        lines += [*(_difference(line, palette) for line in report.lines), ""]
+    for finding in _sorted(report.findings):
+        lines.append(f"{palette.paint(f'{finding.level}:', _TONES[finding.level])} {safe(finding.text)}")
+        if finding.next_step:
+            lines.append(f"  {palette.paint('→', 'dim')} {safe(finding.next_step)}")
+    if report.findings and report.verdict:
+        lines.append("")
+    if report.verdict:
+        lines.append(palette.paint(safe(report.verdict), "bold"))
+    return lines
+
+
+def markdown(report: Report) -> list[str]:
+    """The same as Markdown, with the digest."""
+    lines = [f"# {report.command} {_cell(report.zone)}", ""]
+    for part in report.tables:
+        lines += [f"## {_cell(part.title)}", ""] if part.title else []
+        lines.append(f"| {' | '.join(map(_cell, part.columns))} |")
+        lines.append("|---" * len(part.columns) + "|")
+        lines += [f"| {' | '.join(map(_cell, row))} |" for row in part.rows]
+        lines.append("")
+    if report.lines:
+        lines += ["```diff", *map(safe, report.lines), "```", ""]
+    for finding in _sorted(report.findings):
+        step = f" {_cell(finding.next_step)}" if finding.next_step else ""
+        lines.append(f"- **{finding.level}** `{finding.code}` {_cell(finding.text)}{step}")
+    if report.findings:
+        lines.append("")
+    if report.verdict:
+        lines += [f"**{_cell(report.verdict)}**", ""]
+    return [*lines, f"Digest: `{report.digest()}`"]
+
+
+def _titled(part: Table, palette: Palette) -> list[str]:
+    tones = {row: _TONES[level] for row, level in part.tones.items()}
+    rows = [[Cell(cell, tones.get(index, "")) for cell in row] for index, row in enumerate(part.rows)]
+    title = [palette.paint(safe(part.title), "bold")] if part.title else []
+    return [*title, *table(part.columns, rows, palette)]
+
+
+def _difference(line: str, palette: Palette) -> str:
+    return palette.paint(safe(line), {"+": "good", "-": "bad"}.get(line[:1], ""))
+
+
+def _sorted(findings: list[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda finding: _ORDER.index(finding.level))
+
+
+def _cell(value: str) -> str:
+    return safe(value).replace("|", "\\|")

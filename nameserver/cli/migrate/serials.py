@@ -1,0 +1,37 @@
+"""`nameserver migrate serials ZONE [@SERVER …]`: which server serves which version."""
+
+import argparse
+
+from nameserver.cli.migrate import common
+from nameserver.migrate import serials
+from nameserver.migrate.nameservers import Target, find_targets
+from nameserver.migrate.report import Report
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("zone", metavar="ZONE", type=common.zone_name)
+    parser.add_argument(
+        "servers", metavar="@SERVER", nargs="*", type=common.server, help="instead of those that the tree names"
+    )
+    parser.add_argument("--serial", type=int, metavar="N", help="the serial that all should have reached")
+    common.add_arguments(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    """0 when every address serves the same version, 1 when one lags or differs, 3 when nobody answers."""
+    return common.run(args, lambda: _serials(args))
+
+
+async def _serials(args: argparse.Namespace) -> Report:
+    tools = common.tools(args)
+    problems: list[str] = []
+    if args.servers:
+        targets = [
+            Target(str(server), endpoint, "given")
+            for server in args.servers
+            for endpoint in await common.endpoints(tools, server)
+        ]
+    else:
+        targets, problems = await find_targets(tools.tree, args.zone)
+    return serials.judge(args.zone, await serials.measure(tools.asker, args.zone, targets), problems, args.serial)

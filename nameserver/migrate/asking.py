@@ -1,0 +1,178 @@
+"""Asking servers: many questions at once, each ending in a reply or in a reason of the closed vocabulary.
+
+Off every hot path, so dnspython speaks. What is asked without recursion goes to authoritative servers, the rest to
+resolvers. No answer is ever averaged: one endpoint and one transport give one result.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import dns.asyncquery
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.query
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
+import dns.tsig
+
+from nameserver.config.model import Endpoint
+from nameserver.errors import Reason
+from nameserver.server.zones.dialogue import network_failure
+from nameserver.wire.tsig import TsigKey
+
+EDNS_SIZE = 1232
+T = TypeVar("T")
+
+_TSIG_REASONS: tuple[tuple[type[Exception], Reason], ...] = (
+    (dns.tsig.PeerBadKey, Reason.TSIG_BADKEY),
+    (dns.tsig.PeerBadSignature, Reason.TSIG_BADSIG),
+    (dns.tsig.PeerBadTime, Reason.TSIG_BADTIME),
+    (dns.tsig.PeerBadTruncation, Reason.TSIG_BADTRUNC),
+    (dns.tsig.BadTime, Reason.TSIG_BADTIME),
+    (dns.tsig.BadKey, Reason.TSIG_BADKEY),
+    (dns.tsig.BadAlgorithm, Reason.TSIG_BADALG),
+    (dns.tsig.BadSignature, Reason.TSIG_BADSIG),
+    (dns.message.UnknownTSIGKey, Reason.TSIG_BADKEY),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked. `rd`: of a resolver. `size`: EDNS buffer size in octets, 0 for none."""
+
+    name: dns.name.Name
+    type: dns.rdatatype.RdataType
+    rd: bool = False
+    do: bool = False
+    cd: bool = False
+    size: int = EDNS_SIZE
+
+    def message(self) -> dns.message.QueryMessage:
+        """A new query for it."""
+        edns = {"use_edns": 0, "payload": self.size} if self.size else {"use_edns": False}
+        query = dns.message.make_query(self.name, self.type, want_dnssec=self.do, **edns)
+        query.flags = (dns.flags.RD if self.rd else 0) | (dns.flags.CD if self.cd else 0)
+        return query
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A message that came back."""
+
+    endpoint: Endpoint
+    tcp: bool
+    message: dns.message.Message
+    seconds: float
+
+    @property
+    def rcode(self) -> str:
+        """NOERROR, NXDOMAIN, …"""
+        return dns.rcode.to_text(self.message.rcode())
+
+    @property
+    def authoritative(self) -> bool:
+        """Whether AA is set."""
+        return bool(self.message.flags & dns.flags.AA)
+
+    def answer(self, name: dns.name.Name, rdtype: dns.rdatatype.RdataType) -> dns.rrset.RRset | None:
+        """That RRset of the answer section."""
+        return _find(self.message.answer, name, rdtype)
+
+    def authority(self, name: dns.name.Name, rdtype: dns.rdatatype.RdataType) -> dns.rrset.RRset | None:
+        """That RRset of the authority section."""
+        return _find(self.message.authority, name, rdtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """No reply, or none that can be used: why, and in what words."""
+
+    endpoint: Endpoint
+    tcp: bool
+    reason: Reason
+    detail: str
+
+
+Outcome = Reply | Silence
+
+
+def _find(
+    section: list[dns.rrset.RRset], name: dns.name.Name, rdtype: dns.rdatatype.RdataType
+) -> dns.rrset.RRset | None:
+    return next((rrset for rrset in section if rrset.name == name and rrset.rdtype == rdtype), None)
+
+
+@dataclass(slots=True)
+class Asker:
+    """Sends questions. `timeout` in seconds per try, `tries` over UDP; at most `at_once` are under way.
+
+    `source`: our address, per family that it is of. `replies` counts what came back, for progress.
+    """
+
+    timeout: float = 3.0
+    tries: int = 2
+    at_once: int = 64
+    source: tuple[str, ...] = ()
+    replies: int = 0
+    _places: asyncio.Semaphore | None = field(default=None, repr=False)
+
+    async def ask(
+        self, question: Question, endpoint: Endpoint, *, tcp: bool | None = None, key: TsigKey | None = None
+    ) -> Outcome:
+        """Ask one server. `tcp`: True or False for that transport alone; None: UDP, then TCP where it is cut short."""
+        if self._places is None:
+            self._places = asyncio.Semaphore(self.at_once)
+        async with self._places:
+            outcome = await self._once(question, endpoint, tcp=bool(tcp), key=key)
+            if tcp is None and isinstance(outcome, Reply) and outcome.message.flags & dns.flags.TC:
+                outcome = await self._once(question, endpoint, tcp=True, key=key)
+        self.replies += isinstance(outcome, Reply)
+        return outcome
+
+    def source_for(self, endpoint: Endpoint) -> str | None:
+        """Our address towards an endpoint, where one was given for its family."""
+        return next((source for source in self.source if (":" in source) == (":" in endpoint.host)), None)
+
+    async def _once(self, question: Question, endpoint: Endpoint, *, tcp: bool, key: TsigKey | None) -> Outcome:
+        tries = 1 if tcp else self.tries
+        for turn in range(tries):
+            query = question.message()
+            if key is not None:
+                query.use_tsig(_dnspython_key(key))
+            send = dns.asyncquery.tcp if tcp else dns.asyncquery.udp
+            began = time.monotonic()
+            try:
+                message = await send(
+                    query, endpoint.host, timeout=self.timeout, port=endpoint.port, source=self.source_for(endpoint)
+                )
+                return Reply(endpoint, tcp, message, time.monotonic() - began)
+            except dns.exception.Timeout:
+                if turn + 1 < tries:
+                    continue
+                text = f"no answer over {'TCP' if tcp else 'UDP'} within {self.timeout:g} s"
+                return Silence(endpoint, tcp, Reason.CONNECT_TIMEOUT, text)
+            except Exception as error:  # noqa: BLE001 - whatever a server sends is a finding, never our end
+                return _silence(endpoint, tcp, error)
+        raise AssertionError("a loop of at least one turn that always returns")
+
+
+def _silence(endpoint: Endpoint, tcp: bool, error: Exception) -> Silence:
+    for kind, reason in _TSIG_REASONS:
+        if isinstance(error, kind):
+            return Silence(endpoint, tcp, reason, str(error) or kind.__name__)
+    if isinstance(error, EOFError):
+        return Silence(endpoint, tcp, Reason.CLOSED_EARLY, "the server closed the connection without an answer")
+    if isinstance(error, OSError):
+        failure = network_failure(error, "TCP" if tcp else "UDP")
+        return Silence(endpoint, tcp, failure.reason, failure.detail)
+    return Silence(endpoint, tcp, Reason.MALFORMED, str(error) or type(error).__name__)
+
+
+def _dnspython_key(key: TsigKey) -> dns.tsig.Key:
+    name, _ = dns.name.from_wire(key.name, 0)
+    return dns.tsig.Key(name, key.secret, f"{key.algorithm}.")

@@ -1,0 +1,153 @@
+"""A zone as the stream of records that a server sends, in canonical form, one `bytes` each: made for comparing.
+
+    place · 0 0 · type · [rdata with its names folded] · TTL       (place: nameserver.zone.sorted_places)
+
+They sort as the zone does (RFC 4034 §6): owners in canonical order, then types, then rdata; the TTL comes last, so that
+records that differ in it alone are neighbours. Nothing is merged, left out or put right, as it is for serving: two
+servers are the same only if they send the same. A million records take some 100 MB.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from nameserver.config.model import Endpoint, PullLimits, Remote, ZoneConfig
+from nameserver.errors import Reason, TransferError
+from nameserver.server.zones import pull
+from nameserver.server.zones.dialogue import Peer
+from nameserver.transfer.inbound import InboundTransfer, TransferKind
+from nameserver.transfer.limits import TransferLimits
+from nameserver.wire import codes, names
+from nameserver.wire.rdata import fold_rdata, type_text
+from nameserver.wire.tsig import StreamVerifier, TsigKey
+from nameserver.wire.walk import Section, Walked
+from nameserver.zone.builder import BuiltZone, Tally, ZoneBuilder, wrong_class
+from nameserver.zone.soa import Soa, parse_soa
+from nameserver.zone.sorted_places import canonical_place, key_at
+from nameserver.zone.zonefile import rdata_text
+
+Progress = Callable[[int], None]  # is told how many records have come
+
+
+@dataclass(slots=True)
+class ZoneStream:
+    """All records but the SOA, in canonical form and order; the SOA apart. `outside`: owners not below the apex."""
+
+    zone: bytes
+    soa: Soa
+    soa_rdata: bytes
+    soa_ttl: int
+    records: list[bytes]
+    outside: list[str] = field(default_factory=list)
+    messages: int = 0
+    bytes: int = 0
+
+
+class _Collector(ZoneBuilder):
+    """Stands where a transfer fills a zone: keeps every record as it came."""
+
+    def __init__(self, apex: bytes, limits: TransferLimits, progress: Progress) -> None:
+        super().__init__(apex, limits)
+        self.records: list[bytes] = []
+        self.outside: list[str] = []
+        self.soa: Walked | None = None
+        self._zone = apex
+        self._most = limits.max_records
+        self._progress = progress
+        self._places: dict[bytes, bytes] = {}  # of the message at hand: an owner's records come together
+
+    def add_walked(self, walked: Walked) -> None:
+        """Take one record."""
+        owner, rdtype, rdclass, tail = walked
+        if rdclass != codes.IN:
+            raise wrong_class(walked)
+        if rdtype == codes.SOA and self.soa is None:
+            self.soa = walked
+            return
+        folded = owner.lower()
+        place = self._places.get(folded)
+        if place is None:
+            key = names.relative_key(folded, self._zone)
+            if key is None:
+                self.outside.append(f"{names.to_text_absolute(owner)} {type_text(rdtype)}")
+                return
+            place = self._places[folded] = canonical_place(key) + b"\0\0"
+        self.records.append(place + tail[:2] + fold_rdata(rdtype, tail[10:]) + tail[4:8])
+
+    def extend(self, section: Section) -> Walked | None:
+        """Take records up to the next SOA, which is returned; None at the end of the message."""
+        self._places.clear()
+        for walked in section:
+            if walked[1] == codes.SOA:
+                return walked
+            self.add_walked(walked)
+        self._check_count()
+        self._progress(len(self.records))
+        return None
+
+    def _check_count(self) -> None:
+        if len(self.records) > self._most:
+            raise TransferError(Reason.LIMIT_RECORDS, f"more records than the limit of {self._most}")
+
+    def finish(self) -> BuiltZone:
+        """What the transfer asks for at its end; the records are in `records`."""
+        if self.soa is None:
+            raise AssertionError("a transfer begins with its SOA")
+        rdata = self.soa[3][10:]
+        return BuiltZone({}, self._zone, parse_soa(rdata), rdata, len(self.records) + 1, 0, Tally())
+
+
+async def fetch_zone(
+    zone: bytes,
+    endpoint: Endpoint,
+    key: TsigKey | None = None,
+    *,
+    source: str | None = None,
+    limits: PullLimits | None = None,
+    progress: Progress = lambda records: None,
+) -> ZoneStream:
+    """AXFR of `zone` (folded wire name) from one server, sorted. Raises TransferError with its reason."""
+    peer = Peer(Remote(str(endpoint), (endpoint,), (key,) if key else (), source=source), endpoint, key)
+    config = ZoneConfig(zone, names.to_text(zone), pull=limits or PullLimits())
+    collector: _Collector | None = None
+
+    def make_inbound(query_id: int, verifier: StreamVerifier | None) -> InboundTransfer:
+        def make_builder(apex: bytes, limits: TransferLimits) -> ZoneBuilder:
+            nonlocal collector
+            collector = _Collector(apex, limits, progress)
+            return collector
+
+        return InboundTransfer(zone, TransferKind.AXFR, query_id, None, config.limits, verifier, make_builder)
+
+    inbound = await pull.transfer(peer, config, TransferKind.AXFR, None, make_inbound)
+    if collector is None or collector.soa is None:
+        raise AssertionError("a transfer that ended well made its builder and had an SOA")
+    tail = collector.soa[3]
+    collector.records.sort()
+    return ZoneStream(
+        zone,
+        parse_soa(tail[10:]),
+        fold_rdata(codes.SOA, tail[10:]),
+        int.from_bytes(tail[4:8], "big"),
+        collector.records,
+        collector.outside,
+        inbound.stats.messages,
+        inbound.stats.bytes,
+    )
+
+
+def split_record(record: bytes) -> tuple[bytes, int, bytes, int]:
+    """(place of the owner, type, rdata, TTL in seconds) of one record of a stream."""
+    end = record.index(b"\0\0")
+    return record[:end], int.from_bytes(record[end + 2 : end + 4], "big"), record[end + 4 : -4], ttl_of(record)
+
+
+def ttl_of(record: bytes) -> int:
+    """The TTL of a record of a stream, in seconds."""
+    return int.from_bytes(record[-4:], "big")
+
+
+def record_text(record: bytes, zone: bytes, *, ttl: bool = True) -> str:
+    """A record as a line of a zone file: `www.example.com. 3600 IN A 192.0.2.1`."""
+    place, rdtype, rdata, seconds = split_record(record)
+    owner = names.to_text_absolute(key_at(place) + zone)
+    return f"{owner} {f'{seconds} ' if ttl else ''}IN {type_text(rdtype)} {rdata_text(rdtype, rdata)}"
