@@ -19,7 +19,8 @@ from nameserver.wire.walk import Section
 from nameserver.zone.builder import BuiltZone, ZoneBuilder
 from nameserver.zone.changes import apply_changes, diff
 from nameserver.zone.node import find_rrset, owner_of, unpack_node
-from nameserver.zone.zonefile import read_zone_file, write_zone_file
+from nameserver.zone.zone_text import write_zone_file
+from nameserver.zone.zonefile import read_zone_file
 
 LIMITS = TransferLimits()
 KEY = TsigKey(b"\3key\0", "hmac-sha256", b"s" * 32)

@@ -7,7 +7,8 @@ import pytest
 from support.served_zones import wire
 
 from nameserver.errors import ZoneFileError
-from nameserver.zone.zonefile import read_zone_file, zone_file_lines
+from nameserver.zone.zone_text import zone_file_lines
+from nameserver.zone.zonefile import read_zone_file
 
 ORIGIN = "example.com."
 HEAD = "$TTL 300\n@ SOA ns.example.net. h 1 2 3 4 5\n@ NS ns.example.net.\n"

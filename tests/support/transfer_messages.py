@@ -12,7 +12,7 @@ from nameserver.transfer.limits import TransferLimits
 from nameserver.wire import codes
 from nameserver.wire.rrset import Record
 from nameserver.zone.builder import BuiltZone, ZoneBuilder
-from nameserver.zone.zonefile import zone_file_lines
+from nameserver.zone.zone_text import zone_file_lines
 
 ORIGIN = dns.name.from_text("example.com.")
 APEX = ORIGIN.to_wire()

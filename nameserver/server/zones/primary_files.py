@@ -8,6 +8,7 @@ import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from nameserver.config.model import ZoneConfig
 from nameserver.errors import Reason, StoreDamaged, StoreError, ZoneError, ZoneFileError
@@ -95,15 +96,15 @@ class PrimaryFiles:
             raise ValueError(f"zone {zone.text} has no file")
         states: list[FileState] = []
 
-        def read(path: Path) -> str:
+        def read(path: Path) -> IO[bytes]:
             states.append(state_of(path))
-            return path.read_text(encoding="utf-8", errors="surrogateescape")
+            return path.open("rb")
 
-        def include(name: str, where: str) -> tuple[str, str]:
+        def include(name: str, where: str) -> tuple[str, IO[bytes]]:
             included = Path(where).parent / name
             return str(included), read(included)
 
-        return read_zone_file(read(path), zone.name, str(path), include), states
+        return read_zone_file(lambda: read(path), zone.name, str(path), include), states
 
     async def _compare(self, zone: ZoneConfig, held: StoredZone, built: BuiltZone) -> FileVerdict | None:
         """None where the file is to be taken; else why not."""

@@ -9,7 +9,9 @@ from support.zones import zone_text
 from nameserver.errors import ZoneFileError
 from nameserver.wire import codes
 from nameserver.zone.node import HAS_CASE
-from nameserver.zone.zonefile import rdata_text, read_zone_file, write_zone_file
+from nameserver.zone.rdata_to_text import rdata_text
+from nameserver.zone.zone_text import write_zone_file
+from nameserver.zone.zonefile import read_zone_file
 
 HEAD = "$TTL 300\n@ IN SOA ns1 host 7 3600 600 86400 300\n@ IN NS ns1\n"
 
@@ -102,7 +104,7 @@ def test_rules_of_the_whole_are_reported_at_the_owner():
     ],
 )
 def test_what_cannot_be_in_a_zone_is_refused(line, problem, monkeypatch):
-    monkeypatch.setattr("nameserver.zone.zonefile.MAX_GENERATED", 10)
+    monkeypatch.setattr("nameserver.zone.odd_entries.MAX_GENERATED", 10)
     (found,) = problems(HEAD + line)
     assert found.startswith("f.zone:4: ") and problem in found
 
@@ -124,6 +126,29 @@ def test_odd_names_are_written_so_that_they_read_back():
     odd = rr("x 1 A 192.0.2.1")._replace(owner=b'\x0a$a.b @"\\\0\xff' + APEX)
     built = build(soa(1), NS, odd)
     assert read_zone_file(write_zone_file(built.nodes, APEX), APEX, "f.zone").nodes == built.nodes
+
+
+def test_a_file_is_read_a_line_at_a_time_and_twice_only_where_a_rule_of_the_whole_is_broken(tmp_path):
+    path = tmp_path / "f.zone"
+    opened = []
+
+    def content():
+        opened.append(path.open("rb"))
+        return opened[-1]
+
+    path.write_text(HEAD + "".join(f"h{number} A 192.0.2.1\n" for number in range(20_000)))
+    size = path.stat().st_size
+    tracemalloc.start()
+    built = read_zone_file(content, APEX, "f.zone")
+    kept = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert built.records == 20_002 and len(opened) == 1
+    assert kept[1] - kept[0] < size  # what came and went beside the zone itself
+    path.write_text(HEAD + "a A 192.0.2.1\n\nb A 192.0.2.1\nc A 192.0.2.1\nb CNAME a\n")
+    with pytest.raises(ZoneFileError) as caught:
+        read_zone_file(content, APEX, "f.zone")
+    assert caught.value.problems == ["f.zone:6: b.example.com has a CNAME beside A (RFC 2181 §10.1)"]
+    assert len(opened) == 3 and all(file.closed for file in opened)
 
 
 @pytest.mark.parametrize("port", ["65536", "99999999", "9" * 30])
