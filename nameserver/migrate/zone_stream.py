@@ -21,9 +21,9 @@ from nameserver.wire.rdata import fold_rdata, type_text
 from nameserver.wire.tsig import StreamVerifier, TsigKey
 from nameserver.wire.walk import Section, Walked
 from nameserver.zone.builder import BuiltZone, Tally, ZoneBuilder, wrong_class
+from nameserver.zone.rdata_to_text import rdata_text
 from nameserver.zone.soa import Soa, parse_soa
 from nameserver.zone.sorted_places import canonical_place, key_at
-from nameserver.zone.zonefile import rdata_text
 
 Progress = Callable[[int], None]  # is told how many records have come
 
