@@ -14,7 +14,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -290,6 +290,10 @@ class Publisher:
     def node_reader(self, name: bytes) -> Callable[[bytes], bytes | None]:
         """What reads nodes (by key) of a zone's current version; to be called in the store's thread."""
         return lambda key: self._store.node(name, key)
+
+    def slices(self, name: bytes) -> Generator[list[tuple[bytes, bytes]], None, None]:
+        """The nodes of a zone's current version in slices, keys ascending; to be taken in the store's thread."""
+        return self._store.slices(name)
 
     async def drop_history(self, name: bytes) -> None:
         """A worker found a zone's history damaged: what clients get from now on is whole, and a new history begins."""

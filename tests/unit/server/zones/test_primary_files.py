@@ -1,7 +1,8 @@
 """Zones from files, through a real store: taken when new, left alone when not, never worse than before."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,15 @@ from nameserver.errors import Reason
 from nameserver.server.supervisor import Supervisor
 from nameserver.server.zones.primary_files import PrimaryFiles
 from nameserver.server.zones.publisher import Publisher
-from nameserver.store.database import Store
+from nameserver.store.database import Store, ZoneTimers
+from nameserver.store.reader import StoreReader
+from nameserver.store.schema import DATABASE_NAME
 from nameserver.wire import names
+from nameserver.wire.rdata import type_text
+from nameserver.zone.builder import BuiltZone
+from nameserver.zone.changes import Applied
+from nameserver.zone.history import PackedStep, unpack_changeset
+from nameserver.zone.zonefile import read_zone_file
 
 ZONE = "example.com"
 NAME = names.from_text(ZONE)
@@ -59,7 +67,11 @@ async def test_a_file_is_taken_once_and_again_with_a_higher_serial(tmp_path: Pat
 @pytest.mark.parametrize(
     ("text", "reason", "detail"),
     [
-        (zone_text(ZONE, 5, extra="new IN A 192.0.2.1\n"), Reason.SERIAL_SAME, "raise it"),
+        (
+            zone_text(ZONE, 5, extra="new IN A 192.0.2.1\n"),
+            Reason.SERIAL_SAME,
+            "new.example.com changed, but serial 5 is",
+        ),
         (zone_text(ZONE, 4), Reason.SERIAL_BACKWARDS, "serial 4 is not above 5"),
         (zone_text(ZONE, 6, extra="broken IN A 300.0.2.1\n"), Reason.MALFORMED, "example.com.zone:"),
         (zone_text(ZONE, 6, extra="www IN A 192.0.2.1\n"), Reason.CNAME_CONFLICT, "www"),
@@ -136,3 +148,116 @@ async def test_octets_that_are_no_utf_8_are_taken_as_they_are(tmp_path: Path) ->
         node = zone.publisher.node_reader(NAME)(b"\x01\xfc")
         assert node is not None
         assert b"\x04\xc3\xbc \xff" in node
+
+
+async def test_an_edit_replaces_the_owners_that_it_changes_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with files_in(tmp_path) as zone:
+        await zone.load(zone_text(ZONE, 5))
+        told: list[dict[bytes, bytes | None]] = []
+        publish = zone.publisher.publish_changes
+
+        async def watched(
+            config: ZoneConfig, prepare: Callable[[], tuple[Applied, ZoneTimers]], source: str
+        ) -> Applied:
+            told.append(prepare()[0].nodes)
+            return await publish(config, prepare, source)
+
+        monkeypatch.setattr(zone.publisher, "publish_changes", watched)
+        edited = zone_text(ZONE, 6, extra="new IN A 192.0.2.1\nhost-3 IN A 192.0.2.200\n")
+        edited = edited.replace("mail IN AAAA", "male IN AAAA")
+        assert (await zone.load(edited)).changed
+        assert set(told[0]) == {b"", b"\3new", b"\6host-3", b"\4mail", b"\4male", b"\6serial"}
+        assert told[0][b"\4mail"] is None
+        whole = read_zone_file(edited, NAME, "whole")
+        stored = zone.publisher.stored[NAME]
+        assert (stored.serial, stored.records, stored.owners) == (6, whole.records, len(whole.nodes))
+        assert {key: zone.publisher.node_reader(NAME)(key) for key in whole.nodes} == whole.nodes
+        assert stored.size == whole.size
+
+
+def history(directory: Path, serial: int) -> list[list[str]]:
+    """The steps from a serial to the version held: what goes, and what comes."""
+    steps = []
+    with closing(StoreReader(directory / "state" / DATABASE_NAME)) as reader:
+        loaded = reader.load(NAME)
+        assert loaded is not None
+        with closing(loaded):
+            for each in loaded.steps_since(serial):
+                parts = tuple(loaded.parts_of(each))
+                step = unpack_changeset(PackedStep(each.old_serial, each.new_serial, each.records, each.size, parts))
+                records = [("-", record) for record in step.deleted] + [("+", record) for record in step.added]
+                steps.append([f"{sign}{names.to_text(r.owner)} {type_text(r.type)}" for sign, r in records])
+    return steps
+
+
+async def test_the_difference_between_two_versions_of_a_file_is_a_step_of_the_history(tmp_path: Path) -> None:
+    first = ["-example.com SOA", "-serial.example.com TXT", "+example.com SOA"]
+    second = ["-example.com SOA", "-new.example.com A", "-serial.example.com TXT", "+example.com SOA"]
+    async with files_in(tmp_path) as zone:
+        await zone.load(zone_text(ZONE, 5))
+        await zone.load(zone_text(ZONE, 6, extra="new IN A 192.0.2.1\n"))
+        await zone.load(zone_text(ZONE, 7))
+    steps = history(tmp_path, 5)
+    assert [sorted(step) for step in steps] == [
+        sorted([*first, "+new.example.com A", "+serial.example.com TXT"]),
+        sorted([*second, "+serial.example.com TXT"]),
+    ]
+    assert history(tmp_path, 6) == steps[1:]
+
+
+async def test_a_file_whose_records_only_moved_is_no_change(tmp_path: Path) -> None:
+    async with files_in(tmp_path) as zone:
+        some = ["a A 192.0.2.1\n", "a A 192.0.2.2\n", "b A 192.0.2.3\n"]
+        await zone.load(zone_text(ZONE, 5, extra="".join(some)))
+        generation = zone.publisher.stored[NAME].generation
+        verdict = await zone.load(zone_text(ZONE, 5, extra="".join(some[::-1])))
+        assert (verdict.changed, verdict.reason) == (False, None)
+        assert zone.publisher.stored[NAME].generation == generation
+
+
+async def test_a_file_that_is_written_while_it_is_read_is_read_again_and_in_the_end_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with files_in(tmp_path) as zone:
+        await zone.load(zone_text(ZONE, 5))
+        written = []
+
+        def read_and_write(*args: object, **more: object) -> BuiltZone:
+            built = read_zone_file(*args, **more)  # type: ignore[arg-type]
+            if len(written) < until:
+                written.append(zone.path.write_text(zone_text(ZONE, 60 + len(written))))
+            return built
+
+        monkeypatch.setattr("nameserver.server.zones.primary_files.read_zone_file", read_and_write)
+        until = 99
+        verdict = await zone.load(zone_text(ZONE, 6))
+        assert (verdict.reason, zone.serial) == (Reason.MALFORMED, 5)
+        assert "is being written" in verdict.detail
+        until = len(written) + 1
+        assert (await zone.load()).changed
+        assert zone.serial == 60 + len(written) - 1
+
+
+async def test_all_problems_of_a_file_are_counted_and_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with files_in(tmp_path) as zone:
+        verdict = await zone.load(zone_text(ZONE, 5, extra="x A 1\ny A 2\nz A 3\n"))
+        assert verdict.detail.startswith(f"{zone.path}:38: ")
+        assert verdict.detail.endswith(" (and 2 more problems)")
+        assert [f":{line}: " in message for line, message in zip((39, 40), caplog.messages, strict=True)] == [
+            True,
+            True,
+        ]
+
+
+async def test_a_large_file_is_read_while_the_loop_goes_on(tmp_path: Path) -> None:
+    async with files_in(tmp_path) as zone:
+        zone.path.write_text(zone_text(ZONE, 5, extra="".join(f"h{n} A 192.0.2.1\n" for n in range(30_000))))
+        turns = 0
+        loading = asyncio.create_task(zone.load())
+        while not loading.done():
+            await asyncio.sleep(0)
+            turns += 1
+        assert (await loading).changed
+        assert turns > 20
