@@ -1,10 +1,10 @@
 """A zone as the stream of records that a server sends, in canonical form, one `bytes` each: made for comparing.
 
-    place · 0 0 · type · [rdata with its names folded] · TTL       (place: nameserver.zone.sorted_places)
+    place · 0 0 · type · length · rdata with its names folded · TTL       (place: nameserver.zone.sorted_places)
 
-They sort as the zone does (RFC 4034 §6): owners in canonical order, then types, then rdata; the TTL comes last, so that
-records that differ in it alone are neighbours. Nothing is merged, left out or put right, as it is for serving: two
-servers are the same only if they send the same. A million records take some 100 MB.
+They sort by owner in canonical order (RFC 4034 §6.1), then by type, then by rdata, shorter ones first; the TTL comes
+last, so that records that differ in it alone are neighbours. Nothing is merged, left out or put right, as it is for
+serving: two servers are the same only if they send the same. A million records take some 100 MB.
 """
 
 from collections.abc import Callable
@@ -71,7 +71,7 @@ class _Collector(ZoneBuilder):
                 self.outside.append(f"{names.to_text_absolute(owner)} {type_text(rdtype)}")
                 return
             place = self._places[folded] = canonical_place(key) + b"\0\0"
-        self.records.append(place + tail[:2] + fold_rdata(rdtype, tail[10:]) + tail[4:8])
+        self.records.append(place + tail[:2] + tail[8:10] + fold_rdata(rdtype, tail[10:]) + tail[4:8])
 
     def extend(self, section: Section) -> Walked | None:
         """Take records up to the next SOA, which is returned; None at the end of the message."""
@@ -135,10 +135,16 @@ async def fetch_zone(
     )
 
 
+def make_record(place: bytes, rdtype: int, rdata: bytes, ttl: int) -> bytes:
+    """A record of a stream from its parts; `rdata` uncompressed, in any case of its names."""
+    head = b"%s\0\0%s%s" % (place, rdtype.to_bytes(2, "big"), len(rdata).to_bytes(2, "big"))
+    return head + fold_rdata(rdtype, rdata) + ttl.to_bytes(4, "big")
+
+
 def split_record(record: bytes) -> tuple[bytes, int, bytes, int]:
     """(place of the owner, type, rdata, TTL in seconds) of one record of a stream."""
     end = record.index(b"\0\0")
-    return record[:end], int.from_bytes(record[end + 2 : end + 4], "big"), record[end + 4 : -4], ttl_of(record)
+    return record[:end], int.from_bytes(record[end + 2 : end + 4], "big"), record[end + 6 : -4], ttl_of(record)
 
 
 def ttl_of(record: bytes) -> int:

@@ -36,7 +36,7 @@ class Server:
         self.child: Child | None = None
 
     def start(self) -> None:
-        """Begin; `wait` tells when it answers."""
+        """Begin; `ready` tells when it answers."""
         home = self.directory
         access = {"none": "", "any": "  provide-xfr: 127.0.0.0/8 NOKEY\n"}.get(
             self.transfer, f"  provide-xfr: 127.0.0.0/8 {self.transfer}\n"
@@ -56,8 +56,9 @@ class Server:
         )
         self.child = Child([program("nsd") or "nsd", "-d", "-c", str(home / "nsd.conf")], home / "log")
 
-    def answers(self) -> bool:
-        """Whether every zone is answered."""
+    def ready(self) -> bool:
+        """Whether every zone is answered; fails at once where the process has ended."""
+        assert self.child is not None and self.child.alive, self.explain()
         return all(self._answers(zone) for zone in self.zones)
 
     def _answers(self, zone: str) -> bool:
@@ -77,7 +78,7 @@ class Server:
         self.zones[zone] = text
         self.stop()
         self.start()
-        wait_for(self.answers, 30, f"NSD at {self.address}", explain=self.explain)
+        wait_for(self.ready, 30, f"NSD at {self.address}", explain=self.explain)
 
     def explain(self) -> str:
         """The end of its log."""
@@ -116,7 +117,7 @@ class Internet:
         for server in self.servers.values():
             server.start()
         for server in self.servers.values():
-            wait_for(server.answers, 30, f"NSD at {server.address}", explain=server.explain)
+            wait_for(server.ready, 30, f"NSD at {server.address}", explain=server.explain)
         return self
 
     def __exit__(self, *_: object) -> None:

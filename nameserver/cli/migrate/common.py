@@ -156,7 +156,7 @@ async def endpoints(tools: Tools, server: Server) -> tuple[Endpoint, ...]:
     return tuple(Endpoint(endpoint.host, server.port) for endpoint in found)
 
 
-def run(args: argparse.Namespace, command: Callable[[], Coroutine[Any, Any, Report]]) -> int:
+def run(args: argparse.Namespace, command: Callable[[], Coroutine[Any, Any, Report]], *, flush: bool = False) -> int:
     """Run a command and show its report; the exit code. What cannot be begun is a sentence on standard error."""
     try:
         report = asyncio.run(command())
@@ -170,6 +170,8 @@ def run(args: argparse.Namespace, command: Callable[[], Coroutine[Any, Any, Repo
         print("\n".join(markdown(report)))
     else:
         print("\n".join(text(report, Palette.of())))
+    if flush:
+        sys.stdout.flush()
     return report.exit_code
 
 

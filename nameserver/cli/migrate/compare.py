@@ -1,0 +1,88 @@
+"""`nameserver migrate compare ZONE --old A --new B`: the parity gate."""
+
+import argparse
+import asyncio
+import time
+from pathlib import Path
+
+from nameserver.cli.arguments import seconds
+from nameserver.cli.migrate import common
+from nameserver.cli.migrate.drift import DriftMetrics
+from nameserver.cli.migrate.progress import Progress
+from nameserver.errors import TransferError
+from nameserver.migrate.by_query import Wanted, wanted_of_names
+from nameserver.migrate.compare import judge
+from nameserver.migrate.report import USAGE, Level, Report
+from nameserver.migrate.sides import Source, measure
+from nameserver.telemetry.advice import advise
+from nameserver.wire import names
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("zone", metavar="ZONE", type=common.zone_name)
+    parser.add_argument("--old", metavar="SERVER", type=common.server, required=True, help="where the zone is now")
+    parser.add_argument("--new", metavar="SERVER", type=common.server, required=True, help="where it is to go")
+    parser.add_argument("--ignore-dnssec", action="store_true", help="leave out what signers make")
+    parser.add_argument(
+        "--names", type=Path, metavar="FILE", help="names to ask for where no side may be transferred, one a line"
+    )
+    parser.add_argument(
+        "--accept-partial", action="store_true", help="a side that could only be asked may pass as equal"
+    )
+    watching = parser.add_argument_group("watching for drift")
+    watching.add_argument("--watch", type=seconds(86400 * 7), metavar="SECONDS", help="compare again and again")
+    watching.add_argument("--metrics-file", type=Path, metavar="FILE", help="write metrics for a textfile collector")
+    watching.add_argument(
+        "--metrics", type=common.server, metavar="ADDRESS:PORT", help="serve metrics over HTTP, as 127.0.0.1:9531"
+    )
+    common.add_arguments(parser)
+    common.add_key_arguments(parser, "old", "new")
+
+
+def main(args: argparse.Namespace) -> int:
+    """0 when the zones match, 1 when they differ or that cannot be proven, 2 usage, 3 when a side does not answer."""
+    if args.watch is None:
+        return common.run(args, lambda: _compare(args))
+    metrics = DriftMetrics(args.zone.to_text(omit_final_dot=True), str(args.new), args.metrics_file, args.metrics)
+    while True:
+        code = common.run(args, lambda: _compare(args, metrics), flush=True)
+        if code == USAGE:
+            return code
+        time.sleep(args.watch)
+
+
+async def _compare(args: argparse.Namespace, metrics: DriftMetrics | None = None) -> Report:
+    tools = common.tools(args)
+    zone = names.fold(args.zone.to_wire())
+    old_at, new_at = await asyncio.gather(common.endpoints(tools, args.old), common.endpoints(tools, args.new))
+    old = Source("old", str(args.old), old_at[0], common.key(args, "old"))
+    new = Source("new", str(args.new), new_at[0], common.key(args, "new"))
+    with Progress("comparing") as progress:
+        try:
+            one, two = await measure(tools.asker, zone, old, new, _names(args, zone), progress)
+        except TransferError as error:
+            report = _unreachable(args, error, str(new.endpoint))
+        else:
+            report = judge(one, two, ignore_dnssec=args.ignore_dnssec, accept_partial=args.accept_partial)
+    if metrics is not None:
+        metrics.note(report, time.time())
+    return report
+
+
+def _names(args: argparse.Namespace, zone: bytes) -> list[Wanted] | None:
+    if args.names is None:
+        return None
+    try:
+        return wanted_of_names(args.names.read_text(encoding="utf-8").splitlines(), zone)
+    except (OSError, ValueError) as error:
+        raise common.UsageError(f"{args.names}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _unreachable(args: argparse.Namespace, error: TransferError, address: str) -> Report:
+    report = Report("compare", args.zone.to_text(omit_final_dot=True))
+    step = advise(error.reason, zone=report.zone, address=address).next_step
+    report.add(Level.FAULT, str(error.reason), error.detail or str(error.reason), step)
+    report.unreachable = True
+    report.verdict = "PARITY IS NOT PROVEN: do not proceed"
+    return report

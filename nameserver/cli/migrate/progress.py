@@ -1,0 +1,47 @@
+"""How far a long command has come, on a terminal; nothing where standard error is none."""
+
+import sys
+import time
+from types import TracebackType
+
+_EVERY = 0.1  # seconds between two drawings
+_WIDTH = 30
+
+
+class Progress:
+    """One line on standard error that is drawn over and over, and gone at the end.
+
+    Each part has a name and a count; where a total is known, a bar.
+    """
+
+    def __init__(self, what: str, total: int | None = None) -> None:
+        self._what = what
+        self._total = total
+        self._counts: dict[str, int] = {}
+        self._drawn = 0.0
+        self._on = sys.stderr is not None and sys.stderr.isatty()
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._on and self._drawn:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+    def __call__(self, part: str, count: int) -> None:
+        """Part `part` has come to `count`."""
+        self._counts[part] = count
+        now = time.monotonic()
+        if not self._on or now - self._drawn < _EVERY:
+            return
+        self._drawn = now
+        parts = "  ".join(f"{name} {number:,}" for name, number in self._counts.items())
+        print(f"\r\x1b[K{self._what}: {self._bar()}{parts}", end="", file=sys.stderr, flush=True)
+
+    def _bar(self) -> str:
+        if not self._total:
+            return ""
+        full = min(_WIDTH, _WIDTH * sum(self._counts.values()) // self._total)
+        return f"[{'#' * full}{'.' * (_WIDTH - full)}] "

@@ -1,0 +1,249 @@
+"""`migrate compare`: the parity gate. Whether two servers hold the same zone, record for record.
+
+    old  ─ AXFR ─▶ sorted stream ─┐
+                                  ├─ one walk through both ─▶ only old · only new · other TTL · twice ─▶ report
+    new  ─ AXFR ─▶ sorted stream ─┘
+
+The order in which a server sends, the case of names and how it compresses them make no difference; all else does.
+Where one side refuses the transfer, it is asked for each RRset that the other side has (`by_query`). That shows what is
+missing or different there, not what it has beyond; so it is no proof, and the report says so.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from dns.rdatatype import CDNSKEY, CDS, DNSKEY, NSEC, NSEC3, NSEC3PARAM, RRSIG
+
+from nameserver.migrate.report import Level, Report, Table
+from nameserver.migrate.zone_stream import ZoneStream, record_text, ttl_of
+from nameserver.wire import names
+from nameserver.zone.serial import Order, compare
+
+MATCH = "ZONES MATCH: Proceed with cutover"
+MOST_LINES = 10_000  # differences that are told one by one
+_PRIVATE_SIGNING = 65534  # BIND's notes to itself while it signs
+DNSSEC_TYPES = frozenset({*map(int, (RRSIG, NSEC, NSEC3, NSEC3PARAM, DNSKEY, CDS, CDNSKEY)), _PRIVATE_SIGNING})
+
+
+class Kind(Enum):
+    """How one record of the two zones differs."""
+
+    ONLY_OLD = "-"
+    ONLY_NEW = "+"
+    TTL = "ttl"
+    TWICE_OLD = "twice in old"
+    TWICE_NEW = "twice in new"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One record: as the old side has it, as the new one has it (None where it has not)."""
+
+    kind: Kind
+    old: bytes | None
+    new: bytes | None
+
+
+@dataclass(slots=True)
+class Coverage:
+    """How a side was seen: `asked` counts RRsets asked for one by one where it was not transferred."""
+
+    asked: int = 0
+    silent: int = 0
+    why: str = ""  # why not by transfer
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything that the side has was seen."""
+        return not self.why
+
+
+@dataclass(slots=True)
+class Side:
+    """One side of the comparison."""
+
+    server: str
+    stream: ZoneStream
+    coverage: Coverage = field(default_factory=Coverage)
+
+
+def differences(old: Sequence[bytes], new: Sequence[bytes]) -> Iterator[Difference]:
+    """Walk through two sorted streams once. Both end up in the order of the streams."""
+    at_old = at_new = 0
+    end_old, end_new = len(old), len(new)
+    while at_old < end_old or at_new < end_new:
+        key_old = old[at_old][:-4] if at_old < end_old else None
+        key_new = new[at_new][:-4] if at_new < end_new else None
+        before = (at_old, at_new)
+        if key_old is not None and (key_new is None or key_old <= key_new):
+            at_old = _past(old, at_old, key_old)
+        if key_new is not None and (key_old is None or key_new <= key_old):
+            at_new = _past(new, at_new, key_new)
+        if at_old - before[0] != 1 or at_new - before[1] != 1 or old[before[0]] != new[before[1]]:
+            yield from _told(old[before[0] : at_old], new[before[1] : at_new])
+
+
+def _past(records: Sequence[bytes], at: int, key: bytes) -> int:
+    """Where the records end that are the same but for their TTLs. One, nearly always."""
+    at += 1
+    while at < len(records) and records[at][:-4] == key:
+        at += 1
+    return at
+
+
+def _told(old: Sequence[bytes], new: Sequence[bytes]) -> Iterator[Difference]:
+    if not new:
+        yield Difference(Kind.ONLY_OLD, old[0], None)
+    elif not old:
+        yield Difference(Kind.ONLY_NEW, None, new[0])
+    elif {ttl_of(record) for record in old} != {ttl_of(record) for record in new}:
+        yield Difference(Kind.TTL, old[0], new[0])
+    if len(old) > 1:
+        yield Difference(Kind.TWICE_OLD, old[0], None)
+    if len(new) > 1:
+        yield Difference(Kind.TWICE_NEW, None, new[0])
+
+
+def without_dnssec(records: Sequence[bytes]) -> list[bytes]:
+    """The records that no signer made."""
+    kept = []
+    for record in records:
+        end = record.index(b"\0\0")
+        if int.from_bytes(record[end + 2 : end + 4], "big") not in DNSSEC_TYPES:
+            kept.append(record)
+    return kept
+
+
+def judge(old: Side, new: Side, *, ignore_dnssec: bool = False, accept_partial: bool = False) -> Report:
+    """Compare, and say whether the cut-over may proceed: the last line is `MATCH` only where the exit code is 0."""
+    zone = old.stream.zone
+    report = Report("compare", names.to_text(zone))
+    if ignore_dnssec:
+        old.stream.records, new.stream.records = (without_dnssec(side.stream.records) for side in (old, new))
+    counts = dict.fromkeys(Kind, 0)
+    ttl_lines: list[str] = []
+    for difference in differences(old.stream.records, new.stream.records):
+        counts[difference.kind] += 1
+        if len(report.lines) + len(ttl_lines) < MOST_LINES:
+            (ttl_lines if difference.kind is Kind.TTL else report.lines).extend(_lines(difference, zone))
+    _tell_records(report, counts)
+    _judge_soa(report, old, new)
+    if ttl_lines:
+        report.lines += ["; TTL alone", *ttl_lines]
+    for name, side in (("old", old), ("new", new)):
+        _judge_coverage(report, name, side, accept_partial=accept_partial)
+        for text in side.stream.outside[:10]:
+            report.add(Level.WARNING, "out-of-zone", f"{name} side sends a record outside the zone: {text}")
+    report.tables.append(_sides(old, new))
+    report.facts = {
+        "old": _facts(old),
+        "new": _facts(new),
+        "only_old": counts[Kind.ONLY_OLD],
+        "only_new": counts[Kind.ONLY_NEW],
+        "ttl_only": counts[Kind.TTL],
+        "dnssec": "ignored" if ignore_dnssec else "compared",
+    }
+    report.verdict = MATCH if report.exit_code == 0 else _verdict(counts)
+    return report
+
+
+def _lines(difference: Difference, zone: bytes) -> Iterator[str]:
+    if difference.kind in (Kind.ONLY_OLD, Kind.TTL) and difference.old is not None:
+        yield f"- {record_text(difference.old, zone)}"
+    if difference.kind in (Kind.ONLY_NEW, Kind.TTL) and difference.new is not None:
+        yield f"+ {record_text(difference.new, zone)}"
+    if difference.kind in (Kind.TWICE_OLD, Kind.TWICE_NEW):
+        yield f"; {difference.kind.value}: {record_text(difference.old or difference.new or b'', zone)}"
+
+
+def _tell_records(report: Report, counts: dict[Kind, int]) -> None:
+    told = (
+        (
+            Kind.ONLY_OLD,
+            Level.FAULT,
+            "missing",
+            "missing at the new side",
+            "Add what is marked with - at the new side.",
+        ),
+        (Kind.ONLY_NEW, Level.FAULT, "extra", "at the new side only", "Remove what is marked with + at the new side."),
+        (Kind.TTL, Level.FAULT, "ttl-drift", "the same but for the TTL", "Set the same TTLs at both sides."),
+        (Kind.TWICE_OLD, Level.NOTE, "twice", "sent more than once by the old side", ""),
+        (Kind.TWICE_NEW, Level.NOTE, "twice", "sent more than once by the new side", ""),
+    )
+    for kind, level, code, text, step in told:
+        if number := counts[kind]:
+            report.add(level, code, f"{number} record{' is' if number == 1 else 's are'} {text}", step)
+    if sum(counts.values()) > MOST_LINES:
+        report.add(Level.NOTE, "cut", f"only the first {MOST_LINES} differences are listed")
+
+
+def _judge_soa(report: Report, old: Side, new: Side) -> None:
+    """The serial apart from what else an SOA says."""
+    one, two = old.stream.soa, new.stream.soa
+    if one.serial != two.serial:
+        order = {Order.OLDER: "ahead", Order.NEWER: "behind"}.get(compare(one.serial, two.serial), "not comparable")
+        report.add(
+            Level.WARNING,
+            "serial-differs",
+            f"serials differ: old {one.serial}, new {two.serial} ({order})",
+            "If the new side is fed from the old one, an update is under way: compare again.",
+        )
+    elif report.has(Level.FAULT):
+        text = f"both have serial {one.serial} and yet differ: secondaries of either never learn of it"
+        report.add(Level.FAULT, "same-serial-differs", text, "Raise the serial where the change was made.")
+    pairs = zip(("mname", "rname", "refresh", "retry", "expire", "minimum"), _rest(old), _rest(new), strict=True)
+    for name, ours, theirs in pairs:
+        if ours != theirs:
+            text = f"SOA {name} differs: old {ours}, new {theirs}"
+            report.add(Level.FAULT, "soa-differs", text, "Make the SOA the same at both sides, the serial aside.")
+    if old.stream.soa_ttl != new.stream.soa_ttl:
+        text = f"the SOA's TTL differs: old {old.stream.soa_ttl}, new {new.stream.soa_ttl}"
+        report.add(Level.FAULT, "ttl-drift", text, "It bounds how long a name's absence is cached (RFC 2308).")
+
+
+def _rest(side: Side) -> tuple[str, ...]:
+    soa = side.stream.soa
+    mname, rname = (names.to_text_absolute(name.lower()) for name in (soa.mname, soa.rname))
+    return mname, rname, str(soa.refresh), str(soa.retry), str(soa.expire), str(soa.minimum)
+
+
+def _judge_coverage(report: Report, name: str, side: Side, *, accept_partial: bool) -> None:
+    coverage = side.coverage
+    if coverage.whole:
+        return
+    answered = coverage.asked - coverage.silent
+    share = 100 * answered / coverage.asked if coverage.asked else 0.0
+    report.add(
+        Level.WARNING if accept_partial and not coverage.silent else Level.FAULT,
+        "incomplete",
+        f"the {name} side ({side.server}) could not be transferred ({coverage.why}); it was asked for {coverage.asked} "
+        f"RRsets, {share:.1f} % were answered; what it has beyond them is not known",
+        "Allow us the transfer there, or accept this with --accept-partial.",
+    )
+
+
+def _sides(old: Side, new: Side) -> Table:
+    rows = []
+    for name, side in (("old", old), ("new", new)):
+        how = "AXFR" if side.coverage.whole else f"{side.coverage.asked} questions"
+        rows.append((name, side.server, str(side.stream.soa.serial), str(len(side.stream.records) + 1), how))
+    return Table("", ("SIDE", "SERVER", "SERIAL", "RECORDS", "SEEN BY"), tuple(rows))
+
+
+def _facts(side: Side) -> dict[str, object]:
+    return {
+        "server": side.server,
+        "serial": side.stream.soa.serial,
+        "records": len(side.stream.records) + 1,
+        "seen_by": "axfr" if side.coverage.whole else "questions",
+        "asked": side.coverage.asked,
+        "unanswered": side.coverage.silent,
+    }
+
+
+def _verdict(counts: dict[Kind, int]) -> str:
+    number = counts[Kind.ONLY_OLD] + counts[Kind.ONLY_NEW] + counts[Kind.TTL]
+    if number:
+        return f"ZONES DIFFER in {number} record{'' if number == 1 else 's'}: do not proceed"
+    return "PARITY IS NOT PROVEN: do not proceed"

@@ -1,0 +1,71 @@
+"""`nameserver migrate compare` between real servers."""
+
+from pathlib import Path
+
+import pytest
+from support.ask import Key
+from support.commands import nameserver
+from support.internet import Internet, soa
+
+pytestmark = pytest.mark.interop
+
+OLD, NEW = "127.0.5.3", "127.0.5.4"
+KEY = Key("transfer-key", "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY=")
+BODY = "@ NS ns1\nns1 A 192.0.2.53\nwww A 192.0.2.1\n*.apps CNAME www\nsub NS ns.sub\nns.sub A 192.0.2.9\n"
+
+
+def zone(body: str = BODY, serial: int = 5) -> dict[str, str]:
+    return {"shop.example.": f"$TTL 300\n{soa('shop.example.', serial)}{body}"}
+
+
+def internet(old: dict[str, str], new: dict[str, str], transfer: dict[str, str]) -> Internet:
+    return Internet({OLD: old, NEW: new}, [KEY], transfer)
+
+
+def sides(net: Internet) -> list[str]:
+    return ["shop.example", "--old", f"{OLD}:{net.port}", "--new", f"{NEW}#{net.port}"]
+
+
+def test_zones_that_match_end_with_the_sentence_that_scripts_look_for(tmp_path: Path):
+    shuffled = "".join(f"{line}\n" for line in reversed(BODY.replace("CNAME www", "CNAME WWW").splitlines()))
+    with internet(zone(), zone(shuffled), {OLD: "transfer-key", NEW: "any"}) as net:
+        (tmp_path / "key").write_text(f'key "transfer-key" {{ algorithm {KEY.algorithm}; secret "{KEY.secret}"; }};\n')
+        (tmp_path / "key").chmod(0o600)
+        key = ["--old-key", "transfer-key", "--old-key-file", str(tmp_path / "key")]
+        done = nameserver("migrate", "compare", *sides(net), *key)
+        keyless = nameserver("migrate", "compare", *sides(net))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "ZONES MATCH: Proceed with cutover"
+    assert keyless.returncode == 1
+    assert "could not be transferred (refused" in keyless.stdout
+
+
+def test_a_side_that_refuses_the_transfer_is_asked_name_by_name():
+    missing = BODY.replace("*.apps CNAME www\n", "").replace("www A 192.0.2.1", "www A 192.0.2.2")
+    with internet(zone(), zone(missing, serial=6), {OLD: "any"}) as net:
+        done = nameserver("migrate", "compare", *sides(net), "--accept-partial")
+        net.servers[NEW].change("shop.example.", zone()["shop.example."])
+        same = nameserver("migrate", "compare", *sides(net), "--accept-partial")
+        strict = nameserver("migrate", "compare", *sides(net))
+    lines = done.stdout.splitlines()
+    assert done.returncode == 1
+    assert [line for line in lines if line[:2] in ("- ", "+ ")] == [
+        "- *.apps.shop.example. 300 IN CNAME www.shop.example.",
+        "- www.shop.example. 300 IN A 192.0.2.1",
+        "+ www.shop.example. 300 IN A 192.0.2.2",
+    ]
+    assert (same.returncode, strict.returncode) == (0, 1), same.stdout
+
+
+def test_where_both_refuse_names_from_a_list_are_asked(tmp_path: Path):
+    (tmp_path / "names").write_text("@\nwww A AAAA\n*.apps\n# a comment\n")
+    with internet(zone(), zone(), {}) as net:
+        without = nameserver("migrate", "compare", *sides(net))
+        listed = nameserver("migrate", "compare", *sides(net), "--names", str(tmp_path / "names"), "--accept-partial")
+        (tmp_path / "names").write_text("www.elsewhere.example.\n")
+        outside = nameserver("migrate", "compare", *sides(net), "--names", str(tmp_path / "names"))
+    assert without.returncode == 3
+    assert "give --names FILE" in without.stdout
+    assert listed.returncode == 0, listed.stdout
+    assert outside.returncode == 2
+    assert "line 1: www.elsewhere.example. is not in shop.example" in outside.stderr

@@ -1,0 +1,139 @@
+"""The parity gate: what two streams of records have in common, and what is made of it."""
+
+from collections import defaultdict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nameserver.migrate.compare import MATCH, Coverage, Kind, Side, differences, judge
+from nameserver.migrate.zone_stream import ZoneStream, make_record, record_text, split_record
+from nameserver.wire import codes, names
+from nameserver.zone.soa import Soa, parse_soa
+from nameserver.zone.sorted_places import canonical_place
+
+ZONE = b"\x07example\x03com\x00"
+PLACES = [canonical_place(key) for key in (b"", b"\x01a", b"\x03www", b"\x01a\x03www", b"\x02\x00\x01")]
+
+records = st.builds(
+    make_record,
+    st.sampled_from(PLACES),
+    st.sampled_from([1, 16, 256]),
+    st.binary(max_size=6),
+    st.sampled_from([0, 1, 300]),
+)
+
+
+def soa_rdata(serial: int = 7, minimum: int = 300) -> bytes:
+    mname, rname = names.from_text("ns1.example.com."), names.from_text("hostmaster.example.com.")
+    return mname + rname + b"".join(number.to_bytes(4, "big") for number in (serial, 3600, 900, 1209600, minimum))
+
+
+def side(lines: list[bytes], serial: int = 7, minimum: int = 300, ttl: int = 300) -> Side:
+    rdata = soa_rdata(serial, minimum)
+    return Side("192.0.2.1:53", ZoneStream(ZONE, parse_soa(rdata), rdata, ttl, sorted(lines)))
+
+
+def a(owner: str, address: bytes = b"\xc0\0\2\1", ttl: int = 300, rdtype: int = codes.A) -> bytes:
+    key = names.from_text(owner + ".")[:-1] if owner else b""
+    return make_record(canonical_place(key), rdtype, address, ttl)
+
+
+@given(st.lists(records), st.lists(records))
+def test_the_walk_tells_what_a_comparison_of_sets_tells(old: list[bytes], new: list[bytes]):
+    def by_key(lines: list[bytes]) -> dict[bytes, list[bytes]]:
+        found: dict[bytes, list[bytes]] = defaultdict(list)
+        for line in lines:
+            found[line[:-4]].append(line[-4:])
+        return found
+
+    one, two = by_key(old), by_key(new)
+    told: dict[Kind, set[bytes]] = {kind: set() for kind in Kind}
+    for each in differences(sorted(old), sorted(new)):
+        told[each.kind].add((each.old or each.new or b"")[:-4])
+    assert told[Kind.ONLY_OLD] == one.keys() - two.keys()
+    assert told[Kind.ONLY_NEW] == two.keys() - one.keys()
+    assert told[Kind.TTL] == {key for key in one.keys() & two.keys() if set(one[key]) != set(two[key])}
+    assert told[Kind.TWICE_OLD] == {key for key, ttls in one.items() if len(ttls) > 1}
+    assert told[Kind.TWICE_NEW] == {key for key, ttls in two.items() if len(ttls) > 1}
+
+
+@given(st.sampled_from(PLACES), st.integers(1, 65279), st.binary(max_size=300), st.integers(0, 2**31 - 1))
+def test_a_record_comes_apart_as_it_was_put_together(place: bytes, rdtype: int, rdata: bytes, ttl: int):
+    parts = split_record(make_record(place, rdtype, rdata, ttl))
+    assert (parts[0], parts[1], len(parts[2]), parts[3]) == (place, rdtype, len(rdata), ttl)
+
+
+def test_two_sides_that_hold_the_same_may_be_cut_over():
+    report = judge(side([a("www"), a("mail")]), side([a("mail"), a("www")]))
+    assert (report.exit_code, report.verdict, report.lines, report.findings) == (0, MATCH, [], [])
+
+
+@pytest.mark.parametrize(
+    ("new", "code", "lines"),
+    [
+        ([a("www")], "missing", ["- mail.example.com. 300 IN A 192.0.2.1"]),
+        ([a("www"), a("mail"), a("x")], "extra", ["+ x.example.com. 300 IN A 192.0.2.1"]),
+        (
+            [a("www"), a("mail", ttl=60)],
+            "ttl-drift",
+            ["; TTL alone", "- mail.example.com. 300 IN A 192.0.2.1", "+ mail.example.com. 60 IN A 192.0.2.1"],
+        ),
+    ],
+)
+def test_each_difference_is_named_and_stops_the_cut_over(new: list[bytes], code: str, lines: list[str]):
+    report = judge(side([a("www"), a("mail")]), side(new, serial=8))
+    assert report.exit_code == 1
+    assert MATCH not in report.verdict
+    assert code in [finding.code for finding in report.findings]
+    assert report.lines == lines
+
+
+def test_another_serial_alone_is_told_and_stops_nothing():
+    report = judge(side([a("www")], serial=7), side([a("www")], serial=6))
+    assert (report.exit_code, [finding.code for finding in report.findings]) == (0, ["serial-differs"])
+    assert "behind" in report.findings[0].text
+
+
+def test_the_same_serial_with_other_contents_is_a_finding_of_its_own():
+    report = judge(side([a("www")]), side([a("mail")]))
+    assert "same-serial-differs" in [finding.code for finding in report.findings]
+
+
+def test_an_soa_that_differs_beside_its_serial_is_a_difference():
+    assert judge(side([]), side([], minimum=60)).exit_code == 1
+    assert judge(side([]), side([], ttl=60)).exit_code == 1
+
+
+def test_a_record_that_is_sent_twice_is_told_and_no_difference():
+    report = judge(side([a("www"), a("www")]), side([a("www")]))
+    assert (report.exit_code, report.lines) == (0, ["; twice in old: www.example.com. 300 IN A 192.0.2.1"])
+
+
+@pytest.mark.parametrize(("ignore", "code"), [(False, 1), (True, 0)])
+def test_what_signers_make_is_left_out_where_that_is_wanted(ignore: bool, code: int):
+    signature = a("www", bytes(40), rdtype=codes.RRSIG)
+    assert judge(side([a("www"), signature]), side([a("www")]), ignore_dnssec=ignore).exit_code == code
+
+
+def test_a_delegations_ds_is_compared_even_then():
+    ds = a("sub", b"\0\1\x0d\2" + bytes(32), rdtype=codes.DS)
+    assert judge(side([ds]), side([]), ignore_dnssec=True).exit_code == 1
+
+
+def test_a_side_that_was_only_asked_is_no_proof_unless_that_is_accepted():
+    def partial(silent: int = 0) -> Side:
+        found = side([a("www")])
+        found.coverage = Coverage(4, silent, "refused: REFUSED")
+        return found
+
+    report = judge(side([a("www")]), partial())
+    assert (report.exit_code, [finding.code for finding in report.findings]) == (1, ["incomplete"])
+    assert "100.0 % were answered" in report.findings[0].text
+    assert judge(side([a("www")]), partial(), accept_partial=True).verdict == MATCH
+    assert judge(side([a("www")]), partial(1), accept_partial=True).exit_code == 1
+
+
+def test_a_record_reads_as_a_line_of_a_zone_file():
+    assert record_text(a("www", ttl=60), ZONE) == "www.example.com. 60 IN A 192.0.2.1"
+    assert isinstance(side([]).stream.soa, Soa)
