@@ -41,6 +41,7 @@ from nameserver.telemetry.tally import Tally
 from nameserver.telemetry.words import plural
 
 STOP_PATIENCE = 8.0  # seconds for the workers to finish; they give their connections 5
+HEARD_PATIENCE = 5.0  # seconds that a reload waits for the workers to take what is new
 LOAD_PATIENCE = 60.0  # seconds after which we count as started although stored zones are still being loaded
 BIND_PATIENCE = 5.0  # seconds for a predecessor's workers to let go of the addresses
 START_EXTENSION = 30.0  # seconds that the service manager is asked to wait on, again and again while starting, …
@@ -304,6 +305,7 @@ class Daemon:
             self._state.reload = Reload(now, self._state.reload.succeeded, False, text)
             log.error("reload: %s", text)
             raise
+        await self._state.supervisor.heard(HEARD_PATIENCE)  # so that what is reloaded is in effect
         text = f"{summary}{message}"
         for warning in fresh.warnings:
             log.warning("%s", warning)

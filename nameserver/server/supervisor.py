@@ -53,6 +53,7 @@ class Worker:
     delay: float = FIRST_DELAY
     was_ready: bool = False  # its present process was, or the one that ended last
     last_end: str = ""  # how its process ended that ended last, or why it did not begin
+    heard: int = 0  # the last `Supervisor.heard` that it answered
     served: dict[bytes, int] = field(default_factory=dict)  # zone → generation confirmed
     awaited: dict[bytes, tuple[int, float]] = field(default_factory=dict)  # zone → generation, until when (monotonic)
     busy_until: float = 0.0  # monotonic: when all it was told to load so far should be loaded
@@ -113,6 +114,8 @@ class Supervisor:
         self._all_ready = asyncio.Event()
         self._settled = asyncio.Event()
         self._drained = asyncio.Event()
+        self._heard = asyncio.Event()
+        self._asked = 0
         self._came_up = False  # some worker, once
         self.workers: list[Worker] = []
         for index, each in enumerate(sockets):
@@ -222,6 +225,10 @@ class Supervisor:
         elif header["kind"] == "served":
             for name, generation in header["zones"].items():
                 worker.confirmed(bytes.fromhex(name), generation)
+        elif header["kind"] == "heard":
+            worker.heard = header["number"]
+            self._heard.set()
+            return
         elif header["kind"] == "drained":
             worker.drained = True
             self._look_whether_drained()
@@ -299,6 +306,19 @@ class Supervisor:
         for worker in self.workers:
             if worker.channel is not None:
                 worker.channel.send(kind, **header)
+
+    async def heard(self, patience: float) -> bool:
+        """Wait until every worker has taken what it was told so far, but for loads; False when that takes longer."""
+        self._asked += 1
+        number = self._asked
+        self.tell("hear", number=number)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                while any(each.ready and each.channel is not None and each.heard < number for each in self.workers):
+                    self._heard.clear()
+                    await self._heard.wait()
+                return True
+        return False
 
     def serving(self, zone: bytes, generation: int) -> int:
         """How many workers answer at least this generation of a zone."""

@@ -197,6 +197,8 @@ class Worker:
                     self._change(header, body)
                 case "state":
                     self._set_state(header)
+                case "hear":  # all before it took effect
+                    self._channel.send("heard", number=header["number"])
                 case "listen":
                     self._listen_wanted.set()
                 case "stop":

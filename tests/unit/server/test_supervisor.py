@@ -126,6 +126,20 @@ async def test_a_hung_worker_is_replaced_while_the_other_goes_on(
         assert other.pid == healthy
 
 
+async def test_what_was_told_to_every_worker_is_known_to_be_heard(tmp_path: Path) -> None:
+    async with running(tmp_path, 2) as ours:
+        assert await ours.supervisor.heard(15)
+        deaf = ours.supervisor.workers[1]
+        assert deaf.pid is not None
+        os.kill(deaf.pid, signal.SIGSTOP)
+        try:
+            assert not await ours.supervisor.heard(0.2)
+        finally:
+            os.kill(deaf.pid, signal.SIGCONT)
+        assert await ours.supervisor.heard(15)
+        assert [worker.heard for worker in ours.supervisor.workers] == [3, 3]
+
+
 async def test_a_pause_of_our_own_is_not_taken_for_the_death_of_every_worker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
