@@ -41,6 +41,7 @@ from nameserver.wire.edns import DO, Edns, pack_opt
 from nameserver.wire.render import render, render_error
 from nameserver.wire.reply import Reply
 from nameserver.wire.request import BadRequest, Request, Unanswerable, parse_request
+from nameserver.wire.rrset import RRset
 from nameserver.wire.tsig import (
     TsigFailure,
     TsigKey,
@@ -63,6 +64,7 @@ _HIGHEST_REFLECTOR = max(REFLECTORS)
 LARGEST_MESSAGE = 65535  # octets; what TCP's length field can say (RFC 1035 §4.2.2)
 PLAIN_UDP_SIZE = 512  # octets, without EDNS (RFC 1035 §4.2.1)
 HEADER_SIZE = 12
+EXPIRE_ROOM = 8  # octets of an EXPIRE option
 _TRANSFERS = {codes.AXFR: "axfr", codes.IXFR: "ixfr"}
 _REASONS = {
     codes.FORMERR: Reason.FORMERR,
@@ -83,14 +85,25 @@ _META_TYPES = {
 }
 
 
+Address = IPv4Address | IPv6Address
+SizeOf = Callable[[list[RRset]], "int | None"]  # an answer section → the octets of its message, None: too many
+# A transfer, who asks, the octets that there are → the answer section with differences; None where they take more.
+Differences = Callable[[TransferRequest, Address, int, SizeOf], "list[RRset] | None"]
+
+
+def _no_differences(_transfer: TransferRequest, _address: Address, _room: int, _size_of: SizeOf) -> None:
+    return None
+
+
 class Pipeline:
     """Turns messages into outcomes. The attributes may be replaced between two messages, as a reload does.
 
     `keys` are the TSIG keys by folded name; `counters` is laid out as `nameserver.query.counters` says; `steady` is a
-    clock in seconds that is never set, by which zones expire (`ServedZone.expires`).
+    clock in seconds that is never set, by which zones expire (`ServedZone.expires`). `differences` is asked for what an
+    IXFR over UDP may be answered with.
     """
 
-    __slots__ = ("counters", "keys", "limiter", "settings", "steady", "zones")
+    __slots__ = ("counters", "differences", "keys", "limiter", "settings", "steady", "zones")
 
     def __init__(
         self,
@@ -106,6 +119,7 @@ class Pipeline:
         self.counters = counters
         self.steady = steady
         self.limiter: RateLimiter | None = None
+        self.differences: Differences = _no_differences
 
     def handle(self, data: bytes, address: IPv4Address | IPv6Address, port: int, transport: str, now: int) -> Outcome:
         """What to do about one message.
@@ -238,6 +252,8 @@ class Pipeline:
         if request.qtype in (codes.AXFR, codes.IXFR):
             verdict = judge_transfer(exchange, self.zones)
             if isinstance(verdict, TransferRequest):
+                if exchange.transport == slots.UDP:
+                    return self._send(exchange, self._ixfr_over_udp(exchange, verdict))
                 return Outcome(transfer=replace(verdict, options=self._options(exchange)))
             outcome = self._send(exchange, verdict)
             outcome.refused = _refused(exchange, _REASONS.get(verdict.rcode), exchange.key_name)
@@ -245,6 +261,21 @@ class Pipeline:
         if request.qtype in _META_TYPES:
             return self._send(exchange, refusal(*_META_TYPES[request.qtype]))
         return self._answer(exchange)
+
+    def _ixfr_over_udp(self, exchange: Exchange, transfer: TransferRequest) -> Reply:
+        """All differences where they fit, else our SOA alone, upon which the client comes over TCP (RFC 1995 §2)."""
+        limit = self._limit(exchange.request, exchange.transport)
+        if exchange.key is not None:
+            limit -= signature_size(exchange.key)
+
+        def size_of(answer: list[RRset]) -> int | None:
+            trial = Reply(authoritative=True, answer=answer, options=list(self._options(exchange)))
+            wire = self._render(exchange.request, trial, limit - EXPIRE_ROOM)
+            return None if wire[2] & codes.TC >> 8 else len(wire)
+
+        if (answer := self.differences(transfer, exchange.address, limit, size_of)) is not None:
+            return Reply(authoritative=True, answer=answer)
+        return Reply(authoritative=True, answer=[] if transfer.zone.zone is None else [transfer.zone.zone.soa])
 
     def _answer(self, exchange: Exchange) -> Outcome:
         """Stage 11; what everyone who sends these octets would be told may be told again without asking us."""

@@ -16,8 +16,8 @@ from nameserver.zone.serial import Order, compare
 def judge_transfer(exchange: Exchange, zones: ZoneSet) -> Reply | TransferRequest:
     """A reply that settles the matter, or the transfer that is to be sent.
 
-    A reply settles it for whatever is not allowed or not possible, for IXFR over UDP (our SOA alone, which has the
-    client come back over TCP when it is behind: RFC 1995 §2), and for IXFR from a client that is not behind.
+    A reply settles it for whatever is not allowed or not possible, and for IXFR from a client that is not behind: our
+    SOA alone (RFC 1995 §2).
     """
     request = exchange.request
     if request.qtype == codes.AXFR and exchange.transport == UDP:
@@ -34,9 +34,8 @@ def judge_transfer(exchange: Exchange, zones: ZoneSet) -> Reply | TransferReques
     zone = served.zone
     if zone is None or served.state is not ZoneState.SERVING:
         return not_serving(served)
-    if request.qtype == codes.IXFR and request.soa_serial is not None:
-        # The undefined order is no reason to send nothing: the client asked because it wants what we have.
-        current = compare(request.soa_serial, zone.serial) in (Order.EQUAL, Order.NEWER)
-        if current or exchange.transport == UDP:
-            return Reply(authoritative=True, answer=[zone.soa])
+    # The undefined order is no reason to send nothing: the client asked because it wants what we have.
+    asked = request.soa_serial if request.qtype == codes.IXFR else None
+    if asked is not None and compare(asked, zone.serial) in (Order.EQUAL, Order.NEWER):
+        return Reply(authoritative=True, answer=[zone.soa])
     return TransferRequest(served, request.qtype, request, request.soa_serial, exchange.key, exchange.request_mac)

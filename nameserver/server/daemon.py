@@ -252,6 +252,8 @@ class Daemon:
                 for event in header["transfers_out"]:
                     self._reporter.transferred_out(event)
                 self._reporter.refused(header["refused"])
+                for zone, generation in header["damaged_histories"].items():
+                    self._state.publisher.history_damaged(bytes.fromhex(zone), generation)
             case "failed":
                 fault = StoreFault(header["fault"])
                 self._state.zones.worker_failed(bytes.fromhex(header["zone"]), header["error"], fault)

@@ -11,7 +11,7 @@ records are pointed at by the second and later ones. Looking for longer shared s
 zones and make others, full of deep names, slow. Rdata is sent as it is kept, uncompressed.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from struct import Struct
 
 from nameserver.errors import Reason, TransferError
@@ -30,7 +30,7 @@ _POINTER_LIMIT = 0x4000
 _SOA = codes.SOA.to_bytes(2, "big")
 
 
-class _Writer:
+class MessageWriter:
     """The message being filled, record by record where the short way of `axfr_messages` does not do."""
 
     __slots__ = ("_flags", "_largest", "_opt", "_query_id", "_reserve", "_target", "count", "parts", "question", "size")
@@ -49,6 +49,16 @@ class _Writer:
         self.parts: list[bytes] = []
         self.count = 0
         self.size = 12 + len(self.question)
+
+    def name_under(self, apex: bytes) -> Callable[[bytes], bytes]:
+        """What writes an owner: with a pointer to the question for its end, where that is the zone's name.
+
+        A pointer leads to a name of the same case only (§3.4), and to the root there is nothing to gain from one.
+        """
+        shared = len(apex) if len(apex) > 1 and self.question.startswith(apex) else 0
+        if not shared:
+            return lambda owner: owner
+        return lambda owner: owner[:-shared] + _AT_QUESTION if owner.endswith(apex) else owner
 
     def has_room(self, size: int) -> bool:
         """Whether so many bytes more fit before the message is full."""
@@ -115,7 +125,7 @@ def axfr_messages(
     Raises `TransferError` (limit-bytes) when a record does not fit into a message of its own.
     """
     apex = soa.owner
-    writer = _Writer(query_id, question, flags, reserve, opt)
+    writer = MessageWriter(query_id, question, flags, reserve, opt)
     # A pointer leads to a name of the same case only (§3.4), and to the root there is nothing to gain from one.
     shared = len(apex) if len(apex) > 1 and question.startswith(apex) else 0
     apex_name = _AT_QUESTION if shared else apex

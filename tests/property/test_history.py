@@ -4,12 +4,17 @@ from itertools import pairwise
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from property.test_transfers import LIMITS, comparable, contents, merge, zone
-from support.transfer_messages import APEX, MAIL, WWW, soa
+from property.test_transfers import KEY, LIMITS, comparable, contents, merge, zone
+from support.transfer_messages import APEX, MAIL, NOW, QUERY_ID, WWW, inbound, soa
 
+from nameserver.transfer.inbound import IncrementalTransfer, TransferKind
+from nameserver.transfer.outbound_ixfr import ixfr_messages
+from nameserver.wire import codes
+from nameserver.wire.rrset import Record, RRset
+from nameserver.wire.tsig import StreamSigner, StreamVerifier, signature_size
 from nameserver.zone.changes import Applied, Changeset, apply_changes, diff
 from nameserver.zone.difference import difference, slices_of
-from nameserver.zone.history import condense, pack_changeset, unpack_changeset
+from nameserver.zone.history import PackedStep, condense, pack_changeset, unpack_changeset
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 Nodes = dict[bytes, bytes]
@@ -96,3 +101,47 @@ def test_what_came_and_went_again_is_not_in_a_condensed_step() -> None:
     ]
     one = unpack_changeset(condense([pack_changeset(step, APEX) for step in steps], APEX))
     assert (one.deleted, one.added) == ([soa(1)], [soa(4), MAIL, WWW._replace(ttl=1)])
+
+
+def sent(steps: list[PackedStep], newest: Record, *, signed: bool, reserve_opt: bytes = b"") -> list[Changeset]:
+    """Steps through the outbound and the inbound machine, a codec at each end and nothing between."""
+    soa_rrset = RRset.of(newest.owner, newest.type, newest.ttl, [newest.rdata])
+    question = APEX + codes.IXFR.to_bytes(2, "big") + b"\0\1"
+    signer, verifier = StreamSigner(KEY, b"mac"), StreamVerifier(KEY, b"mac")
+    reserve = signature_size(KEY) if signed else 0
+    parts = [part for step in steps for part in step.parts]
+    messages = list(ixfr_messages(soa_rrset, parts, QUERY_ID, question, reserve=reserve, opt=reserve_opt))
+    machine = inbound(TransferKind.IXFR, steps[0].old_serial, verifier=verifier if signed else None)
+    done = [machine.feed(signer.sign(each, NOW) if signed else each, NOW) for each in messages]
+    assert done == [False] * (len(messages) - 1) + [True]
+    result = machine.result()
+    assert isinstance(result, IncrementalTransfer) and result.serial == steps[-1].new_serial
+    return result.changesets
+
+
+@QUICK
+@given(versions, st.booleans(), st.booleans())
+def test_what_goes_out_by_ixfr_comes_in_as_it_was(contents_of, signed, one_by_one) -> None:
+    nodes = [zone(serial, content).nodes for serial, content in enumerate(contents_of, 1)]
+    steps = [pack_changeset(diff(before, after, APEX), APEX) for before, after in pairwise(nodes)]
+    if not one_by_one:
+        steps = [condense(steps, APEX)]
+    came = sent(steps, soa(len(nodes)), signed=signed)
+    assert came == [unpack_changeset(step) for step in steps]
+    assert comparable(merge(nodes[0], applied(nodes[0], *came).nodes)) == comparable(nodes[-1])
+
+
+def test_a_step_of_many_messages_comes_in_as_it_was() -> None:
+    records = [Record(b"\6h%05d" % n + APEX, 16, 1, 60, b"\xc8" + bytes(200)) for n in range(1000)]
+    step = pack_changeset(Changeset(1, 2, [soa(1), *records[:500]], [soa(2), *records[500:]]), APEX)
+    assert len(step.parts) > 5
+    assert sent([step], soa(2), signed=True) == [unpack_changeset(step)]
+
+
+def test_a_name_of_several_records_is_written_once() -> None:
+    """Such as all that a signed zone has at one name."""
+    records = [Record(b"\x3fa" + b"a" * 62 + APEX, 16, 1, 60, b"\1" + bytes([n])) for n in range(50)]
+    step = pack_changeset(Changeset(1, 2, [soa(1)], [soa(2), *records]), APEX)
+    newest = RRset.of(APEX, codes.SOA, 300, [soa(2).rdata])
+    (message,) = ixfr_messages(newest, step.parts, 1, APEX + b"\0\xfb\0\1")
+    assert message.count(b"a" * 60) == 1

@@ -27,6 +27,7 @@ from nameserver.server.answering.udp import UdpListener, listen
 from nameserver.server.clock import wall_clock
 from nameserver.server.faults import Faults
 from nameserver.server.sockets import open_sockets
+from nameserver.server.zones.new_steps import steps_to_whole
 from nameserver.store.database import Store, StoredZone, ZoneTimers
 from nameserver.store.reader import StoreReader
 from nameserver.wire import names
@@ -43,12 +44,13 @@ KEY = TsigKey(names.from_text("transfer-key"), "hmac-sha256", b"0123456789abcdef
 
 
 def commit_text(store: Store, zone: str, text: str) -> StoredZone:
-    """Store a zone from its text, for ever."""
+    """Store a zone from its text, for ever; how it differs from the version before becomes its history."""
     built = read_zone_file(text, names.from_text(zone), f"{zone}.zone")
     return _commit(store, zone, built, built.records)
 
 
 def _commit(store: Store, zone: str, built: BuiltZone, records: int) -> StoredZone:
+    new_steps = steps_to_whole(store, ZoneConfig(names.from_text(zone), zone), built)
     return store.commit_full(
         names.from_text(zone),
         zone,
@@ -59,6 +61,7 @@ def _commit(store: Store, zone: str, built: BuiltZone, records: int) -> StoredZo
         records=records,
         source="a test",
         timers=ZoneTimers(1.0, 1.0, 4e9, 4e9),
+        new_steps=new_steps,
     )
 
 
@@ -132,6 +135,7 @@ class OwnServer:
         self.pipeline: Pipeline = Watched(pipeline_of(keys=[key] if key else []), self.asked)
         self.clock = clock
         self.transfers = TransferOut(self.reader, out or OutLimits(), self._refuse_transfer, self._opt, clock)
+        self.pipeline.differences = self.transfers.over_udp
         self.outcomes: list[Outcome] = []
         self.limits = limits or TcpLimits()
         self.faults = Faults.counted_in(self.pipeline.counters)

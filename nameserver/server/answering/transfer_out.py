@@ -1,4 +1,4 @@
-"""Transfers to secondaries (RFC 5936): streamed from the store, a message at a time, between the queries.
+"""Transfers to secondaries (RFC 5936, RFC 1995): streamed from the store, a message at a time, between the queries.
 
 A transfer reads a snapshot of the store, never the live zone, so publications do not disturb it however long it takes.
 Each message is a slice of work of about a millisecond, after which the loop turns. A client that does not read, or not
@@ -6,23 +6,37 @@ fast enough, is waited for up to a limit (`server.pace`), and costs what is writ
 
     allowed (query.transfers) ─▶ a place? ──▶ snapshot ──▶ message, message, … ──▶ place given back
                                    └ none within `wait`: REFUSED    └ the zone cannot be read: SERVFAIL, or cut off
+
+IXFR takes the same places and pace. What it is answered with `nameserver.transfer.outbound_ixfr` decides, from the
+history in the same snapshot. A history that is found damaged is told of and not used: the whole zone goes out instead.
 """
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from nameserver.errors import NameserverError, Reason, TransferError
+from nameserver.errors import NameserverError, Reason, StoreDamaged, StoreError, TransferError, ZoneError
 from nameserver.query.exchange import TransferRequest
+from nameserver.query.pipeline import Address, SizeOf
 from nameserver.server.answering.pace import OutLimits
 from nameserver.server.answering.places import Places
 from nameserver.store.reader import LoadedZone, StoreReader
 from nameserver.store.schema import StoredZone
 from nameserver.telemetry.events import Direction, Kind, Outcome, TransferEvent
 from nameserver.transfer.outbound import axfr_messages
+from nameserver.transfer.outbound_ixfr import (
+    Step,
+    are_few,
+    condensing,
+    is_larger_than_zone,
+    ixfr_messages,
+    ixfr_rrsets,
+)
 from nameserver.wire import codes, names
 from nameserver.wire.rrset import RRset
 from nameserver.wire.tsig import StreamSigner, signature_size
@@ -31,6 +45,10 @@ from nameserver.zone.soa import parse_soa, soa_rrset
 
 if TYPE_CHECKING:
     from nameserver.server.answering.tcp import TcpConnection
+
+COMPRESSED_AT_MOST = 4  # times the room of a datagram: no answer gets that much smaller by condensing and pointers
+
+log = logging.getLogger("nameserver.transfers")
 
 Refuse = Callable[["TcpConnection", TransferRequest, int, str], bytes]  # RCODE and text → a reply, signed where due
 Opt = Callable[[TransferRequest, int, float | None], bytes]  # as `Pipeline.transfer_opt`
@@ -53,6 +71,7 @@ class TransferOut:
         self._clock = clock
         self._places = Places(limits.at_once, limits.per_address)
         self._finished: list[TransferEvent] = []
+        self._damaged: dict[bytes, int] = {}  # zone → generation at which its history was found damaged
 
     @property
     def in_progress(self) -> int:
@@ -65,14 +84,14 @@ class TransferOut:
         return self._places.waiting
 
     async def send(self, connection: "TcpConnection", request: TransferRequest) -> None:
-        """Send the whole zone; what became of it is reported through `take_finished`."""
+        """Send the zone, or what has changed; what became of it is reported through `take_finished`."""
         began = time.monotonic()
         sent = _Sent()
         failure: TransferError | None = TransferError(Reason.CLOSED_EARLY, "the client closed the connection")
         try:
             failure = await self._send_in_place(connection, request, sent)
         finally:  # also when cancelled, which is how a client that goes away ends it
-            self._finished.append(_event(connection, request, sent, time.monotonic() - began, failure))
+            self._finished.append(_event(connection.address, request, sent, time.monotonic() - began, failure))
         if failure is None:
             return
         if sent.messages:
@@ -107,19 +126,85 @@ class TransferOut:
         signer = StreamSigner(request.key, request.request_mac) if request.key else None
         reserve = signature_size(request.key) if request.key else 0
         with closing(loaded):
-            sent.serial, sent.records = loaded.meta.serial, loaded.meta.records
-            soa, items = _zone_of(loaded)
-            question = request.request
-            flags = codes.QR | codes.AA | (question.flags & codes.RD)
             opt = self._opt(request, parse_soa(loaded.meta.soa_rdata).expire, _life(request, loaded.meta))
-            for message in axfr_messages(
-                soa, items, question.id, question.question, flags=flags, reserve=reserve, opt=opt
-            ):
+            for message in await self._messages(loaded, request, sent, reserve, opt):
                 signed = signer.sign(message, self._clock()) if signer else message
                 await connection.send(signed, self._limits)
                 sent.messages += 1
                 sent.bytes += len(signed)
                 await asyncio.sleep(0)
+
+    async def _messages(
+        self, loaded: LoadedZone, request: TransferRequest, sent: "_Sent", reserve: int, opt: bytes
+    ) -> Iterator[bytes]:
+        """The messages to send, made one by one as they are taken."""
+        sent.serial, sent.records, sent.kind = loaded.meta.serial, loaded.meta.records, Kind.AXFR
+        question = request.request
+        flags = codes.QR | codes.AA | (question.flags & codes.RD)
+        changed = await self._changed(loaded, request)
+        soa, items = _zone_of(loaded)
+        if changed is None:
+            return axfr_messages(soa, items, question.id, question.question, flags=flags, reserve=reserve, opt=opt)
+        sent.records, sent.kind = 2 + changed.records, Kind.IXFR
+        parts = self._watched(loaded, changed.parts)
+        return ixfr_messages(soa, parts, question.id, question.question, flags=flags, reserve=reserve, opt=opt)
+
+    async def _changed(self, loaded: LoadedZone, request: TransferRequest) -> "_Changed | None":
+        """What has changed since the client's version; None: the whole zone is the answer."""
+        if request.qtype != codes.IXFR or request.serial is None:
+            return None
+        try:
+            making = _making(loaded, request.serial)
+            while True:
+                try:
+                    next(making)
+                except StopIteration as end:
+                    changed: _Changed | None = end.value
+                    return changed
+                await asyncio.sleep(0)
+        except (StoreDamaged, ZoneError) as error:
+            self._found_damaged(loaded, error)
+            return None
+
+    def _watched(self, loaded: LoadedZone, parts: Iterator[bytes]) -> Iterator[bytes]:
+        """The same parts. Where one is found damaged while it is sent, the client gets the whole zone the next time."""
+        try:
+            yield from parts
+        except StoreDamaged as error:
+            self._found_damaged(loaded, error)
+            raise
+
+    def _found_damaged(self, loaded: LoadedZone, error: NameserverError) -> None:
+        log.error("zone %s: %s; whole zones are sent until the next change", loaded.meta.text, error)
+        self._damaged[loaded.meta.name] = loaded.meta.generation
+
+    def over_udp(self, request: TransferRequest, address: Address, room: int, size_of: SizeOf) -> list[RRset] | None:
+        """The answer section of an IXFR over UDP (`query.pipeline.Differences`); small enough to be made at once."""
+        began, served = time.monotonic(), request.zone.zone
+        if served is None or request.serial is None:
+            return None
+        try:
+            loaded = self._reader.load(request.zone.name)
+            if loaded is None:
+                return None
+            with closing(loaded):
+                if loaded.meta.generation != served.generation:
+                    return None
+                changed = _at_once(_making(loaded, request.serial, COMPRESSED_AT_MOST * room))
+                answer = [] if changed is None else ixfr_rrsets(served.soa, changed.parts)
+        except (StoreError, ZoneError):
+            return None  # over TCP this is looked at, and told of
+        size = size_of(answer) if answer else None
+        if size is None:
+            return None
+        sent = _Sent(served.serial, Kind.IXFR, len(answer), 1, size)
+        self._finished.append(_event(address, request, sent, time.monotonic() - began, None))
+        return answer
+
+    def take_damaged(self) -> dict[str, int]:
+        """Zones, in hex, whose history was found damaged since the last call, and at which generation."""
+        damaged, self._damaged = self._damaged, {}
+        return {name.hex(): generation for name, generation in damaged.items()}
 
     def take_finished(self) -> list[dict[str, Any]]:
         """What has ended since the last call, for the transfer process to log and count."""
@@ -138,14 +223,15 @@ def _life(request: TransferRequest, sent: StoredZone) -> float | None:
     return sent.expires_at - time.time()
 
 
+@dataclass(slots=True)
 class _Sent:
     """How far a transfer has come."""
 
-    def __init__(self) -> None:
-        self.serial: int | None = None
-        self.records = 0
-        self.messages = 0
-        self.bytes = 0
+    serial: int | None = None
+    kind: Kind = Kind.NONE
+    records: int = 0
+    messages: int = 0
+    bytes: int = 0
 
 
 def _zone_of(loaded: LoadedZone) -> tuple[RRset, Iterator[tuple[bytes, bytes]]]:
@@ -161,18 +247,61 @@ def _zone_of(loaded: LoadedZone) -> tuple[RRset, Iterator[tuple[bytes, bytes]]]:
     return soa_rrset(apex_node, owner_of(apex_node, b"", apex)), owners
 
 
+@dataclass(frozen=True, slots=True)
+class _Changed:
+    """Steps to send: their parts, and how many records they hold."""
+
+    parts: Iterator[bytes]
+    records: int
+
+
+def _making(loaded: LoadedZone, serial: int, at_most: int | None = None) -> Generator[None, None, _Changed | None]:
+    """Choose the steps to send to a client with this serial, in slices of work; None: the whole zone is the answer.
+
+    `at_most`: octets of steps beyond which it is not worth looking. Raises StoreError, ZoneError.
+    """
+    steps = loaded.steps_since(serial)
+    if not steps or (at_most is not None and sum(step.size for step in steps) > at_most):
+        return None
+    parts: Iterable[bytes] = (part for step in steps for part in loaded.parts_of(step))
+    changed: Sequence[Step] = steps
+    if are_few(steps):
+        held = []
+        for part in parts:
+            held.append(part)
+            yield
+        parts, changed = yield from condensing(held, steps, loaded.meta.apex_as_received)
+    if is_larger_than_zone(changed, loaded.meta.size):
+        return None
+    return _Changed(iter(parts), sum(step.records for step in changed))
+
+
+def _at_once(making: Generator[None, None, _Changed | None]) -> _Changed | None:
+    """All of it at once."""
+    try:
+        while True:
+            next(making)
+    except StopIteration as end:
+        changed: _Changed | None = end.value
+        return changed
+
+
 def _event(
-    connection: "TcpConnection", request: TransferRequest, sent: _Sent, seconds: float, failure: TransferError | None
+    address: Address,
+    request: TransferRequest,
+    sent: _Sent,
+    seconds: float,
+    failure: TransferError | None,
 ) -> TransferEvent:
     asked = Kind.IXFR if request.qtype == codes.IXFR else Kind.AXFR
     return TransferEvent(
         at=time.time(),
         zone=request.zone.text,
         direction=Direction.OUT,
-        address=str(connection.address),
+        address=str(address),
         key=names.to_text(request.key.name) if request.key else "",
         asked=asked,
-        got=Kind.AXFR if sent.messages else Kind.NONE,
+        got=sent.kind if sent.messages else Kind.NONE,
         serial_old=request.serial,
         serial_new=sent.serial,
         messages=sent.messages,

@@ -100,6 +100,7 @@ class Worker:
             self._pipeline.transfer_opt,
             wall_clock,
         )
+        self._pipeline.differences = self._transfers.over_udp
         self._tcp = TcpServer(
             loop,
             self._pipeline,
@@ -410,6 +411,7 @@ class Worker:
             "beat",
             queries=self._zone_queries() if total != self._asked else {},
             transfers_out=transfers.take_finished(),
+            damaged_histories=transfers.take_damaged(),
             refused=self._refusals.take(),
             sending=transfers.in_progress,
             queued=transfers.waiting,

@@ -14,7 +14,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -94,7 +94,7 @@ class Publisher:
         }
         self._untold: set[bytes] = set()  # of those, what the workers do not know yet
         self._flush: asyncio.TimerHandle | None = None
-        self._flushing: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
         self._writes: deque[_Write] = deque()
         self._writing = False  # `_write_waiting` is to be called, and has not looked yet
         self.on_lost: Callable[[set[bytes]], None] = lambda _zones: None
@@ -295,8 +295,16 @@ class Publisher:
         """The nodes of a zone's current version in slices, keys ascending; to be taken in the store's thread."""
         return self._store.slices(name)
 
-    async def drop_history(self, name: bytes) -> None:
-        """A worker found a zone's history damaged: what clients get from now on is whole, and a new history begins."""
+    def history_damaged(self, name: bytes, generation: int) -> None:
+        """A worker found the history that leads to a generation damaged: drop it, if that is what is still stored.
+
+        What clients get until the next change is whole, and a new history begins with that.
+        """
+        stored = self.stored.get(name)
+        if stored is not None and stored.generation == generation:
+            self._in_background(self._drop_history(name))
+
+    async def _drop_history(self, name: bytes) -> None:
         try:
             await self._write(partial(self._store.drop_history, name))
         except StoreError as error:
@@ -346,9 +354,12 @@ class Publisher:
 
     def _start_flush(self) -> None:
         self._flush = None
-        task = asyncio.create_task(self.flush_timers())
-        self._flushing.add(task)
-        task.add_done_callback(self._flushing.discard)
+        self._in_background(self.flush_timers())
+
+    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     async def flush_timers(self) -> None:
         """Tell and write what was gathered; what cannot be written now goes along with the next ones."""
@@ -441,7 +452,7 @@ class Publisher:
         if self._flush is not None:
             self._flush.cancel()
         await self.watch.stop()
-        await asyncio.gather(*self._flushing, return_exceptions=True)
+        await asyncio.gather(*self._background, return_exceptions=True)
         await self.flush_timers()
         await self.in_store_thread(self._store.close)
         self._thread.shutdown()
