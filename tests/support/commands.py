@@ -1,10 +1,15 @@
 """The `nameserver` command, run as an operator runs it."""
 
+import os
 import subprocess
 import sys
+from collections.abc import Mapping
 
 
-def nameserver(*words: str, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
-    """Run `nameserver WORDS`; its output as text, its exit code as it is."""
+def nameserver(
+    *words: str, timeout: float = 120.0, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run `nameserver WORDS`; its output as text, its exit code as it is. `environment` is added to ours."""
     command = [sys.executable, "-m", "nameserver", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+    merged = os.environ | dict(environment or {})
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, env=merged)

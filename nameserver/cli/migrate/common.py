@@ -3,8 +3,10 @@
 import argparse
 import asyncio
 import json
+import socket
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -22,6 +24,7 @@ from nameserver.config.one_key import read_key
 from nameserver.config.values import DNS_PORT
 from nameserver.errors import ConfigError, NameserverError
 from nameserver.migrate.asking import Asker
+from nameserver.migrate.nameservers import Target, find_targets
 from nameserver.migrate.report import UNREACHABLE, USAGE, Report
 from nameserver.migrate.root_hints import read_root_hints
 from nameserver.migrate.servers import BadValue, Server, parse_server
@@ -83,6 +86,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     asking.add_argument(
         "--port", type=int, default=DNS_PORT, metavar="PORT", help="of servers that are found by name (53)"
+    )
+
+
+def add_server_arguments(parser: argparse.ArgumentParser) -> None:
+    """`@SERVER …`: whom to ask instead of those that the tree names."""
+    parser.add_argument(
+        "servers", metavar="@SERVER", nargs="*", type=server, help="instead of those that parent and zone name"
     )
 
 
@@ -154,6 +164,31 @@ async def endpoints(tools: Tools, server: Server) -> tuple[Endpoint, ...]:
     if not found:
         raise UsageError(f"{server} has no address")
     return tuple(Endpoint(endpoint.host, server.port) for endpoint in found)
+
+
+async def targets(tools: Tools, args: argparse.Namespace) -> tuple[list[Target], list[str]]:
+    """The servers that were given, else all that parent and zone name; and what could not be found, as sentences.
+
+    Raises UsageError for a server without an address, NotFound where the tree leads to none.
+    """
+    if not args.servers:
+        return await find_targets(tools.tree, args.zone)
+    found = [
+        Target(str(server), endpoint, "given") for server in args.servers for endpoint in await endpoints(tools, server)
+    ]
+    return found, []
+
+
+def vantage(targets: Sequence[Target], sources: Sequence[str]) -> str:
+    """Our addresses as those servers see them, unless something on the way translates: "192.0.2.7 and 2001:db8::7"."""
+    seen = dict.fromkeys(sources)
+    for target in () if sources else targets:
+        host, port = target.endpoint
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as probe, suppress(OSError):  # no way to it: others tell
+            probe.connect((host, port))
+            seen[str(probe.getsockname()[0])] = None
+    return " and ".join(seen)
 
 
 def run(args: argparse.Namespace, command: Callable[[], Coroutine[Any, Any, Report]], *, flush: bool = False) -> int:

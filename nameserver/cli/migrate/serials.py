@@ -4,16 +4,13 @@ import argparse
 
 from nameserver.cli.migrate import common
 from nameserver.migrate import serials
-from nameserver.migrate.nameservers import Target, find_targets
 from nameserver.migrate.report import Report
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument("zone", metavar="ZONE", type=common.zone_name)
-    parser.add_argument(
-        "servers", metavar="@SERVER", nargs="*", type=common.server, help="instead of those that the tree names"
-    )
+    common.add_server_arguments(parser)
     parser.add_argument("--serial", type=int, metavar="N", help="the serial that all should have reached")
     common.add_arguments(parser)
 
@@ -25,13 +22,5 @@ def main(args: argparse.Namespace) -> int:
 
 async def _serials(args: argparse.Namespace) -> Report:
     tools = common.tools(args)
-    problems: list[str] = []
-    if args.servers:
-        targets = [
-            Target(str(server), endpoint, "given")
-            for server in args.servers
-            for endpoint in await common.endpoints(tools, server)
-        ]
-    else:
-        targets, problems = await find_targets(tools.tree, args.zone)
+    targets, problems = await common.targets(tools, args)
     return serials.judge(args.zone, await serials.measure(tools.asker, args.zone, targets), problems, args.serial)
