@@ -1,6 +1,7 @@
 """A zone as a worker serves it: two dicts of bytes, changed in place, whole changes only.
 
     nodes         key -> packed node            every owner that holds records      (nameserver.zone.node)
+                  of a large zone a dict in parts                                   (nameserver.zone.parted)
     descendants   key -> number of child names  every name that has names below it
 
     zone text                      nodes                descendants
@@ -20,18 +21,25 @@ exist (nameserver.zone.denial). It is built and changed along with the nodes.
 A new version of a zone arrives in one of two ways: as a whole, through `ZoneLoader`, in slices small enough not to
 hold up queries, and then swapped in by one assignment; or as replaced nodes, through `Zone.apply`, within one call,
 so that no query sees half of it. `apply` checks everything that can be wrong before it touches anything.
+
+A version that is no longer served goes in slices too, by `dismantled`: to free a million owners at once would hold up
+queries as well.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 
 from nameserver.errors import Reason, ZoneError
 from nameserver.wire.rrset import RRset
 from nameserver.zone.denial import Denial
 from nameserver.zone.node import HAS_DNAME, HAS_NS, is_signed
+from nameserver.zone.parted import WHOLE, PartedNodes
 from nameserver.zone.soa import parse_soa, soa_rrset
 
 APEX = b""
+DISMANTLED_AT_ONCE = 1000  # owners: a fifth of a millisecond
+
+Nodes = MutableMapping[bytes, bytes]
 
 
 class Zone:
@@ -58,7 +66,7 @@ class Zone:
     def __init__(
         self,
         apex: bytes,
-        nodes: dict[bytes, bytes],
+        nodes: Nodes,
         descendants: dict[bytes, int],
         generation: int,
         denial: Denial | None = None,
@@ -79,7 +87,7 @@ class Zone:
 
         Raises ZoneError (no-soa) when the apex does not hold exactly one well-formed SOA.
         """
-        loader = ZoneLoader(apex, generation)
+        loader = ZoneLoader(apex, generation, len(nodes))
         loader.add(nodes.items())
         return loader.finish()
 
@@ -120,6 +128,20 @@ class Zone:
         apex_node = changes.get(APEX)
         return self.denial is None and apex_node is not None and is_signed(apex_node)
 
+    def dismantled(self) -> Iterator[None]:
+        """Empties the zone, a slice for each time that it is asked on. For one that nobody answers from any more."""
+        nodes = self.nodes
+        dicts: list[Nodes | dict[bytes, int]] = [self.descendants]
+        dicts += nodes.parts if isinstance(nodes, PartedNodes) else [nodes]
+        for each in dicts:
+            while each:
+                for _ in range(min(DISMANTLED_AT_ONCE, len(each))):
+                    each.popitem()
+                yield
+            each.clear()  # what is left of its table
+        if self.denial is not None:
+            yield from self.denial.dismantled()
+
     def _settle_denial(self) -> None:
         """After a change: what proves now that something does not exist, if anything does."""
         if not is_signed(self.nodes[APEX]):
@@ -153,11 +175,11 @@ class ZoneLoader:
 
     __slots__ = ("_apex", "_denial", "_descendants", "_generation", "_nodes")
 
-    def __init__(self, apex: bytes, generation: int) -> None:
-        """`apex` is the zone's name in the primary's case."""
+    def __init__(self, apex: bytes, generation: int, owners: int = 0) -> None:
+        """`apex` is the zone's name in the primary's case, `owners` about how many will come."""
         self._apex = apex
         self._generation = generation
-        self._nodes: dict[bytes, bytes] = {}
+        self._nodes: dict[bytes, bytes] | PartedNodes = {} if owners <= WHOLE else PartedNodes(owners)
         self._descendants: dict[bytes, int] = {}
         self._denial: Denial | None = None
 
@@ -173,9 +195,12 @@ class ZoneLoader:
             return
         # What `link` does for one name, for all of them in a few calls into C: count those that are new at their
         # parents; a parent that thereby comes to exist is new at its own.
-        fresh = dict(items)
-        new = [key for key in fresh if key not in nodes and key not in descendants]
-        nodes.update(fresh)
+        if isinstance(nodes, PartedNodes):
+            new = [key for key in nodes.put(items) if key not in descendants]
+        else:
+            fresh = dict(items)
+            new = [key for key in fresh if key not in nodes and key not in descendants]
+            nodes.update(fresh)
         for parent, count in Counter([key[key[0] + 1 :] for key in new if key]).items():
             before = descendants.get(parent, 0)
             descendants[parent] = before + count

@@ -37,7 +37,7 @@ What is sent instead of a proof is one record of the chain, whichever comes firs
 too many iterations, and they go by the number that a signed NSEC3 shows: it tells them all they need.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import sha1
 from typing import Protocol
 
@@ -145,6 +145,11 @@ class Denial:
         self.active = self._find_chain(apex_node)
         if self.active is None and find_denial(apex_node)[0]:
             self.active = NsecProofs(self._nsec)
+
+    def dismantled(self) -> Iterator[None]:
+        """Empties the indexes, as `Zone.dismantled` the zone."""
+        for places in (self._nsec, *self._chains.values()):
+            yield from places.dismantled()
 
     def _find_chain(self, apex_node: bytes) -> "Nsec3Proofs | FirstOfChain | None":
         """The NSEC3 chain in use: one that an NSEC3PARAM without flags names (RFC 5155 §4.1.2) and that has the apex.

@@ -11,8 +11,10 @@ steps of a look-up are bisections in C.
 """
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 
 BLOCK = 64  # places in a block after it was split; one that comes to hold twice as many is split
+_DISMANTLED_AT_ONCE = 10  # blocks: some thousand places
 _LENGTHS = [bytes((length,)) for length in range(64)]
 
 
@@ -92,6 +94,14 @@ class SortedPlaces:
         if position:
             return block[position - 1]
         return self._blocks[index - 1][-1] if index else None
+
+    def dismantled(self) -> Iterator[None]:
+        """Empties the set, some blocks each time that it is asked on; there is nothing else to be asked of it then."""
+        while self._blocks:
+            del self._blocks[-_DISMANTLED_AT_ONCE:]
+            yield
+        self._heads.clear()
+        self._count = 0
 
     def first(self) -> bytes | None:
         """The first place."""

@@ -26,6 +26,7 @@ from nameserver.query.zoneset import ServedZone, ZoneSet, ZoneState
 from nameserver.server.answering.acceptor import Acceptor
 from nameserver.server.answering.batch import locate
 from nameserver.server.answering.counting import CountedShortcuts
+from nameserver.server.answering.leaving import Leaving
 from nameserver.server.answering.notify_forwarder import NotifyForwarder, NotifyRow
 from nameserver.server.answering.pace import OutLimits
 from nameserver.server.answering.tcp import TcpConnection, TcpLimits, TcpServer
@@ -91,6 +92,7 @@ class Worker:
         self._pipeline = Pipeline(self.zones, {}, decode_query_settings(settings), self._counters, machine_clock)
         self._pipeline.limiter = decode_limiter(settings)
         self._shortcuts = CountedShortcuts(loop, self._pipeline, locate)
+        self._leaving = Leaving(loop)
         self._notifies = NotifyForwarder(loop, self._send_notifies, lambda: channel.backlog)
         self._refusals = Refusals()
         self._transfers = TransferOut(
@@ -225,8 +227,11 @@ class Worker:
             served.allow_transfer = decode_acl(row["allow_transfer"])
             served.allow_notify = decode_acl(row["allow_notify"])
         for name in map(bytes.fromhex, header.get("removed", ())):
-            if self.zones.exact(name) is not None:
+            gone = self.zones.exact(name)
+            if gone is not None:
                 self.zones.remove(name)
+                if gone.zone is not None:
+                    self._leaving.take(gone.zone)
             self._reported.pop(name, None)
             self._loads.pop(name, None)
             self._try_no_more(name)
@@ -339,7 +344,7 @@ class Worker:
         try:
             loaded = self._reader.load(name)
             if loaded is not None:
-                loader = ZoneLoader(loaded.meta.apex_as_received, loaded.meta.generation)
+                loader = ZoneLoader(loaded.meta.apex_as_received, loaded.meta.generation, loaded.meta.owners)
                 with contextlib.closing(loaded):
                     for number, items in enumerate(loaded.slices):
                         loader.add(items)
@@ -368,9 +373,12 @@ class Worker:
 
     def _put_in_place(self, served: ServedZone, zone: Zone, state: ZoneState) -> None:
         """Answer from another version from now on."""
+        before = served.zone
         served.zone = zone
         served.state = state
-        self.zones.changed(served)
+        self.zones.changed(served)  # so that no answer kept is given any more that was made from the version before
+        if before is not None:
+            self._leaving.take(before)
 
     def _try_again(self, name: bytes, state: ZoneState) -> None:
         """The disk was in the way, not the zone: load it later. What is live of it goes on being answered."""

@@ -203,3 +203,14 @@ def test_a_large_zone_is_few_objects_to_the_garbage_collector(signed):
 
     few, many = looked_at(100), looked_at(20_000)
     assert many < few + (20_000 // 50 if signed else 20), "in order they are kept in blocks, each one object"
+
+
+@pytest.mark.parametrize("denial", [Nsec, Nsec3])
+def test_a_signed_zone_that_is_dismantled_leaves_nothing_of_its_order(denial):
+    apex, nodes = signed_nodes(TEXT, "example.", denial())
+    zone = Zone.from_nodes(apex, nodes, 1)
+    assert zone.denial is not None
+    for _ in zone.dismantled():
+        pass
+    assert not zone.nodes and not zone.descendants
+    assert not any(map(len, (zone.denial._nsec, *zone.denial._chains.values())))

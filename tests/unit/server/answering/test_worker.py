@@ -23,8 +23,10 @@ from nameserver.server.answering import worker as worker_module
 from nameserver.server.channel import pack_changes
 from nameserver.store.database import Store, StoredZone, ZoneTimers
 from nameserver.wire import names
+from nameserver.zone import contents as contents_module
 from nameserver.zone.checks import check_apex
 from nameserver.zone.contents import Zone
+from nameserver.zone.parted import PartedNodes
 from nameserver.zone.zonefile import read_zone_file
 
 ZONE = "example.com"
@@ -300,6 +302,34 @@ async def test_a_removed_zone_is_refused_at_once(store: Store) -> None:
         send_change(reins, commit(store, 2), 1, b"")  # on its way when the zone went
         reins.configure(CONFIG)
         await until(lambda: reins.worker.zones.exact(NAME) is not None)
+
+
+@pytest.mark.parametrize("parted", [False, True])
+async def test_a_large_version_leaves_in_slices_once_nobody_is_answered_from_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch, parted: bool
+) -> None:
+    """Also where answers that were kept still refer to it; and the next one is answered meanwhile."""
+    monkeypatch.setattr(contents_module, "WHOLE", 500 if parted else 1_000_000)
+    stored = commit_hosts(store, ZONE, 1, owners=5000)
+    async with worker_on(store.path) as reins:
+        reins.configure(CONFIG)
+        reins.load(ZONE)
+        await until(lambda: reins.served(ZONE) == stored.generation)
+        asked = [f"bulk-000007.{ZONE}", f"bulk-009999.{ZONE}"]
+        replies = [(await reins.ask(name)).to_text().split("\n", 1)[1] for name in asked]
+        first = held_by(reins)
+        assert first is not None and isinstance(first.nodes, PartedNodes) is parted
+        stored = commit_hosts(store, ZONE, 2, owners=5000)
+        reins.load(ZONE)
+        await until(lambda: reins.served(ZONE) == stored.generation)
+        again = [(await reins.ask(name)).to_text().split("\n", 1)[1] for name in asked]
+        assert again[0] == replies[0] and again[1] == replies[1].replace(" 1 3600", " 2 3600")
+        await until(lambda: not first.nodes and not first.descendants)
+        second = held_by(reins)
+        assert second is not None and len(second.nodes) > 5000
+        reins.configure(removed=(ZONE,))
+        await until(lambda: not second.nodes and not second.descendants)
+        assert (await reins.ask(asked[0])).rcode() == dns.rcode.REFUSED
 
 
 async def test_a_damaged_zone_is_reported_and_the_others_are_loaded(store: Store) -> None:
