@@ -38,6 +38,7 @@ VERBS = (
     Verb("refresh", "nameserver.cli.refresh", "check zones with their primaries now"),
     Verb("retransfer", "nameserver.cli.retransfer", "fetch a zone afresh, whatever its serial"),
     Verb("reload", "nameserver.cli.reload", "read the configuration again"),
+    Verb("export", "nameserver.cli.export", "write a zone as a canonical zone file"),
     Verb("ask", "nameserver.cli.ask", "ask a nameserver one question"),
     Verb("demo", "nameserver.cli.demo", "run an example primary and secondary on this machine"),
     Verb("migrate", "nameserver.cli.migrate", "move a zone between providers: measure, judge, prove", verbs=True),

@@ -16,6 +16,7 @@ from nameserver.errors import ConfigError
 Json = dict[str, Any]
 
 GOOD, FINDING, USAGE, UNREACHABLE = 0, 1, 2, 3
+DEFAULT_STATE_DIR = "/var/lib/nameserver"
 DEFAULT_CONFIG = Path("/etc/nameserver/nameserver.toml")
 
 
@@ -37,16 +38,29 @@ def control_path(args: argparse.Namespace) -> Path:
     """The control socket that the arguments lead to. Raises ConfigError when the file they name cannot be read."""
     if args.control is not None:
         return Path(args.control)
+    return _configured(args, "control") or Path(DEFAULT_PATH)
+
+
+def state_directory(args: argparse.Namespace) -> Path | None:
+    """The state directory that the arguments lead to; None where they name a control socket and no configuration.
+
+    Raises ConfigError as `control_path`.
+    """
+    return None if args.control is not None else _configured(args, "state-dir") or Path(DEFAULT_STATE_DIR)
+
+
+def _configured(args: argparse.Namespace, key: str) -> Path | None:
+    """A path that [server] sets; None where it does not."""
     if args.config is not None:
-        return _configured_path(args.config)
+        return _path_in(args.config, key)
     try:
-        return _configured_path(DEFAULT_CONFIG)
+        return _path_in(DEFAULT_CONFIG, key)
     except ConfigError:  # nobody named that file: it may be absent, or closed to this user
-        return Path(DEFAULT_PATH)
+        return None
 
 
-def _configured_path(config: Path) -> Path:
-    """[server] control of a configuration, which may be faulty elsewhere: asking how things are must still work.
+def _path_in(config: Path, key: str) -> Path | None:
+    """The same of a configuration, which may be faulty elsewhere: asking how things are must still work.
 
     The main file is looked at first and mostly tells: included files may be ten thousand.
     """
@@ -56,27 +70,27 @@ def _configured_path(config: Path) -> Path:
         pass  # what is wrong with it is said below
     else:
         server = main.get("server")
-        control = server.get("control") if isinstance(server, dict) else None
-        if isinstance(control, str):
-            return config.parent / control
+        found = server.get(key) if isinstance(server, dict) else None
+        if isinstance(found, str):
+            return config.parent / found
         if "include" not in main:
-            return Path(DEFAULT_PATH)
-    return _configured_anywhere(config)
+            return None
+    return _path_anywhere(config, key)
 
 
-def _configured_anywhere(config: Path) -> Path:
+def _path_anywhere(config: Path, key: str) -> Path | None:
     """The same, from all files. Raises ConfigError where the main one cannot be read."""
     from nameserver.config.problems import Problems
     from nameserver.config.sources import read_sources
 
     problems = Problems()
     tables = read_sources(config, problems)
-    entry = tables.server.get("control")
+    entry = tables.server.get(key)
     if entry is not None and isinstance(entry.raw, str):
         return entry.place.file.path.parent / entry.raw
     if problems.errors and not tables.files[0].document:
         raise ConfigError([str(problem) for problem in problems.errors])
-    return Path(DEFAULT_PATH)
+    return None
 
 
 def ask(args: argparse.Namespace, verb: str, *, patience: float = 0.0, **arguments: object) -> Json:

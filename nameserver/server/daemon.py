@@ -22,6 +22,7 @@ from nameserver.errors import ConfigError, NameserverError, StoreFault
 from nameserver.server import loop as loops
 from nameserver.server.channel import Header
 from nameserver.server.descriptors import fill_standard_streams, fitted, raise_limit
+from nameserver.server.exports import Exports
 from nameserver.server.faults import Faults
 from nameserver.server.http import HttpServer
 from nameserver.server.lag import LoopWatch
@@ -32,6 +33,7 @@ from nameserver.server.settings import encode_server
 from nameserver.server.sockets import BindError, ListeningSockets, check_free, open_sockets, usable
 from nameserver.server.state import DaemonState
 from nameserver.server.supervisor import Supervisor, Worker
+from nameserver.server.zones.entry import ZoneEntry
 from nameserver.server.zones.manager import ZoneManager
 from nameserver.server.zones.notify_out import NotifyOut
 from nameserver.server.zones.publisher import Publisher
@@ -158,6 +160,7 @@ class Daemon:
         )
         self._watch.lag = tally.loop_lag["transfer"]
         self._reporter = Reporter(self._state)
+        self._exports = Exports(store.path)
         self._control = ControlServer(server.control, self._verbs())
         self._http = HttpServer(server.http, self._reporter.routes()) if server.http else None
 
@@ -190,6 +193,7 @@ class Daemon:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await _in_any_case(self._control.stop())
+        await _in_any_case(self._exports.stop())
         if self._http is not None:
             await _in_any_case(self._http.stop())
         await _in_any_case(self._notify_out.stop())
@@ -323,6 +327,8 @@ class Daemon:
             "refresh": self._verb_refresh,
             "retransfer": self._verb_retransfer,
             "reload": self._verb_reload,
+            "export": self._verb_export,
+            "export-piece": lambda request: self._exports.piece(request.get("export")),
         }
 
     async def _verb_status(self, request: Json) -> Json:
@@ -335,10 +341,18 @@ class Daemon:
         return {"zones": len(entries)}
 
     async def _verb_retransfer(self, request: Json) -> Json:
-        if not request.get("zone"):
-            raise ControlError("retransfer needs a zone")
-        entry = self._state.zones.named(request["zone"])
+        entry = self._zone_of(request, "retransfer")
         return await self._state.zones.retransfer(entry, wait=bool(request.get("wait")))
+
+    async def _verb_export(self, request: Json) -> Json:
+        entry = self._zone_of(request, "export")
+        return await self._exports.begin(entry.config.name, entry.config.text)
+
+    def _zone_of(self, request: Json, verb: str) -> ZoneEntry:
+        """The zone that a request names. Raises ControlError."""
+        if not request.get("zone"):
+            raise ControlError(f"{verb} needs a zone")
+        return self._state.zones.named(request["zone"])
 
     async def _verb_reload(self, request: Json) -> Json:
         if not self._state.zones.started:
