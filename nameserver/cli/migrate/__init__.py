@@ -3,8 +3,11 @@
 from nameserver.cli.main import Verb
 
 VERBS = (
+    Verb("inventory", "nameserver.cli.migrate.inventory", "what is in a zone that a move has to take care of"),
+    Verb("snapshot", "nameserver.cli.migrate.snapshot", "the zone as it is now, as files to commit: the way back"),
     Verb("check", "nameserver.cli.migrate.check", "can the zone be had from a server, and if not, why"),
     Verb("compare", "nameserver.cli.migrate.compare", "the parity gate: do two servers hold the same zone?"),
-    Verb("exposure", "nameserver.cli.migrate.exposure", "does any server hand out the zone without a key?"),
     Verb("serials", "nameserver.cli.migrate.serials", "the SOA at every address of every nameserver, side by side"),
+    Verb("ttl", "nameserver.cli.migrate.ttl", "are the TTLs low, and from when on is the cut-over safe?"),
+    Verb("exposure", "nameserver.cli.migrate.exposure", "does any server hand out the zone without a key?"),
 )

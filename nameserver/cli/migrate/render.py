@@ -15,7 +15,8 @@ def text(report: Report, palette: Palette) -> list[str]:
     if report.lines:
         lines += [*(_difference(line, palette) for line in report.lines), ""]
     for finding in _sorted(report.findings):
-        lines.append(f"{palette.paint(f'{finding.level}:', _TONES[finding.level])} {safe(finding.text)}")
+        head = palette.paint(f"{finding.level} ({finding.code}):", _TONES[finding.level])
+        lines.append(f"{head} {safe(finding.text)}")
         if finding.next_step:
             lines.append(f"  {palette.paint('→', 'dim')} {safe(finding.next_step)}")
     if report.findings and report.verdict:

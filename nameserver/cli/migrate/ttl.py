@@ -1,0 +1,72 @@
+"""`nameserver migrate ttl ZONE @SERVER --target 300`: are the TTLs low, and since when?"""
+
+import argparse
+import time
+from datetime import datetime
+from pathlib import Path
+
+from nameserver.cli.arguments import seconds
+from nameserver.cli.migrate import common, taking
+from nameserver.config.values import format_duration
+from nameserver.errors import TransferError
+from nameserver.migrate import snapshot, ttl
+from nameserver.migrate.contents import take_stock
+from nameserver.migrate.report import Report
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    taking.add_arguments(parser)
+    parser.add_argument("--target", type=int, default=300, metavar="SECONDS", help="what every TTL should be (300)")
+    parser.add_argument(
+        "--baseline", type=Path, metavar="DIRECTORY", help="the snapshot from before: for when the cut-over is safe"
+    )
+    parser.add_argument(
+        "--lowered-at",
+        type=_time,
+        metavar="TIME",
+        help="when the lowered TTLs were first served, as 2026-11-21T12:00:00Z",
+    )
+    floor = format_duration(ttl.FLOOR)
+    parser.add_argument(
+        "--floor",
+        type=seconds(86400 * 60),
+        default=ttl.FLOOR,
+        metavar="SECONDS",
+        help=f"the least time to wait ({floor})",
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """0 when every TTL is low (and has been long enough), 1 when not, 2 usage, 3 where the zone cannot be had."""
+    return common.run(args, lambda: _ttl(args))
+
+
+def _time(text: str) -> float:
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a time as 2026-11-21T12:00:00Z, got {text!r}") from None
+    if when.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"{text!r} names no time zone: put Z behind it for UTC")
+    return when.timestamp()
+
+
+async def _ttl(args: argparse.Namespace) -> Report:
+    try:
+        baseline = snapshot.read(args.baseline, args.zone.to_text(True).lower()) if args.baseline else None
+    except snapshot.SnapshotError as error:
+        raise common.UsageError(str(error)) from error
+    try:
+        stream, _ = await taking.take(args, common.tools(args))
+    except TransferError as error:
+        return taking.unavailable("ttl", args, error)
+    return ttl.judge(
+        stream,
+        take_stock(stream),
+        args.target,
+        baseline=baseline,
+        lowered_at=args.lowered_at,
+        now=time.time(),
+        floor=args.floor,
+    )

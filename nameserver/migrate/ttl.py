@@ -1,0 +1,121 @@
+"""`migrate ttl`: how long what is cached now will be cached, and from when on a cut-over is safe.
+
+the old TTLs, from the snapshot ─┐
+lowered TTLs first served at T0 ─┴─▶ safe from T0 + max(2 x the largest old TTL, 48 h)
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from nameserver.config.values import format_duration
+from nameserver.migrate.contents import Contents
+from nameserver.migrate.report import Level, Report, Table
+from nameserver.migrate.snapshot import Snapshot
+from nameserver.migrate.zone_stream import ZoneStream
+from nameserver.wire import names
+
+FLOOR = 48 * 3600  # seconds, whatever the TTLs were
+MADE_BY_SIGNERS = frozenset({"RRSIG", "NSEC", "NSEC3", "NSEC3PARAM"})
+SHOWN = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One thing that has to have run out, in seconds from the moment that the lowered TTLs were first served."""
+
+    name: str
+    seconds: float
+
+
+def terms(baseline: Snapshot, floor: float = FLOOR) -> list[Term]:
+    """What bounds the cut-over, longest first."""
+    found = [
+        Term(f"2 x the largest old TTL ({baseline.largest_ttl} s)", 2.0 * baseline.largest_ttl),
+        Term(f"2 x how long absence was cached ({negative_ttl(baseline)} s)", 2.0 * negative_ttl(baseline)),
+        Term("floor", floor),
+    ]
+    return sorted(found, key=lambda term: -term.seconds)
+
+
+def negative_ttl(baseline: Snapshot) -> int:
+    """How long a resolver keeps "no such name": the lesser of the SOA's TTL and its minimum (RFC 2308 §5)."""
+    return min(baseline.soa_ttl, baseline.soa_minimum)
+
+
+def above(contents: Contents, target: int) -> list[tuple[str, str, int]]:
+    """(owner, type, TTL) of each RRset above `target`, largest first. What signers make follows what they sign."""
+    found = [
+        (owner, kind, ttl)
+        for (owner, kind), ttl in contents.ttls.items()
+        if ttl > target and kind not in MADE_BY_SIGNERS
+    ]
+    return sorted(found, key=lambda each: (-each[2], each[0], each[1]))
+
+
+def judge(
+    stream: ZoneStream,
+    contents: Contents,
+    target: int,
+    *,
+    baseline: Snapshot | None = None,
+    lowered_at: float | None = None,
+    now: float = 0.0,
+    floor: float = FLOOR,
+) -> Report:
+    """Whether all TTLs are at or below `target`, and when the cut-over is safe. Times are seconds since 1970.
+
+    `lowered_at`: when the lowered TTLs were first served everywhere, where that is known.
+    """
+    report = Report("ttl", names.to_text(stream.zone))
+    high = above(contents, target)
+    rows = tuple((str(ttl), owner, kind, _load(ttl, target)) for owner, kind, ttl in high[:SHOWN])
+    report.tables.append(Table(f"RRsets above {target} s", ("TTL", "OWNER", "TYPE", "QUERIES AFTERWARDS"), rows))
+    if high:
+        text = f"{len(high)} RRset{'s are' if len(high) > 1 else ' is'} above {target} s, the largest at {high[0][2]} s"
+        report.add(Level.FAULT, "ttl-high", text, f"Lower them to {target} s and raise the serial; then wait.")
+    for name, value in (("SOA minimum", stream.soa.minimum), ("the SOA's TTL", stream.soa_ttl)):
+        if value > target:
+            code = "soa-minimum-high" if name == "SOA minimum" else "soa-ttl-high"
+            text = f"{name} is {value} s: the lesser of both is how long absence is cached (RFC 2308 §5)"
+            report.add(Level.FAULT, code, text, f"Lower it to {target} s.")
+    report.facts = {
+        "target": target,
+        "above": [{"owner": owner, "type": kind, "ttl": ttl} for owner, kind, ttl in high],
+        "soa_minimum": stream.soa.minimum,
+        "soa_ttl": stream.soa_ttl,
+    }
+    if baseline is not None:
+        _when(report, baseline, lowered_at, now, floor)
+    if report.exit_code == 0 and not report.verdict:
+        report.verdict = f"Every TTL is {target} s or less."
+    elif report.exit_code:
+        report.verdict = report.verdict or "Not yet: TTLs have to be lowered first."
+    return report
+
+
+def _when(report: Report, baseline: Snapshot, lowered_at: float | None, now: float, floor: float) -> None:
+    bounds = terms(baseline, floor)
+    rows = [(term.name, format_duration(term.seconds)) for term in bounds]
+    rows.append(
+        (f"NS at the parent ({baseline.parent_ns_ttl} s): how long the old side is asked", "after the cut-over")
+    )
+    if baseline.ds:
+        rows.append((f"DS at the parent ({baseline.ds_ttl} s)", "after each change of the DS"))
+    report.tables.append(Table("What has to run out", ("TERM", "TIME"), tuple(rows)))
+    report.facts["terms"] = {term.name: term.seconds for term in bounds}
+    if lowered_at is None:
+        report.add(Level.NOTE, "not-lowered", "when the lowered TTLs were first served is not known")
+        return
+    safe = lowered_at + bounds[0].seconds
+    report.facts |= {"lowered_at": lowered_at, "safe_from": safe}
+    when = datetime.fromtimestamp(safe, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    if now < safe:
+        text = f"the cut-over is safe from {when} on, in {format_duration(round(safe - now))}: {bounds[0].name}"
+        report.add(Level.FAULT, "too-early", text, "Wait; caches do not honour anybody's urgency.")
+    else:
+        report.add(Level.GOOD, "aged", f"the old TTLs have run out: the cut-over is safe since {when}")
+
+
+def _load(old: int, new: int) -> str:
+    """How many times as many queries are to be expected: caches ask again that much more often, at most."""
+    return f"up to x {min(old // max(new, 1), 9999)}"

@@ -1,0 +1,98 @@
+"""`migrate inventory`, `snapshot` and `ttl` against a real server."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from support.commands import nameserver
+from support.internet import Internet, soa
+
+pytestmark = pytest.mark.interop
+
+HOST = "127.0.5.3"
+BODY = """@ NS ns1
+ns1 A 192.0.2.53
+WWW A 192.0.2.1
+*.apps 3600 CNAME www
+sub NS ns.sub
+gone NS ns.gone
+ns.sub A 192.0.2.9
+hidden.sub TXT "never seen"
+flat TYPE65401 \\# 2 0102
+"""
+
+
+def world(body: str = BODY, transfer: str = "any", serial: int = 2026062001) -> Internet:
+    text = f"$TTL 300\n{soa('shop.example.', serial)}{body}"
+    return Internet({HOST: {"shop.example.": text}}, (), {HOST: transfer})
+
+
+def test_the_inventory_names_what_a_move_would_lose():
+    with world() as net:
+        done = nameserver("migrate", "inventory", "shop.example", f"@{HOST}:{net.port}", "--json")
+    report = json.loads(done.stdout)
+    assert done.returncode == 0, done.stdout
+    found = {(each["level"], each["code"]) for each in report["findings"]}
+    assert {("warning", "provider-type"), ("warning", "glue-missing"), ("warning", "occluded")} <= found
+    assert ("note", "unsigned") in found
+    facts = report["facts"]
+    assert facts["wildcards"] == ["*.apps.shop.example."]
+    assert facts["delegations"] == {
+        "gone.shop.example.": ["ns.gone.shop.example."],
+        "sub.shop.example.": ["ns.sub.shop.example."],
+    }
+    assert (facts["types"]["A"], facts["types"]["NS"], facts["largest_ttl"]) == (3, 3, 3600)
+
+
+def test_a_snapshot_is_the_same_file_as_long_as_the_zone_is_the_same(tmp_path: Path):
+    with world() as net:
+        words = ["migrate", "snapshot", "shop.example", f"@{HOST}:{net.port}", "-o", str(tmp_path)]
+        first = nameserver(*words)
+        text = (tmp_path / "shop.example.zone").read_bytes()
+        again = nameserver(*words)
+    assert (first.returncode, again.returncode) == (0, 0), first.stdout + first.stderr
+    facts = json.loads((tmp_path / "shop.example.json").read_text())
+    assert text == (tmp_path / "shop.example.zone").read_bytes()
+    assert facts["digest"] == hashlib.sha384(text).hexdigest()
+    assert (facts["serial"], facts["records"], facts["largest_ttl"]) == (2026062001, 10, 3600)
+    assert text.splitlines()[0] == (
+        b"shop.example. 300 IN SOA ns1.shop.example. hostmaster.shop.example. 2026062001 3600 900 1209600 300"
+    )
+    assert b"www.shop.example. 300 IN A 192.0.2.1" in text
+
+
+def test_a_snapshot_of_a_server_that_refuses_is_made_of_questions_and_says_so(tmp_path: Path):
+    (tmp_path / "names").write_text("@\nwww\n")
+    with world(transfer="none") as net:
+        words = ["migrate", "snapshot", "shop.example", f"@{HOST}:{net.port}", "-o", str(tmp_path / "zones")]
+        refused = nameserver(*words)
+        asked = nameserver(*words, "--names", str(tmp_path / "names"))
+    assert refused.returncode == 3
+    assert "fault (refused): " in refused.stdout
+    assert not refused.stderr
+    assert asked.returncode == 0, asked.stdout + asked.stderr
+    assert "proves no parity" in asked.stdout
+    assert json.loads((tmp_path / "zones/shop.example.json").read_text())["complete"] is False
+
+
+def test_ttls_are_held_against_the_target_and_the_time_against_the_old_ones(tmp_path: Path):
+    with world() as net:
+        where = ["shop.example", f"@{HOST}:{net.port}"]
+        nameserver("migrate", "snapshot", *where, "-o", str(tmp_path))
+        high = nameserver("migrate", "ttl", *where)
+        net.servers[HOST].change(
+            "shop.example.", f"$TTL 300\n{soa('shop.example.', 2026062002)}{BODY.replace('3600', '')}"
+        )
+        low = nameserver("migrate", "ttl", *where)
+        base = ["--baseline", str(tmp_path), "--lowered-at"]
+        early = nameserver("migrate", "ttl", *where, *base, "2999-01-01T00:00:00Z")
+        late = nameserver("migrate", "ttl", *where, *base, "2026-01-01T00:00:00Z")
+        (tmp_path / "shop.example.zone").write_text("; touched\n")
+        touched = nameserver("migrate", "ttl", *where, *base, "2026-01-01T00:00:00Z")
+    assert (high.returncode, low.returncode, early.returncode, late.returncode) == (1, 0, 1, 0)
+    assert "*.apps.shop.example." in high.stdout
+    assert "2 x the largest old TTL (3600 s)" in early.stdout
+    assert "the cut-over is safe from 2999-01-03" in early.stdout
+    assert touched.returncode == 2
+    assert "was changed since" in touched.stderr
