@@ -23,6 +23,7 @@ from nameserver.wire.walk import Section, Walked
 from nameserver.zone.builder import BuiltZone, Tally, ZoneBuilder, wrong_class
 from nameserver.zone.rdata_to_text import rdata_text
 from nameserver.zone.soa import Soa, parse_soa
+from nameserver.zone.sorted_nodes import SortedNodes
 from nameserver.zone.sorted_places import canonical_place, key_at
 
 Progress = Callable[[int], None]  # is told how many records have come
@@ -93,7 +94,7 @@ class _Collector(ZoneBuilder):
         if self.soa is None:
             raise AssertionError("a transfer begins with its SOA")
         rdata = self.soa[3][10:]
-        return BuiltZone({}, self._zone, parse_soa(rdata), rdata, len(self.records) + 1, 0, Tally())
+        return BuiltZone(SortedNodes([], []), self._zone, parse_soa(rdata), rdata, len(self.records) + 1, 0, Tally())
 
 
 async def fetch_zone(

@@ -29,6 +29,7 @@ from struct import Struct, error, pack, unpack_from
 from zlib import crc32
 
 from nameserver.errors import StoreDamaged
+from nameserver.zone.sorted_nodes import SortedNodes
 
 Item = tuple[bytes, bytes]  # key, packed node
 Change = tuple[bytes, bytes | None]  # None: the owner is gone
@@ -57,16 +58,17 @@ def _pack_columns(keys: Sequence[bytes], nodes: Sequence[bytes]) -> bytes:
 def chunks_of(nodes: Mapping[bytes, bytes]) -> Iterator[tuple[bytes, bytes]]:
     """All chunks of a whole version, in key order: (first key, chunk).
 
-    `cut` and `pack_chunk` in one, without a tuple for each owner: that is half of the time it takes.
+    `cut` and `pack_chunk` in one, without a tuple for each owner.
     """
-    keys = sorted(nodes)
-    for start in range(0, len(keys), CHUNK_OWNERS):
-        some = keys[start : start + CHUNK_OWNERS]
-        column = [nodes[key] for key in some]
-        if sum(map(len, some)) + sum(map(len, column)) <= CHUNK_SIZE:
-            yield some[0], _pack_columns(some, column)
+    content = SortedNodes.of(nodes)
+    for start in range(0, len(content), CHUNK_OWNERS):
+        keys = content.owners[start : start + CHUNK_OWNERS]
+        column = content.column[start : start + CHUNK_OWNERS]
+        chunk = _pack_columns(keys, column)
+        if len(chunk) <= CHUNK_SIZE + 4 + 5 * len(keys):
+            yield keys[0], chunk
         else:
-            for part in _cut_by_size(list(zip(some, column, strict=True))):
+            for part in _cut_by_size(list(zip(keys, column, strict=True))):
                 yield part[0][0], pack_chunk(part)
 
 

@@ -1,28 +1,30 @@
 """Building a zone from records as they arrive, straight into packed nodes.
 
     records in transfer order            one owner at a time            packed at once, never kept as objects
-    ┌───────────────────────┐   same    ┌─────────────────────┐ owner  ┌──────────────────────────────────┐
-    │ www A, www A, mail A … │──owner──▶│ run: tails of `www` │changes▶│ nodes[b"\\x03www"] = flags · RRsets │
-    └───────────────────────┘           └─────────────────────┘        └──────────────────────────────────┘
-                                                   │ owner seen before (its records were not sent together)
-                                                   ▼
-                                         scattered[key]: tails, merged once, in `finish`
+    ┌───────────────────────┐   same    ┌─────────────────────┐ owner  ┌───────────────────────────────────────┐
+    │ www A, www A, mail A … │──owner──▶│ run: tails of `www` │changes▶│ two columns: b"\\x03www", flags · RRsets │
+    └───────────────────────┘           └─────────────────────┘        └───────────────────────────────────────┘
+                                                                            │ `finish`
+                                                                            ▼
+                                              sorted by key; an owner that is there twice or more is merged, once
 
 Primaries send nearly every owner's records together, so a run is packed when the owner changes. An owner that comes
-back has its later tails put aside and merged at the end: merging at each return would let a primary that alternates
-between two large owners cost quadratic time.
+back is packed again and the parts are merged at the end: merging at each return would let a primary that alternates
+between two large owners cost quadratic time. Owners of addresses, which most are, come by the message (`AddressRun`).
 
 Policies (all counted): the same record twice is taken once; RRs of one RRset with different TTLs all get the lowest
 (RFC 2181 §5.2); a TTL with its top bit set is zero (RFC 2181 §8); an owner outside the zone is left out.
 """
 
 from dataclasses import dataclass
+from itertools import islice
+from operator import eq, lt
 
 from nameserver.errors import Reason, WireError, ZoneError
 from nameserver.wire import codes, names
-from nameserver.wire.address_runs import address_runs, place_of, split_more
+from nameserver.wire.address_runs import AddressRun, place_of
 from nameserver.wire.rdata import fold_rdata, read_known_name, type_text
-from nameserver.wire.rrset import Record, split_tails
+from nameserver.wire.rrset import Record
 from nameserver.wire.walk import Section, Walked, read_tail, to_walked
 from nameserver.zone import checks
 from nameserver.zone.denial import FREE_ITERATIONS, nsec3_iterations
@@ -36,9 +38,10 @@ from nameserver.zone.node import (
     pack_groups,
     pack_pair,
     pack_single,
-    unpack_node,
+    tails_of,
 )
 from nameserver.zone.soa import Soa, parse_soa
+from nameserver.zone.sorted_nodes import SortedNodes
 
 _IN = codes.IN.to_bytes(2, "big")
 _SOA_IN = codes.SOA.to_bytes(2, "big") + _IN
@@ -92,7 +95,7 @@ class Tally:
 class BuiltZone:
     """A complete, checked zone. `size` is the bytes of all keys and nodes."""
 
-    nodes: dict[bytes, bytes]
+    nodes: SortedNodes
     apex_as_received: bytes
     soa: Soa
     soa_rdata: bytes
@@ -177,8 +180,8 @@ class ZoneBuilder:
     """
 
     __slots__ = (
-        "_dname_keys", "_longest_key", "_next_check", "_nodes", "_owner", "_packed", "_parents", "_run", "_scattered",
-        "_scattered_records", "_scattered_size", "apex", "apex_as_received", "limits", "rrset_limit", "size", "tally",
+        "_dname_keys", "_keys", "_longest_key", "_next_check", "_nodes", "_owner", "_packed", "_parents", "_run",
+        "apex", "apex_as_received", "limits", "rrset_limit", "size", "tally",
     )  # fmt: skip
 
     def __init__(self, apex: bytes, limits: checks.ContentLimits) -> None:
@@ -190,9 +193,8 @@ class ZoneBuilder:
         self.tally = Tally()
         self.size = 0
         self._packed = 0  # records in nodes
-        self._nodes: dict[bytes, bytes] = {}
-        self._scattered: dict[bytes, bytearray] = {}
-        self._scattered_records = self._scattered_size = 0
+        self._keys: list[bytes] = []  # in the order of arrival; an owner that came back is there again
+        self._nodes: list[bytes] = []  # of each
         self._dname_keys: set[bytes] = set()
         self._parents: set[bytes] = set()  # of long owners in the zone: folded, absolute
         self._owner = b""
@@ -255,56 +257,53 @@ class ZoneBuilder:
         The key of such an owner is its label and the key of the name pointed at. An owner is packed when the next one
         comes; the last becomes the run, as what follows may be more of it.
         """
-        found = address_runs(section.message, section.offset)
-        if len(found) < _WORTH_A_TRY or self.limits.max_types_per_name < 2:
+        run = AddressRun(section.message, section.offset)
+        if run.found < _WORTH_A_TRY or self.limits.max_types_per_name < 2:
             return _WITHOUT_TRYING
-        self._flush()
-        nodes, plain = self._nodes, PLAIN
-        offset, left, size, packed = section.offset, section.left, 0, 0
-        pointed_at = parent = b""
-        taken = room = 0  # owners; octets for a label
-        key = first = second = b""  # of the owner before
-        rest: list[bytes] | None = None
-        for label, pointer, tail, pointer_2, tail_2, more, other in found:
-            if other or left < 2:
-                break
-            if pointer != pointed_at:
-                section.offset = offset
-                suffix = self._learn(section, offset + len(label), place_of(pointer))
-                if suffix is None:
+        parents = self._parents_of(run, section)
+        run.keep_records(section.left)  # what follows the last of them is no answer
+        last = len(run) - 1
+        if last >= 0:
+            self._flush()
+            if len(parents) == 1:
+                (parent,) = parents.values()
+                keys = [label + parent for label in run.labels]
+            else:
+                keys = [label + parents[pointer] for label, pointer in zip(run.labels, run.pointers, strict=True)]
+            nodes = [PLAIN + tails for tails in run.tails]
+            following = run.tails_of(last)
+            self._packed += run.records - len(following)
+            for index, tails in run.several.items():
+                if index < last:
+                    self._packed -= len(tails)
+                    nodes[index] = self._node(keys[index], tails, None)
+            self._owner, self._run = keys.pop() + self.apex_as_received, following
+            nodes.pop()
+            self._keys += keys
+            self._nodes += nodes
+            self.size += sum(map(len, keys)) + sum(map(len, nodes))
+        section.offset = run.start(len(run))
+        section.left -= run.records
+        return 1 if len(run) * 2 >= run.found else len(section.message)
+
+    def _parents_of(self, run: AddressRun, section: Section) -> dict[bytes, bytes]:
+        """The key of what each pointer of a run leads to; the run ends before the first owner that is not plain."""
+        start, parents = section.offset, dict[bytes, bytes]()
+        alike = len(set(run.pointers)) == 1
+        for index, pointer in enumerate(run.pointers[:1] if alike else run.pointers):
+            if pointer not in parents:
+                section.offset = run.start(index)
+                parent = self._learn(section, section.offset + len(run.labels[index]), place_of(pointer))
+                if parent is None:
+                    run.cut(index)
                     break
-                pointed_at, parent, room = pointer, suffix, self._longest_key - len(suffix)
-            if len(label) > room:
-                break
-            tails = None
-            if pointer_2:
-                if place_of(pointer_2) != offset:
-                    break
-                if more or tail[1] >= tail_2[1]:  # rather than one A and one AAAA
-                    if (tails := split_more(more, offset)) is None or left < len(tails) + 2:
-                        break
-                    left -= len(tails)
-                left -= 1
-            if rest is not None or (key and key in nodes):
-                self._pack(key, [first, second, *(rest or ())] if second else [first], None)
-            elif key:
-                node = plain + first + second
-                if second:
-                    packed += 1
-                nodes[key] = node
-                size += len(key) + len(node)
-                packed += 1
-            key, first, second, rest = label + parent, tail, tail_2, tails
-            offset += len(label) + len(tail) + len(pointer_2) + len(tail_2) + len(more) + 2
-            left -= 1
-            taken += 1
-        section.offset, section.left = offset, left
-        self.size += size
-        self._packed += packed
-        if key:
-            self._owner = key + self.apex_as_received
-            self._run = [first, second, *(rest or ())] if second else [first]
-        return 1 if taken * 2 >= len(found) else len(section.message)
+                parents[pointer] = parent
+        section.offset = start
+        if parents and max(map(len, run.labels), default=0) + max(map(len, parents.values())) > self._longest_key:
+            owners = zip(run.labels, run.pointers, strict=True)
+            sizes = [len(label) + len(parents[pointer]) for label, pointer in owners]
+            run.cut(next((index for index, size in enumerate(sizes) if size > self._longest_key), len(run)))
+        return parents
 
     def _take_plain(self, section: Section, most: int) -> int:
         """Take records that need no thought, up to the first that does, or `most`; how many.
@@ -395,12 +394,8 @@ class ZoneBuilder:
         Raises `ZoneError` (no-soa, no-ns, soa-in-middle, cname-conflict, limit-…).
         """
         self._flush()
-        for key, tails in self._scattered.items():
-            self._merge(key, tails)
-        self._scattered.clear()
-        self._scattered_records = self._scattered_size = 0
+        nodes, apex = self._in_order(), self.apex_as_received
         self._check_limits()
-        nodes, apex = self._nodes, self.apex_as_received
         soa_rdata = checks.check_apex(nodes.get(b""), apex)
         checks.check_below_dnames(nodes, self._dname_keys, apex)
         self.tally.look_at_apex(nodes.get(b""))
@@ -429,11 +424,14 @@ class ZoneBuilder:
         self._pack(key, run, owner if owner != key + self.apex_as_received else None)
 
     def _pack(self, key: bytes, run: list[bytes], spelled: bytes | None) -> None:
-        """Make a node of one owner's tails. `spelled`: the owner, where that is not key and apex."""
-        nodes = self._nodes
-        if key in nodes:
-            self._scatter(key, run)
-            return
+        """Take an owner with all its records. `spelled`: the owner, where that is not key and apex."""
+        node = self._node(key, run, spelled)
+        self._keys.append(key)
+        self._nodes.append(node)
+        self.size += len(key) + len(node)
+
+    def _node(self, key: bytes, run: list[bytes], spelled: bytes | None) -> bytes:
+        """Make a node of one owner's tails, and count these."""
         count = len(run)
         if count == 1:
             node = pack_single(run[0], spelled)
@@ -450,8 +448,7 @@ class ZoneBuilder:
             checks.check_node(key, node, self.apex_as_received, self.limits)
         if node[0] & HAS_DNAME:
             self._dname_keys.add(key)
-        nodes[key] = node
-        self.size += len(key) + len(node)
+        return node
 
     def _apex_in(self, folded: bytes, cut: int) -> int:
         """The first label of a long owner at or behind `cut`: `cut` itself where the apex can stand there.
@@ -475,35 +472,42 @@ class ZoneBuilder:
         self.tally.out_of_zone += count
         self.tally.first_out_of_zone = self.tally.first_out_of_zone or names.to_text(self._owner)
 
-    def _scatter(self, key: bytes, run: list[bytes]) -> None:
-        """Put the tails of an owner that came back aside."""
-        tails = b"".join(run)
-        self._scattered.setdefault(key, bytearray()).extend(tails)
-        self._scattered_records += len(run)
-        self._scattered_size += len(tails)
+    def _in_order(self) -> SortedNodes:
+        """All owners in key order, each once."""
+        keys, nodes, self._keys, self._nodes = self._keys, self._nodes, [], []
+        if all(map(lt, keys, islice(keys, 1, None))):
+            return SortedNodes(keys, nodes)
+        order = sorted(range(len(keys)), key=keys.__getitem__)
+        keys, nodes = list(map(keys.__getitem__, order)), list(map(nodes.__getitem__, order))
+        del order
+        if any(map(eq, keys, islice(keys, 1, None))):
+            together: dict[bytes, list[bytes]] = {}
+            for key, node in zip(keys, nodes, strict=True):
+                together.setdefault(key, []).append(node)
+            keys = list(together)
+            nodes = [each[0] if len(each) == 1 else self._merge(key, each) for key, each in together.items()]
+        return SortedNodes(keys, nodes)
 
-    def _merge(self, key: bytes, more: bytearray) -> None:
-        """Pack an owner again, with all its tails."""
-        node, apex = self._nodes[key], self.apex_as_received
-        owner = owner_of(node, key, apex)
-        tails = [tail for rrset in unpack_node(node, owner) for tail in split_tails(rrset.tails)]
-        before = len(tails)
-        tails += split_tails(more)
-        merged, records = pack_tails(tails, owner, bool(node[0] & HAS_CASE), self.tally, self.rrset_limit)
+    def _merge(self, key: bytes, parts: list[bytes]) -> bytes:
+        """One node of those of an owner that came back. The first one's spelling counts."""
+        apex = self.apex_as_received
+        tails = [tail for part in parts for tail in tails_of(part)]
+        keep_owner = bool(parts[0][0] & HAS_CASE)
+        merged, records = pack_tails(tails, owner_of(parts[0], key, apex), keep_owner, self.tally, self.rrset_limit)
         if merged[0] & HAS_DNAME:
             self._dname_keys.add(key)
         checks.check_node(key, merged, apex, self.limits)
-        self._nodes[key] = merged
-        self._packed += records - before
-        self.size += len(merged) - len(node)
+        self._packed += records - len(tails)
+        self.size += len(merged) - sum(map(len, parts)) - len(key) * (len(parts) - 1)
+        return merged
 
     def _check_limits(self) -> None:
         """The limits on the whole, and that the current run can still become a node."""
         limits, run = self.limits, self._run
-        records = self._packed + self._scattered_records + len(run)
+        records = self._packed + len(run)
         if records > limits.max_records:
             raise ZoneError(Reason.LIMIT_RECORDS, f"more records than the limit of {limits.max_records}")
-        if self.size + self._scattered_size > limits.max_bytes:
+        if self.size > limits.max_bytes:
             raise ZoneError(Reason.LIMIT_BYTES, f"the zone takes more bytes than the limit of {limits.max_bytes}")
         if len(run) > self._next_check:
             pack_tails(run, self._owner, False, Tally(), self.rrset_limit)

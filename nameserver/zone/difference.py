@@ -15,6 +15,7 @@ from nameserver.errors import Reason, ZoneError
 from nameserver.wire import codes
 from nameserver.zone.history import PackedStep, Pair, pack_pairs
 from nameserver.zone.node import owner_of, tails_of
+from nameserver.zone.sorted_nodes import SortedNodes
 
 SLICE = 512  # owners
 Items = list[tuple[bytes, bytes]]  # key, node
@@ -23,9 +24,10 @@ _SOA = codes.SOA.to_bytes(2, "big")
 
 def slices_of(nodes: Mapping[bytes, bytes]) -> Iterator[Items]:
     """A version in memory as slices in key order."""
-    keys = sorted(nodes)
-    for start in range(0, len(keys), SLICE):
-        yield [(key, nodes[key]) for key in keys[start : start + SLICE]]
+    content = SortedNodes.of(nodes)
+    for start in range(0, len(content), SLICE):
+        end = start + SLICE
+        yield list(zip(content.owners[start:end], content.column[start:end], strict=True))
 
 
 def difference(old: Iterable[Items], new: Iterable[Items], apex: bytes, limit: int) -> PackedStep | None:

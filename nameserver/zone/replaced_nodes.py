@@ -10,6 +10,7 @@ from nameserver.zone.builder import BuiltZone
 from nameserver.zone.changes import Applied, diff
 from nameserver.zone.difference import Items
 from nameserver.zone.node import owner_of, tails_of
+from nameserver.zone.sorted_nodes import SortedNodes
 
 Replaced = dict[bytes, tuple[bytes | None, bytes | None]]  # key → node before, node after; None: no such owner
 
@@ -19,24 +20,25 @@ def replaced_nodes(old: Iterable[Items], new: Mapping[bytes, bytes], apex: bytes
 
     TTL and case count as differences. Raises what the slices raise.
     """
-    keys = sorted(new)
+    content = SortedNodes.of(new)
+    keys, nodes = content.owners, content.column
     replaced: Replaced = {}
     at, end = 0, len(keys)
     for items in old:
         for key, node in items:
             while at < end and keys[at] < key:
-                replaced[keys[at]] = None, new[keys[at]]
+                replaced[keys[at]] = None, nodes[at]
                 at += 1
             if at == end or keys[at] != key:
                 replaced[key] = node, None
                 continue
+            if nodes[at] != node and _records(key, node, apex) != _records(key, nodes[at], apex):
+                replaced[key] = node, nodes[at]
             at += 1
-            if new[key] != node and _records(key, node, apex) != _records(key, new[key], apex):
-                replaced[key] = node, new[key]
         if len(replaced) > limit:
             return None
-    for key in keys[at:]:
-        replaced[key] = None, new[key]
+    for key, node in zip(keys[at:], nodes[at:], strict=True):
+        replaced[key] = None, node
         if len(replaced) > limit:
             return None
     return replaced

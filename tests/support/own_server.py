@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from pathlib import Path
 
@@ -36,6 +37,7 @@ from nameserver.wire.tsig import TsigKey
 from nameserver.zone.builder import BuiltZone
 from nameserver.zone.contents import Zone
 from nameserver.zone.node import pack_node
+from nameserver.zone.sorted_nodes import SortedNodes
 from nameserver.zone.zonefile import read_zone_file
 
 LOOPBACK = "127.0.0.1"
@@ -77,10 +79,11 @@ def commit_hosts(store: Store, zone: str, serial: int, owners: int) -> StoredZon
 
 def _commit_owners(store: Store, zone: str, serial: int, owners: int, node: bytes) -> StoredZone:
     built = read_zone_file(zone_text(zone, serial), names.from_text(zone), f"{zone}.zone")
+    nodes = dict(built.nodes)
     for number in range(owners):
         label = f"bulk-{number:06}".encode()
-        built.nodes[bytes((len(label),)) + label] = node
-    return _commit(store, zone, built, built.records + owners)
+        nodes[bytes((len(label),)) + label] = node
+    return _commit(store, zone, replace(built, nodes=SortedNodes.of(nodes)), built.records + owners)
 
 
 class NoShortcut(Shortcut):

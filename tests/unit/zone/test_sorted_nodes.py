@@ -1,0 +1,33 @@
+"""A version as two columns: a mapping like any other, in key order."""
+
+import random
+
+import pytest
+
+from nameserver.zone.sorted_nodes import SortedNodes
+
+NODES = {b"\3www": b"w", b"": b"apex", b"\1a\3www": b"below", b"\4mail": b"m"}
+
+
+def test_it_is_a_mapping_of_what_it_was_made_of():
+    held = SortedNodes.of(NODES)
+    assert held == NODES
+    assert {key: held[key] for key in NODES} == NODES
+    assert held.get(b"\3ftp") is None and b"\xff" not in held
+    with pytest.raises(KeyError):
+        held[b"\3ftp"]
+    assert SortedNodes([], []) == {} and SortedNodes([], []).get(b"") is None
+
+
+def test_owners_stand_in_key_order_whatever_order_they_came_in():
+    keys = list(NODES)
+    random.shuffle(keys)
+    held = SortedNodes.of({key: NODES[key] for key in keys})
+    assert list(held) == held.owners == sorted(NODES)
+    assert list(held.items()) == sorted(NODES.items())
+    assert list(held.values()) == held.column == [NODES[key] for key in sorted(NODES)]
+
+
+def test_what_is_sorted_already_is_taken_as_it_is():
+    held = SortedNodes.of(NODES)
+    assert SortedNodes.of(held) is held
