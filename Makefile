@@ -8,6 +8,7 @@ SEED ?=
 ZONES ?= 200
 QUERIES ?= 100000
 CASE ?=
+CHANGES ?= 1000
 UNSIGNED ?=
 PYTEST_ARGS ?=
 FLOODS_ARGS ?=
@@ -19,7 +20,7 @@ ifneq ($(shell cat .venv/.place 2>/dev/null),$(CURDIR))
 .PHONY: .venv/.runtime .venv/.dev
 endif
 
-.PHONY: help setup run test lint crash soak bench floods fuzz differential lock clean
+.PHONY: help setup run test lint crash soak tree bench floods fuzz differential lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
@@ -46,6 +47,10 @@ crash: .venv/.dev ## kill -9 of every process at random moments; ROUNDS=200
 soak: .venv/.dev ## changes, kill -9 and questions all at once, every answer checked; SECONDS=600 SEED=...
 	@sh .ci/peers
 	@PYTHONPATH=tests $(BIN)/python -m soak --seconds "$(SECONDS)" --seed "$(SEED)"
+
+tree: .venv/.dev ## a primary, 2 of ours, 8 of ours below them, changes in a row; CHANGES=1000 SECONDS=100 SEED=...
+	@sh .ci/peers
+	@PYTHONPATH=tests $(BIN)/python -m tree --changes "$(CHANGES)" $(if $(filter command line environment,$(origin SECONDS)),--seconds "$(SECONDS)") --seed "$(SEED)"
 
 bench: .venv/.dev ## ours beside Knot, NSD, BIND and PowerDNS, the same load; an hour; BENCH_ARGS="--only udp,tcp --rounds 1 ..."
 	@sh .ci/peers

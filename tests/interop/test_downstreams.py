@@ -2,8 +2,8 @@
 
     BIND ── changed by dynamic update ──▶ ours ──▶ Knot, NSD, BIND, PowerDNS     NOTIFY, AXFR and IXFR, all signed
 
-NAMESERVER_DOWNSTREAM_CHANGES says how many changes: the suite makes a few in quick succession, where some get several of
-them at once; from a hundred on there is one in 1.1 s. How long each took to each secondary is printed, and held to a
+NAMESERVER_DOWNSTREAM_CHANGES says how many changes: the suite makes a few in quick succession, of which some get
+several at once; from a hundred on there is one in 1.1 s. How long each took to each secondary is printed, and held to a
 second, or on few changes to a bound for busy machines. What is theirs of it:
 
     Knot        begins no more than one refresh a second
