@@ -11,7 +11,7 @@ The cookies of a whole batch are judged in one go, since that is when hashes are
 is done where the cookie is the last thing in the message and its OPT's only option, which is how clients send it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from nameserver.query.exchange import Outcome
 from nameserver.query.pipeline import Pipeline
@@ -34,11 +34,11 @@ class CookieShortcut:
         self.shortcut = Shortcut(pipeline, transport, family, locate, tally, cookie=True)
         self._pipeline = pipeline
 
-    def kept(self) -> Mapping[bytes, Entry]:
-        """What to look up at once for a message with a client cookie alone; nothing where that is not enough."""
+    @property
+    def are_for_all(self) -> bool:
+        """Whether everyone who sends a cookie gets one with an answer, be it a client cookie alone."""
         settings = self._pipeline.settings
-        taken = settings.cookie_secrets and not settings.require_cookies and self._pipeline.limiter is None
-        return self.shortcut.entries if taken else {}
+        return bool(settings.cookie_secrets) and not settings.require_cookies and self._pipeline.limiter is None
 
     def find(self, asked: bytes, cookie: bytes) -> Entry | None:
         """The answer but for its cookie, to be counted as its kind; `asked` and `cookie` are from `split`."""
@@ -58,15 +58,15 @@ class CookieShortcut:
             self.shortcut.learn(asked, Outcome(reply[:-COOKIE_SIZE], repeatable=outcome.repeatable))
 
     def bodies(
-        self, waiting: Sequence[Entry], cookies: Sequence[bytes], addresses: Sequence[bytes], now: int
+        self, waiting: Sequence[bytes], cookies: Sequence[bytes], addresses: Sequence[bytes], now: int
     ) -> list[bytes | None]:
-        """Answers with their cookies; None for what the pipeline has to answer after all.
+        """Answers, `waiting` for their cookies, with these; None for what the pipeline has to answer after all.
 
         `cookies` are those of the messages, `addresses` where they came from, in network order.
         """
         settings = self._pipeline.settings
         replies, good = judge_many(cookies, addresses, now, settings.cookie_secrets)
-        bodies: list[bytes | None] = [entry[4] + reply for entry, reply in zip(waiting, replies, strict=True)]
+        bodies: list[bytes | None] = [body + reply for body, reply in zip(waiting, replies, strict=True)]
         if settings.require_cookies:
             bodies = [body if index in good else None for index, body in enumerate(bodies)]
         return bodies

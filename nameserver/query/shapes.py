@@ -20,9 +20,8 @@ _FIRST_META, _LAST_META = 128, 255  # RFC 6895 §3.1: QTYPEs and meta-types
 
 
 class Shape(NamedTuple):
-    """Everything in a message but id and name, understood. `number` is the shape's own, for keys."""
+    """Everything in a message but id and name, understood."""
 
-    number: int
     qtype: int
     flags: int  # of an authoritative reply of ours
     opt: bytes  # ours, or nothing
@@ -30,7 +29,7 @@ class Shape(NamedTuple):
     dnssec: bool
 
 
-def read_shape(octets: bytes, number: int, transport: str, settings: QuerySettings, *, cookie: bool) -> Shape | None:
+def read_shape(octets: bytes, transport: str, settings: QuerySettings, *, cookie: bool) -> Shape | None:
     """The shape of a message from its octets but id and name; None where that is not ordinary.
 
     With `cookie` its only option is a COOKIE, and neither its octets nor those of the reply's are there or counted.
@@ -58,7 +57,7 @@ def read_shape(octets: bytes, number: int, transport: str, settings: QuerySettin
         limit = LARGEST_MESSAGE
     if cookie:
         opt, limit = opt[:-COOKIE_SIZE], limit - COOKIE_SIZE
-    return Shape(number, qtype, codes.QR | codes.AA | flags & ECHOED, opt, limit, dnssec)
+    return Shape(qtype, codes.QR | codes.AA | flags & ECHOED, opt, limit, dnssec)
 
 
 def _holds(rdata: bytes, cookie: bool) -> bool:

@@ -59,15 +59,15 @@ class ZoneSet:
     """All zones we are configured for, by folded wire name; and what they share: the budget for costly hashes.
 
     `epoch` numbers the changes of all of them, `rearranged` is the number of the last one of which zones there are;
-    whoever changes a zone says so by `changed`. `by_name` is for look-ups only, and so is `parents`: the names
-    right above those of zones, with how many of these each has.
+    whoever changes a zone says so by `changed`. `by_name` is for look-ups only, and so is `above`: all names above
+    those of zones, with how many zones are below each.
     """
 
-    __slots__ = ("by_name", "epoch", "hash_budget", "parents", "rearranged")
+    __slots__ = ("above", "by_name", "epoch", "hash_budget", "rearranged")
 
     def __init__(self) -> None:
         self.by_name: dict[bytes, ServedZone] = {}
-        self.parents: Counter[bytes] = Counter()
+        self.above: Counter[bytes] = Counter()
         self.hash_budget = HashBudget()
         self.epoch = 1
         self.rearranged = 1
@@ -81,7 +81,7 @@ class ZoneSet:
     def add(self, zone: ServedZone) -> None:
         """Add a zone, in place of one of the same name."""
         if zone.name not in self.by_name:
-            self.parents[_parent(zone.name)] += 1
+            self.above.update(_above(zone.name))
         self.by_name[zone.name] = zone
         self.epoch += 1
         self.rearranged = self.epoch
@@ -89,10 +89,10 @@ class ZoneSet:
     def remove(self, name: bytes) -> None:
         """Take a zone away by its folded name. Raises KeyError where there is none."""
         del self.by_name[name]
-        parent = _parent(name)
-        self.parents[parent] -= 1
-        if not self.parents[parent]:
-            del self.parents[parent]
+        for each in _above(name):
+            self.above[each] -= 1
+            if not self.above[each]:
+                del self.above[each]
         self.epoch += 1
         self.rearranged = self.epoch
 
@@ -137,6 +137,8 @@ class ZoneSet:
         return self.find(name)
 
 
-def _parent(name: bytes) -> bytes:
-    """The name above that of a zone; of the root, which has none, nothing."""
-    return name[name[0] + 1 :]
+def _above(name: bytes) -> Iterator[bytes]:
+    """The names above that of a zone, up to the root's."""
+    while len(name) > 1:
+        name = name[name[0] + 1 :]
+        yield name

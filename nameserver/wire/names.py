@@ -161,6 +161,13 @@ def relative_key(folded_name: bytes, folded_apex: bytes) -> bytes | None:
     return folded_name[: len(folded_name) - len(folded_apex)]
 
 
+def last_label(key: bytes) -> bytes:
+    """The label of a relative key that is next below the apex, its length before it; nothing of the apex's own."""
+    while key and len(key) > key[0] + 1:
+        key = key[key[0] + 1 :]
+    return key
+
+
 def to_text(name: bytes) -> str:
     """Presentation form (RFC 1035 §5.1) without the trailing dot; "." for the root."""
     if name == ROOT:

@@ -181,7 +181,7 @@ class Pair:
         assert entry[2] == len(entry[4])
         body: bytes | None = entry[4]
         if parts is not None:
-            body = self.cookies.bodies([entry], [parts[1]], [CLIENT.packed], now)[0]
+            body = self.cookies.bodies([body], [parts[1]], [CLIENT.packed], now)[0]
         self.shortcut.tally.counts[entry[3]] += body is not None
         return body
 
@@ -283,7 +283,7 @@ def test_answers_are_counted_with_their_messages() -> None:
     for number in range(200):
         label = b"%04d" % number
         for _ in range(3):
-            pair.ask(b"id\0\0\0\1\0\0\0\0\0\0\4" + label + b"\4wild" + ORIGINS[0] + b"\0\x10\0\1")
+            pair.ask(b"id\0\0\0\1\0\0\0\0\0\0\4" + label + b"\5moved" + ORIGINS[0] + b"\0\x10\0\1")
     held = pair.shortcut.entries
     assert held and pair.shortcut._octets == sum(len(asked) + entry[2] for asked, entry in held.items())
 
@@ -488,4 +488,117 @@ def test_rate_limits_let_through_drop_and_slip_the_same(transport: str, rate: in
         now += seconds
         for _ in range(times):
             pair.ask(message, now)
+    pair.same_counts()
+
+
+DELEGATIONS = """
+cut NS ns.cut
+cut NS ns2.sub.Cut
+cut NS ns.side
+cut NS ns.other.test.
+cut NS host
+ns.cut A 192.0.2.20
+ns.cut AAAA 2001:db8::20
+ns2.sub.cut A 192.0.2.21
+Side NS ns.Side
+ns.side A 192.0.2.22
+sub.kept NS ns.kept
+ns.kept A 192.0.2.23
+below.sub.kept NS ns.kept
+away NS ns.other.test.
+away NS ns2.other.test.
+secured NS ns.other.test.
+secured DS 1 13 2 {digest}
+full NS ns1.full
+full NS ns2.full
+full NS ns3.full
+full NS ns.away
+full NS a{long}.full
+ns1.full AAAA 2001:db8::1
+ns2.full AAAA 2001:db8::2
+ns3.full AAAA 2001:db8::3
+ns.away AAAA 2001:db8::4
+a{long}.full AAAA 2001:db8::5
+named DNAME other.test.
+cut.named NS ns.cut
+1 NS 2.1
+2.1 A 192.0.2.24
+""".replace("{digest}", "00" * 32).replace("{long}", "x" * 50)
+CUT_KEYS = [b"\3cut", b"\4side", b"\3sub\4kept", b"\5below\3sub\4kept", b"\4away", b"\7secured", b"\4full", b"\5named",
+            b"\3cut\5named", b"\1\x31"]  # fmt: skip
+BELOW = [b"", b"\2ns", b"\3sub", b"\3ns2\3sub", b"\1x\2ns", b"\1a\1b\1c", b"\3www", b"\x3f" + b"l" * 63, b"\1\x32",
+         b"\4host", b"\3cut", b"\1*", b"\x20" + b"h" * 32, (b"\x3f" + b"l" * 63) * 3]  # fmt: skip
+EDNS = [b"", *(b"\0\0\x29" + size.to_bytes(2, "big") + b"\0\0" + do + b"\0\0\0" for size in (512, 700, 1232)
+               for do in (b"\0", b"\x80"))]  # fmt: skip
+CHAINS = {"unsigned": None, "NSEC": (Nsec(),), "NSEC3": (Nsec3(salt="ab"),), "opt-out": (Nsec3(opt_out=True),),
+          "costly": (Nsec3(iterations=40),), "no chain": ()}  # fmt: skip
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("chain", CHAINS)
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_referrals_are_the_pipeline_s_at_every_length_and_size(transport: str, chain: str, order: int) -> None:
+    """With glue inside and beside, DS or its denial, below what a server's name has, in both spellings."""
+    text, methods = f"{OTHER}\n{DELEGATIONS}", CHAINS[chain]
+    pair = Pair(transport)
+    if methods is None:
+        pair.serve_instead(*(pipeline_of(served(text, "deleg.test.")) for _ in range(2)))
+    else:
+        signed = Zone.from_nodes(*signed_nodes(text, "deleg.test.", *methods), 1)
+        pair.serve_instead(*(pipeline_of(served_zone(Zone.from_nodes(signed.apex, signed.nodes, 1))) for _ in "ab"))
+    names = [below + cut + b"\5deleg\4test\0" for cut in CUT_KEYS for below in BELOW]
+    by_shortcut = 0
+    for name in [*names, *map(bytes.upper, names)][::order]:
+        if len(name) > 255:
+            continue
+        for edns in EDNS[::order]:
+            head = b"id\1\0\0\1\0\0\0\0\0" + (b"\1" if edns else b"\0")
+            for rdtype in (b"\0\1", b"\0\2"):
+                by_shortcut += pair.ask(head + name + rdtype + b"\0\1" + edns) is not None
+    assert by_shortcut > 700, "no referral is composed"
+    pair.same_counts()
+
+
+def test_a_referral_changes_with_its_delegation() -> None:
+    pair = Pair("udp")
+    message = b"id\0\0\0\1\0\0\0\0\0\0\1x\3cut" + ORIGINS[0] + b"\0\1\0\1"
+    for donor in (0, 1, 4, 7, 6, 2, 8, 10, 0):
+        for key in (b"\3cut", b"\2ns\3cut"):
+            pair.change(ORIGINS[0], [key], donor)
+            for _ in range(2):
+                pair.ask(message)
+    pair.same_counts()
+
+
+def test_a_zone_that_comes_or_goes_below_another_is_seen_at_once() -> None:
+    pair = Pair("udp")
+    inner = "@ SOA ns host 1 1 1 1 1\n@ NS ns\nns A 192.0.2.99\nwww A 192.0.2.98"
+    names = [b"\3www\1a\1b", b"\1a\1b", b"\1b", b"\3www", b"\4none\1b"]
+    for step in range(5):
+        for pipeline in (pair.plain, pair.short):
+            if step % 2:
+                pipeline.zones.add(served(inner, "a.b.example.test."))
+            elif step:
+                pipeline.zones.remove(b"\1a\1b" + ORIGINS[0])
+        for name in names * 3:
+            pair.ask(b"id\0\0\0\1\0\0\0\0\0\0" + name + ORIGINS[0] + b"\0\1\0\1")
+    assert not pair.short.zones.above[b"\1b" + ORIGINS[0]]
+
+
+def test_what_is_composed_is_bounded_in_number_and_octets(monkeypatch) -> None:
+    """Views, negative answers and referrals: nobody can fill the memory by asking in many ways."""
+    for name, most in (("MOST_VIEWS", 20), ("MOST_NEGATIVES", 30), ("MOST_REFERRALS", 2000)):
+        monkeypatch.setattr(f"nameserver.query.composer.{name}", most)
+    pair = Pair("udp")
+    pair.serve_instead(*(pipeline_of(served(f"{OTHER}\n{DELEGATIONS}", "deleg.test.")) for _ in "ab"))
+    composer = pair.shortcut._composer
+    for rdtype in range(1, 60):
+        for below in (b"", b"\1x", b"\2yy", b"\7nowhere"):
+            for cut in (b"\3cut", b"\4away", b"\4full", b""):
+                message = below + cut + b"\5deleg\4test\0" + rdtype.to_bytes(2, "big") + b"\0\1"
+                pair.ask(b"id\0\0\0\1\0\0\0\0\0\0" + message)
+                views = [view for each in composer._views.values() for view in each.values()]
+                assert len(views) <= 20 and sum(len(view.negatives) for view in views) <= 31
+                kept = {id(each): each for view in views for table in view.referrals for each in table.values()}
+                assert sum(each.octets for each in kept.values()) <= 4000
     pair.same_counts()

@@ -33,7 +33,7 @@ SLOT_SIZE = 4112  # octets; more than the largest request we look at
 _NAME_SIZE = 32  # octets; struct sockaddr_in6 has 28
 _CONTROL_SIZE = 64  # octets; one in6_pktinfo takes 40
 _MMSGHDR = 64  # octets: msghdr (56), msg_len (4), padding
-_BYTES_HEADER = bytes.__basicsize__ - 1  # octets of a bytes object before its contents
+BYTES_HEADER = bytes.__basicsize__ - 1  # octets of a bytes object before its contents
 _WORDS = 8  # 64-bit words in an mmsghdr
 
 _CMSGHDR = 16  # octets of a control message before its contents
@@ -49,7 +49,7 @@ if _recvmmsg is not None and _sendmmsg is not None:
 
 def locate(data: bytes) -> int:
     """The address of the octets of a bytes object, good for as long as that is kept."""
-    return id(data) + _BYTES_HEADER
+    return id(data) + BYTES_HEADER
 
 
 def usable() -> bool:

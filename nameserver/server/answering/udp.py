@@ -9,7 +9,9 @@ import socket
 from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import NamedTuple
 
+from nameserver.query.composer import Composed
 from nameserver.query.cookies import CLIENT_ALONE, split
 from nameserver.query.counters import CALLBACK, QUERY, TOO_LARGE, UDP, dropped_slot
 from nameserver.query.exchange import Outcome
@@ -17,7 +19,7 @@ from nameserver.query.notify_shortcut import NotifyShortcut, is_notify
 from nameserver.query.pipeline import UNANSWERED
 from nameserver.query.shortcut import Entry
 from nameserver.query.tally import UNCOUNTED
-from nameserver.server.answering.batch import SLOT_SIZE, SLOTS, Batch, as_received, locate, usable
+from nameserver.server.answering.batch import BYTES_HEADER, SLOT_SIZE, SLOTS, Batch, as_received, locate, usable
 from nameserver.server.answering.counting import CountedShortcuts
 from nameserver.server.faults import Faults
 from nameserver.server.sockets import IP_PKTINFO
@@ -27,6 +29,10 @@ LAST_BATCHES = 16  # that are answered of what waits when the end has come
 _ANCILLARY = 64  # bytes: one packet-info message
 _UNANSWERED = as_received(UNANSWERED)
 _TOO_LARGE = dropped_slot(TOO_LARGE)
+
+_Get = Callable[[bytes], Entry | None]
+_Compose = Callable[[bytes], Composed | None]
+_Find = Callable[[bytes, int, int], Composed | None]
 
 
 @lru_cache(maxsize=4096)
@@ -123,16 +129,33 @@ class UdpListener:
         return outcome
 
 
+class Waiting(NamedTuple):
+    """Answers of one batch that lack their cookies: the slots that they are for, themselves, the cookies sent."""
+
+    slots: list[int]
+    answers: list[Composed]
+    cookies: list[bytes]
+
+    def add(self, slot: int, answer: Composed, cookie: bytes) -> None:
+        """One more."""
+        self.slots.append(slot)
+        self.answers.append(answer)
+        self.cookies.append(cookie)
+
+
 class BatchListener(UdpListener):
     """Datagrams by the batch (see `nameserver.server.answering.batch`)."""
 
     def _prepare(self) -> None:
         self._batch = Batch(self._socket)
-        # Slots whose replies wait for their cookies: which they are, the replies as they are, the cookies sent.
-        self._waiting: tuple[list[int], list[Entry], list[bytes]] = [], [], []
+        self._waiting = Waiting([], [], [])
 
     def _readable(self) -> None:
-        """One batch: the hottest loop of the project. Per datagram it makes one slice, and no other object."""
+        """One batch: the hottest loop of the project.
+
+        An answer of the pipeline's that is kept is given again; else one is composed; else `_find` asks whoever knows,
+        and so it does for all where not everyone gets an answer. What lacks its cookie waits for the batch's end.
+        """
         batch, shortcut = self._batch, self._shortcut
         try:
             lengths = batch.receive()
@@ -142,52 +165,61 @@ class BatchListener(UdpListener):
             self._faults.mention("receiving datagrams", error)
             return
         octets, bodies, tally, epoch = batch.octets, batch.bodies, shortcut.tally.counts, shortcut.zones.epoch
-        suspicious = shortcut.pipeline.limiter is not None or batch.came_from(_UNANSWERED, len(lengths))
-        find = self._find_carefully if suspicious else self._find
-        get = _nothing if suspicious else shortcut.entries.get
-        get_for_cookie = _nothing if suspicious else self._cookies.kept().get
-        # Answers that `entries` need not hold: their octets must last until they are sent.
-        others: list[Entry | bytes | None] = []
-        slots, waiting, cookies = self._waiting = [], [], []
+        find, get, compose, compose_for_cookie = self._ways(len(lengths))
+        waiting = self._waiting = Waiting([], [], [])
+        others: list[bytes | None] = []  # replies that nobody else holds: their octets must last until they are sent
         unanswered: list[int] = []
         begin, word = 0, 2
         for length in lengths:
             asked = octets[begin + 2 : begin + length]
-            entry = get(asked)
-            if entry is None or entry[0] != epoch:
-                if asked[-12:-8] == CLIENT_ALONE:
-                    entry = get_for_cookie(asked[:-8])
-                    if entry is not None and entry[0] == epoch:
-                        slots.append(word >> 2)
-                        waiting.append(entry)
-                        cookies.append(asked[-8:])
-                        tally[entry[3]] += 1
-                        begin += SLOT_SIZE
-                        word += 4
-                        continue
-                entry = find(asked, word >> 2, length)
-                others.append(entry)
-                if entry is None:
-                    unanswered.append(word >> 2)
-                    begin += SLOT_SIZE
-                    word += 4
-                    continue
-            _, bodies[word], bodies[word + 1], kind, _ = entry
-            tally[kind] += 1
             begin += SLOT_SIZE
+            entry = get(asked)
+            if entry is not None and entry[0] == epoch:
+                _, bodies[word], bodies[word + 1], kind, _ = entry
+                tally[kind] += 1
+                word += 4
+                continue
+            try:
+                if asked[-12:-8] != CLIENT_ALONE:
+                    found = compose(asked)
+                elif (found := compose_for_cookie(asked[:-8])) is not None:
+                    waiting.add(word >> 2, found, asked[-8:])
+            except Exception:  # noqa: BLE001 - it is tried again, where that is told
+                found = None
+            if found is None:
+                found = find(asked, word >> 2, length)
+            if found is None:
+                unanswered.append(word >> 2)
+            else:
+                body, kind = found
+                others.append(body)
+                bodies[word], bodies[word + 1] = id(body) + BYTES_HEADER, len(body)  # `locate` without its call
+                tally[kind] += 1
             word += 4
-        if slots:
+        if waiting.slots:
             self._add_cookies(lengths, others, unanswered)
-        first, not_sent = 0, self._faults.not_sent
-        for slot in unanswered:
-            batch.send(first, slot, not_sent)
-            first = slot + 1
-        batch.send(first, len(lengths), not_sent)
+        self._send_all(len(lengths), unanswered)
         self._shortcuts.count_soon()
         shortcut.spent.clear()
         self._cookies.shortcut.spent.clear()
 
-    def _find(self, asked: bytes, slot: int, length: int) -> Entry | None:
+    def _ways(self, count: int) -> tuple[_Find, _Get, _Compose, _Compose]:
+        """How this batch is to be answered: see `_readable`."""
+        shortcut = self._shortcut
+        if shortcut.pipeline.limiter is not None or self._batch.came_from(_UNANSWERED, count):
+            return self._find_carefully, _nothing, _nothing, _nothing
+        for_cookies = self._cookies.shortcut.compose if self._cookies.are_for_all else _nothing
+        return self._find, shortcut.entries.get, shortcut.compose, for_cookies
+
+    def _send_all(self, count: int, unanswered: list[int]) -> None:
+        """Send the replies of a batch; `unanswered` are the slots without one, in ascending order."""
+        first, batch, not_sent = 0, self._batch, self._faults.not_sent
+        for slot in unanswered:
+            batch.send(first, slot, not_sent)
+            first = slot + 1
+        batch.send(first, count, not_sent)
+
+    def _find(self, asked: bytes, slot: int, length: int) -> Composed | None:
         """What to reply where the loop knows nothing; what lacks its cookie is noted as waiting."""
         try:
             parts = split(asked)
@@ -196,48 +228,44 @@ class BatchListener(UdpListener):
             else:
                 entry = self._cookies.find(*parts)
                 if entry is not None:
-                    slots, waiting, cookies = self._waiting
-                    slots.append(slot)
-                    waiting.append(entry)
-                    cookies.append(parts[1])
+                    self._waiting.add(slot, (entry[4], entry[3]), parts[1])
         except Exception as error:  # noqa: BLE001 - it only saves work: the pipeline can do without
             self._faults.broke(QUERY, "a short cut to an answer", error)
             entry = None
-        return entry or self._ask(slot, length)
+        return self._ask(slot, length) if entry is None else (entry[4], entry[3])
 
-    def _find_carefully(self, asked: bytes, slot: int, length: int) -> Entry | None:
+    def _find_carefully(self, asked: bytes, slot: int, length: int) -> Composed | None:
         """The same where not everyone gets an answer: for its port, or by rate limits."""
         entry = self._look_up(asked, *self._batch.source(slot))
-        return entry or self._ask(slot, length)
+        return self._ask(slot, length) if entry is None else (entry[4], entry[3])
 
-    def _ask(self, slot: int, length: int) -> Entry | None:
+    def _ask(self, slot: int, length: int) -> Composed | None:
         """What the pipeline has to say."""
         begin = slot * SLOT_SIZE
         body = self._answer(self._batch.octets[begin : begin + length], *self._batch.source(slot))
-        return None if body is None else (0, locate(body), len(body), UNCOUNTED, body)
+        return None if body is None else (body, UNCOUNTED)
 
-    def _add_cookies(self, lengths: list[int], others: list[Entry | bytes | None], unanswered: list[int]) -> None:
+    def _add_cookies(self, lengths: list[int], others: list[bytes | None], unanswered: list[int]) -> None:
         """Complete the answers that wait for their cookies, all at once."""
-        slots, waiting, cookies = self._waiting
+        slots, answers, cookies = self._waiting
         try:
-            bodies = self._cookies.bodies(waiting, cookies, self._batch.packed_addresses(slots), self._now())
+            without = [answer[0] for answer in answers]
+            bodies = self._cookies.bodies(without, cookies, self._batch.packed_addresses(slots), self._now())
         except Exception as error:  # noqa: BLE001 - it only saves work: the pipeline can do without
             self._faults.broke(QUERY, "answering with cookies", error)
             bodies = [None] * len(slots)
         others += bodies
         words = self._batch.bodies
-        for index, body in enumerate(bodies):
-            word = 4 * slots[index] + 2
-            if body is not None:
-                words[word], words[word + 1] = locate(body), len(body)
-                continue
-            self._shortcut.tally.counts[waiting[index][3]] -= 1
-            entry = self._ask(slots[index], lengths[slots[index]])
-            others.append(entry)
-            if entry is None:
-                unanswered.append(slots[index])
-            else:
-                words[word], words[word + 1] = entry[1], entry[2]
+        for slot, answer, body in zip(slots, answers, bodies, strict=True):
+            if body is None:
+                self._shortcut.tally.counts[answer[1]] -= 1
+                asked = self._ask(slot, lengths[slot])
+                if asked is None:
+                    unanswered.append(slot)
+                    continue
+                body = asked[0]
+                others.append(body)
+            words[4 * slot + 2], words[4 * slot + 3] = locate(body), len(body)
         unanswered.sort()
 
 
