@@ -53,7 +53,7 @@ class World:
         await self.exchange(peer.endpoint, limits.udp_tries * limits.udp_timeout, udp=True)
         return self.soa()
 
-    async def soa_over_tcp(self, peer: pull.Peer, _zone: ZoneConfig, limits: PullLimits) -> SoaResponse:
+    async def soa_over_tcp(self, peer: pull.Peer, _zone: ZoneConfig, limits: PullLimits, _kept: object) -> SoaResponse:
         await self.exchange(peer.endpoint, limits.connect_timeout)
         return self.soa()
 
@@ -67,6 +67,7 @@ class World:
         kind: TransferKind,
         _held: object,
         make_inbound: Callable[[int, None], InboundTransfer],
+        _kept: object,
         heard: Callable[[], None],
     ) -> InboundTransfer:
         await self.exchange(peer.endpoint, zone.pull.connect_timeout)

@@ -5,13 +5,14 @@ Every function ends in a value or in a TransferError with its reason, within the
 
 import asyncio
 import errno
-import socket
 import time
+from collections import deque
 from dataclasses import dataclass
+from typing import cast
 
 from nameserver.config.model import Endpoint, PullLimits, Remote
-from nameserver.errors import Reason, TransferError
-from nameserver.wire.framing import frame
+from nameserver.errors import Reason, TransferError, WireError
+from nameserver.wire.framing import Deframer, frame
 from nameserver.wire.tsig import TsigKey
 
 # What a primary sends is taken off the socket faster than it is parsed: Knot gives up on a client that does not read
@@ -31,77 +32,126 @@ class Peer:
     edns: bool = True  # ask with EDNS; turned off by an answer that seems not to know it (RFC 6891 §7)
 
 
-class Dialogue:
-    """One TCP connection to a primary: framed messages under the zone's time limits."""
+class Dialogue(asyncio.Protocol):
+    """One TCP connection to a primary: framed messages, for one exchange after the other.
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limits: PullLimits) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._limits = limits
-        self._interval_end = time.monotonic() + limits.min_rate_interval
+    Each begins with `begin`, is held to the time limits of its zone, and ends with `rest` or `close`.
+    """
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._closed = False
+        self._deframer = Deframer()
+        self._messages: deque[bytes] = deque()
+        self._waiting = 0  # octets of these
+        self._paused = False
+        self._end: TransferError | None = None  # why no more will come
+        self._waiter: asyncio.Future[None] | None = None
+        self._exchanging = False
+        self._limits = PullLimits()
+        self._until = 0.0
+        self._interval_end = 0.0
         self._interval_bytes = 0
+        self.heard = False  # a message came in this exchange
 
     @classmethod
     async def connect(cls, peer: Peer, limits: PullLimits) -> "Dialogue":
         """Open the connection; connect-refused, connect-timeout or unreachable."""
         local = (peer.remote.source, 0) if peer.remote.source else None
+        host, port = peer.endpoint.host, peer.endpoint.port
+        dialogue = cls()
         try:
             async with asyncio.timeout(limits.connect_timeout):
-                reader, writer = await asyncio.open_connection(
-                    peer.endpoint.host, peer.endpoint.port, local_addr=local, limit=STREAM_BUFFER
-                )
+                await asyncio.get_running_loop().create_connection(lambda: dialogue, host, port, local_addr=local)
         except TimeoutError as error:
             text = f"no TCP connection to {peer.endpoint} within {limits.connect_timeout:g} s"
             raise TransferError(Reason.CONNECT_TIMEOUT, text) from error
         except OSError as error:
             raise network_failure(error, "TCP") from error
-        raw = writer.get_extra_info("socket")
-        if raw is not None:
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return cls(reader, writer, limits)
+        except BaseException:
+            dialogue.close()  # cancelled: the loop may be about to hand it its transport
+            raise
+        return dialogue
 
-    async def send(self, message: bytes) -> None:
-        """Send one message."""
-        try:
-            self._writer.write(frame(message))
-            async with asyncio.timeout(self._limits.idle_timeout):
-                await self._writer.drain()
-        except TimeoutError as error:
-            raise TransferError(Reason.IDLE_TIMEOUT, "the primary does not take our question") from error
-        except OSError as error:
-            raise network_failure(error, "TCP") from error
+    # --- an exchange -------------------------------------------------------------------------------------------------
+
+    def begin(self, limits: PullLimits, until: float) -> None:
+        """An exchange begins, which is to be over at `until` (monotonic)."""
+        self._exchanging, self.heard = True, False
+        self._limits, self._until = limits, until
+        self._interval_end = time.monotonic() + limits.min_rate_interval
+        self._interval_bytes = 0
+
+    def send(self, message: bytes) -> None:
+        """Send one message, which is small. A primary that does not take it is one that does not answer."""
+        if self._end is not None:
+            raise self._end
+        if self._transport is not None:
+            self._transport.write(frame(message))
 
     async def receive(self) -> bytes:
-        """The next message; closed-early, short-message, idle-timeout or too-slow."""
-        try:
-            async with asyncio.timeout(self._limits.idle_timeout):
-                head = await self._reader.readexactly(2)
-                message = await self._reader.readexactly(int.from_bytes(head, "big"))
-        except TimeoutError as error:
-            text = f"nothing whole arrived for {self._limits.idle_timeout:g} s"
-            raise TransferError(Reason.IDLE_TIMEOUT, text) from error
-        except asyncio.IncompleteReadError as error:
-            if error.partial:
-                text = "the primary closed the connection inside a message"
-                raise TransferError(Reason.CLOSED_EARLY, text) from error
-            raise TransferError(Reason.CLOSED_EARLY, "the primary closed the connection") from error
-        except OSError as error:
-            raise network_failure(error, "TCP") from error
-        self._watch_rate(len(message))
+        """The next message; closed-early, short-message, idle-timeout, total-timeout or too-slow."""
+        while not self._messages:
+            await self._wait()
+        message = self._messages.popleft()
+        self._waiting -= len(message)
+        if self._paused and self._waiting < STREAM_BUFFER and self._transport is not None:
+            self._paused = False
+            self._transport.resume_reading()
+        self.heard = True
+        self._watch_time(len(message))
         return message
 
-    async def arrived(self) -> bytes | None:
-        """The next message if it has arrived already; never waits."""
-        try:
-            async with asyncio.timeout(0):
-                head = await self._reader.readexactly(2)
-                return await self._reader.readexactly(int.from_bytes(head, "big"))
-        except (TimeoutError, asyncio.IncompleteReadError, OSError):
-            return None
+    def arrived(self) -> bytes | None:
+        """The next message if it has arrived already."""
+        return self._messages.popleft() if self._messages else None
 
-    def _watch_rate(self, size: int) -> None:
+    def rest(self) -> bool:
+        """The exchange is over, the connection may serve another one; False (and closed) where it cannot."""
+        self._exchanging = False
+        if self._messages or self._deframer.pending:
+            self.close()
+        return not self.ended
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more can be asked over it."""
+        return self._closed or self._end is not None
+
+    def close(self) -> None:
+        """Close without waiting."""
+        self._closed = True
+        if self._transport is not None:
+            self._transport.close()
+
+    async def _wait(self) -> None:
+        """Until something whole has arrived, or the end has come."""
+        if self._end is not None:
+            raise self._end
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        left = self._until - time.monotonic()
+        late = loop.call_later(max(0.0, min(self._limits.idle_timeout, left)), self._late)
+        try:
+            await self._waiter
+        finally:
+            late.cancel()
+            self._waiter = None
+
+    def _late(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            text = f"nothing whole arrived for {self._limits.idle_timeout:g} s"
+            late = time.monotonic() >= self._until
+            self._waiter.set_exception(self._too_late() if late else TransferError(Reason.IDLE_TIMEOUT, text))
+
+    def _too_late(self) -> TransferError:
+        return TransferError(Reason.TOTAL_TIMEOUT, f"not done after {self._limits.total_timeout:g} s")
+
+    def _watch_time(self, size: int) -> None:
         self._interval_bytes += size
         now = time.monotonic()
+        if now >= self._until:
+            raise self._too_late()
         if now < self._interval_end:
             return
         if self._interval_bytes < self._limits.min_rate_bytes:
@@ -110,9 +160,50 @@ class Dialogue:
         self._interval_end = now + self._limits.min_rate_interval
         self._interval_bytes = 0
 
-    def close(self) -> None:
-        """Close without waiting."""
-        self._writer.close()
+    # --- what the loop calls -----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It is open."""
+        self._transport = cast(asyncio.Transport, transport)
+        if self._closed:
+            transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        """Some of what the primary says."""
+        if not self._exchanging:  # nobody has asked: what it says belongs to nothing
+            self.close()
+            return
+        try:
+            messages = self._deframer.feed(data)
+        except WireError:  # a length of zero; also where one follows good messages, which come first
+            messages = []
+        self._messages += messages
+        self._waiting += sum(map(len, messages))
+        if self._deframer.broken:
+            self._finish(TransferError(Reason.SHORT_MESSAGE, "a message of 0 bytes has no whole header"))
+            self.close()
+        elif self._waiting > 2 * STREAM_BUFFER and not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+        if messages:
+            self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is closed, by whomever."""
+        if isinstance(exc, OSError):
+            self._finish(network_failure(exc, "TCP"))
+            return
+        where = " inside a message" if self._deframer.pending else ""
+        self._finish(TransferError(Reason.CLOSED_EARLY, f"the primary closed the connection{where}"))
+
+    def _finish(self, error: TransferError) -> None:
+        if self._end is None:
+            self._end = error
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 def network_failure(error: OSError, transport: str) -> TransferError:

@@ -130,6 +130,7 @@ class ZoneManager:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._refresher.kept.close()
 
     async def reconcile(self, config: Config) -> tuple[str, list[str]]:
         """Make the zones what a new configuration says: unchanged ones are not touched.

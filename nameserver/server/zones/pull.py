@@ -5,17 +5,21 @@ a primary does (silence, trickle, endless stream, forged datagrams) holds a step
 """
 
 import asyncio
-import secrets
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from secrets import token_bytes
+from struct import unpack
+from typing import Generic, TypeVar
 
 from nameserver.config.model import PullLimits, ZoneConfig
 from nameserver.errors import Reason, TransferError, WireError
+from nameserver.refresh.outcome import CLASS_OF, FailureClass
 from nameserver.server.clock import wall_clock
 from nameserver.server.zones.dialogue import Dialogue, network_failure
 from nameserver.server.zones.dialogue import Peer as Peer
+from nameserver.server.zones.kept_connections import KeptConnections
 from nameserver.transfer.inbound import InboundTransfer, TransferKind
 from nameserver.wire import codes
 from nameserver.wire.query import build_query
@@ -25,6 +29,7 @@ from nameserver.wire.tsig import StreamVerifier, sign
 
 EDNS_SIZE = 1232
 SUSPICIOUS_GRACE = 0.5  # seconds to wait for a better answer after one that failed its checks
+DATAGRAMS_AT_ONCE = 64  # read in one turn of the loop, by one question
 Answer = TypeVar("Answer")
 NO_EDNS_RCODES = frozenset({codes.FORMERR, codes.NOTIMP, codes.BADVERS})
 NO_EDNS_REASONS = frozenset({Reason.FORMERR, Reason.NOTIMP})
@@ -39,8 +44,16 @@ class _Question:
     verifier: StreamVerifier | None
 
 
+def _unpredictable_ids() -> Iterator[int]:
+    while True:
+        yield from unpack("!256H", token_bytes(512))
+
+
+_IDS = _unpredictable_ids()
+
+
 def _question(peer: Peer, zone: ZoneConfig, qtype: int, soa: RRset | None = None) -> _Question:
-    ident = secrets.randbelow(65536)
+    ident = next(_IDS)
     message = build_query(
         ident,
         zone.name,
@@ -56,34 +69,6 @@ def _question(peer: Peer, zone: ZoneConfig, qtype: int, soa: RRset | None = None
 
 
 # --- SOA over UDP ----------------------------------------------------------------------------------------------------
-
-
-class _Datagrams(asyncio.DatagramProtocol):
-    """Collects what arrives on one connected socket."""
-
-    def __init__(self) -> None:
-        self.queue: asyncio.Queue[bytes | OSError] = asyncio.Queue(maxsize=64)
-        self._transport: asyncio.BaseTransport | None = None
-        self._closed = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-        if self._closed:
-            transport.close()
-
-    def close(self) -> None:
-        """Close the socket, also where nobody has its transport yet."""
-        self._closed = True
-        if self._transport is not None:
-            self._transport.close()
-
-    def datagram_received(self, data: bytes, _addr: tuple[str | object, int]) -> None:
-        if not self.queue.full():
-            self.queue.put_nowait(data)
-
-    def error_received(self, exc: Exception) -> None:
-        if not self.queue.full() and isinstance(exc, OSError):
-            self.queue.put_nowait(exc)
 
 
 async def soa_over_udp(peer: Peer, zone: ZoneConfig, limits: PullLimits) -> SoaResponse:
@@ -117,16 +102,12 @@ async def ask_over_udp(peer: Peer, message: bytes, read: Callable[[bytes], Answe
 
     `read` raises WireError for what is not an answer to this message, TransferError for one that fails its checks.
     """
-    loop = asyncio.get_running_loop()
-    datagrams = _Datagrams()
     try:
-        transport, _ = await loop.create_datagram_endpoint(lambda: datagrams, sock=_connected_udp(peer))
-        transport.sendto(message)
-        return await _matching_answer(datagrams.queue, read, patience)
+        with _connected_udp(peer) as sock:
+            sock.send(message)
+            return await _Asking(sock, read, patience).answer()
     except OSError as error:
         raise network_failure(error, "UDP") from error
-    finally:  # also when cancelled before the transport was ours: uvloop would leave it open
-        datagrams.close()
 
 
 def _connected_udp(peer: Peer) -> socket.socket:
@@ -144,36 +125,69 @@ def _connected_udp(peer: Peer) -> socket.socket:
     return sock
 
 
-async def _matching_answer(
-    queue: "asyncio.Queue[bytes | OSError]", read: Callable[[bytes], Answer], patience: float
-) -> Answer:
-    """The first datagram that passes every check; forged or stray ones before it change nothing."""
-    loop = asyncio.get_running_loop()
-    until = loop.time() + patience
-    suspicion: TransferError | None = None
-    while (left := until - loop.time()) > 0:
+class _Asking(Generic[Answer]):
+    """Waits for the first datagram that passes every check; forged or stray ones before it change nothing."""
+
+    def __init__(self, sock: socket.socket, read: Callable[[bytes], Answer], patience: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._socket, self._read = sock, read
+        self._patience = patience
+        self._done: asyncio.Future[Answer] = self._loop.create_future()
+        self._suspicion: TransferError | None = None
+
+    async def answer(self) -> Answer:
+        """What was made of it. Raises the first failure, or connect-timeout."""
+        number = self._socket.fileno()
+        self._until = self._loop.time() + self._patience
+        self._timer = self._loop.call_at(self._until, self._give_up)
+        self._loop.add_reader(number, self._readable)
         try:
-            async with asyncio.timeout(left):
-                got = await queue.get()
-        except TimeoutError:
-            break
-        if isinstance(got, OSError):
-            suspicion = suspicion or network_failure(got, "UDP")
-        else:
+            return await self._done
+        finally:
+            self._loop.remove_reader(number)
+            self._timer.cancel()
+
+    def _readable(self) -> None:
+        for _ in range(DATAGRAMS_AT_ONCE):
+            if self._done.done():
+                return
             try:
-                return read(got)
-            except WireError:
-                continue  # not an answer to this question
-            except TransferError as error:
-                suspicion = error
-        until = min(until, loop.time() + SUSPICIOUS_GRACE)
-    raise suspicion or TransferError(Reason.CONNECT_TIMEOUT, f"no answer over UDP within {patience:g} s")
+                self._judge(self._socket.recv(65535))
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                self._suspect(self._suspicion or network_failure(error, "UDP"))
+                return
+
+    def _judge(self, datagram: bytes) -> None:
+        try:
+            self._done.set_result(self._read(datagram))
+        except WireError:  # not an answer to this question
+            return
+        except TransferError as error:
+            self._suspect(error)
+        except Exception as error:  # noqa: BLE001 - raised where it is waited for
+            self._done.set_exception(error)
+
+    def _suspect(self, error: TransferError) -> None:
+        """One that fails its checks, or word from the network that nobody listens: a better one may still come."""
+        self._suspicion = error
+        soon = self._loop.time() + SUSPICIOUS_GRACE
+        if soon < self._until:
+            self._until = soon
+            self._timer.cancel()
+            self._timer = self._loop.call_at(soon, self._give_up)
+
+    def _give_up(self) -> None:
+        if not self._done.done():
+            text = f"no answer over UDP within {self._patience:g} s"
+            self._done.set_exception(self._suspicion or TransferError(Reason.CONNECT_TIMEOUT, text))
 
 
 def _checked_soa(message: bytes, question: _Question, peer: Peer, zone: ZoneConfig) -> SoaResponse:
-    parse_soa_response(message, question.id, zone.name)  # is it ours at all? before any MAC is computed
+    answer = parse_soa_response(message, question.id, zone.name)  # is it ours at all? before any MAC is computed
     if question.verifier is None:
-        return parse_soa_response(message, question.id, zone.name)
+        return answer
     try:
         verified = question.verifier.check(message, wall_clock())
         question.verifier.finish()
@@ -185,30 +199,28 @@ def _checked_soa(message: bytes, question: _Question, peer: Peer, zone: ZoneConf
 # --- TCP -------------------------------------------------------------------------------------------------------------
 
 
-async def soa_over_tcp(peer: Peer, zone: ZoneConfig, limits: PullLimits) -> SoaResponse:
-    """Ask for the SOA on a connection of its own."""
+async def soa_over_tcp(peer: Peer, zone: ZoneConfig, limits: PullLimits, kept: KeptConnections) -> SoaResponse:
+    """Ask for the SOA over a kept connection or a fresh one."""
+    until = time.monotonic() + limits.total_timeout
+
+    async def ask(dialogue: Dialogue) -> SoaResponse:
+        question = _question(peer, zone, codes.SOA)
+        dialogue.send(question.message)
+        try:
+            return _checked_soa(await dialogue.receive(), question, peer, zone)
+        except WireError as error:
+            raise TransferError(Reason.MALFORMED, str(error)) from error
+
     if peer.edns:
         try:
-            response = await _one_tcp_try(peer, zone, limits)
+            response = await _exchange(peer, limits, until, kept, ask)
             if response.rcode not in NO_EDNS_RCODES:
                 return response
         except TransferError as error:
             if error.reason not in NO_EDNS_REASONS:
                 raise
         peer.edns = False
-    return await _one_tcp_try(peer, zone, limits)
-
-
-async def _one_tcp_try(peer: Peer, zone: ZoneConfig, limits: PullLimits) -> SoaResponse:
-    dialogue = await Dialogue.connect(peer, limits)
-    try:
-        question = _question(peer, zone, codes.SOA)
-        await dialogue.send(question.message)
-        return _checked_soa(await dialogue.receive(), question, peer, zone)
-    except WireError as error:
-        raise TransferError(Reason.MALFORMED, str(error)) from error
-    finally:
-        dialogue.close()
+    return await _exchange(peer, limits, until, kept, ask)
 
 
 async def transfer(
@@ -217,55 +229,86 @@ async def transfer(
     kind: TransferKind,
     held_soa: RRset | None,
     make_inbound: Callable[[int, StreamVerifier | None], InboundTransfer],
+    kept: KeptConnections,
     heard: Callable[[], None] = lambda: None,
 ) -> InboundTransfer:
     """Run one AXFR or IXFR to its end; the machine that `make_inbound` made then holds the result and the statistics.
 
-    The caller sees the machine in both cases: it keeps the one it made when this raises. With EDNS the primary is asked
-    for how long its own copy is good (RFC 7314); servers of old answer that with FORMERR or NOTIMP, and are asked again
-    without. `heard` is called for each message that came.
+    The caller sees the machine in both cases: it keeps the one it made last when this raises. With EDNS the primary is
+    asked for how long its own copy is good (RFC 7314); servers of old answer that with FORMERR or NOTIMP, and are asked
+    again without. `heard` is called for each message that came.
     """
+    until = time.monotonic() + zone.pull.total_timeout
+
+    async def run(dialogue: Dialogue) -> InboundTransfer:
+        question = _question(peer, zone, codes.IXFR if kind is TransferKind.IXFR else codes.AXFR, held_soa)
+        inbound = make_inbound(question.id, question.verifier)
+        dialogue.send(question.message)
+        try:
+            await _feed(inbound, dialogue, heard)
+        finally:
+            if question.verifier is not None and question.verifier.skew is not None:
+                peer.skew = question.verifier.skew
+        return inbound
+
     if peer.edns:
         try:
-            return await _one_transfer(peer, zone, kind, held_soa, make_inbound, heard)
+            return await _exchange(peer, zone.pull, until, kept, run)
         except TransferError as error:
             if error.reason not in NO_EDNS_REASONS:
                 raise
         peer.edns = False
-    return await _one_transfer(peer, zone, kind, held_soa, make_inbound, heard)
+    return await _exchange(peer, zone.pull, until, kept, run)
 
 
-async def _one_transfer(
+async def _feed(inbound: InboundTransfer, dialogue: Dialogue, heard: Callable[[], None]) -> None:
+    """Take messages until the transfer is complete."""
+    done = False
+    while not done:
+        message = await dialogue.receive()
+        heard()
+        done = inbound.feed(message, wall_clock())
+        await asyncio.sleep(0)  # a stream that never pauses must not hold the loop
+    if (more := dialogue.arrived()) is not None:
+        inbound.feed(more, wall_clock())  # nothing may follow the closing SOA: this raises
+
+
+async def _exchange(
+    peer: Peer, limits: PullLimits, until: float, kept: KeptConnections, talk: Callable[[Dialogue], Awaitable[Answer]]
+) -> Answer:
+    """`talk` over a kept connection; over a fresh one where there is none, or where that one may be what failed."""
+    if (dialogue := kept.take(peer)) is not None:
+        try:
+            answer = await _talk(peer, dialogue, limits, until, kept, talk)
+        except TransferError as error:
+            if not kept.is_to_blame(peer, dialogue, error):
+                raise
+        else:
+            kept.served_again(peer)
+            return answer
+    return await _talk(peer, await Dialogue.connect(peer, limits), limits, until, kept, talk)
+
+
+async def _talk(
     peer: Peer,
-    zone: ZoneConfig,
-    kind: TransferKind,
-    held_soa: RRset | None,
-    make_inbound: Callable[[int, StreamVerifier | None], InboundTransfer],
-    heard: Callable[[], None],
-) -> InboundTransfer:
-    limits = zone.pull
+    dialogue: Dialogue,
+    limits: PullLimits,
+    until: float,
+    kept: KeptConnections,
+    talk: Callable[[Dialogue], Awaitable[Answer]],
+) -> Answer:
+    """`talk` over this connection, which is kept where the answer came to its end."""
+    whole = False
     try:
-        async with asyncio.timeout(limits.total_timeout):
-            dialogue = await Dialogue.connect(peer, limits)
-            try:
-                qtype = codes.IXFR if kind is TransferKind.IXFR else codes.AXFR
-                question = _question(peer, zone, qtype, held_soa)
-                inbound = make_inbound(question.id, question.verifier)
-                await dialogue.send(question.message)
-                try:
-                    done = False
-                    while not done:
-                        message = await dialogue.receive()
-                        heard()
-                        done = inbound.feed(message, wall_clock())
-                        await asyncio.sleep(0)  # a stream that never pauses must not hold the loop
-                    if (more := await dialogue.arrived()) is not None:
-                        inbound.feed(more, wall_clock())  # nothing may follow the closing SOA: this raises
-                finally:
-                    if question.verifier is not None and question.verifier.skew is not None:
-                        peer.skew = question.verifier.skew
-            finally:
-                dialogue.close()
-    except TimeoutError as error:
-        raise TransferError(Reason.TOTAL_TIMEOUT, f"not done after {limits.total_timeout:g} s") from error
-    return inbound
+        dialogue.begin(limits, until)
+        answer = await talk(dialogue)
+        whole = True
+    except TransferError as error:
+        whole = CLASS_OF[error.reason] is FailureClass.ANSWER  # it had one message
+        raise
+    finally:
+        if whole:
+            kept.keep(peer, dialogue)
+        else:
+            dialogue.close()
+    return answer

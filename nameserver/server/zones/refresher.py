@@ -15,6 +15,7 @@ from nameserver.refresh.outcome import Failed, Outcome
 from nameserver.refresh.plan import PrimaryPlan, RefreshRun, Step, StepKind
 from nameserver.refresh.timers import Timers, effective, life_after_transfer
 from nameserver.server.zones import pull
+from nameserver.server.zones.kept_connections import KeptConnections
 from nameserver.server.zones.key_choice import OTHER_KEY_MAY_HELP, KeyChoice, in_one
 from nameserver.server.zones.publisher import Publisher
 from nameserver.server.zones.reach import PassedOver, Reach, Way
@@ -80,6 +81,7 @@ class Refresher:
         self._habits: set[tuple[str, str]] = set()  # remote and what is put right in its transfers, warned of once
         self._no_edns: dict[str, float] = {}  # the same for EDNS
         self._keys = KeyChoice()
+        self.kept = KeptConnections()
 
     async def run(self, work: ZoneRun) -> Outcome:
         """Go through the primaries until the run has an outcome."""
@@ -145,7 +147,6 @@ class Refresher:
 
     async def _check(self, work: ZoneRun, plan: RefreshRun, step: Step, peer: pull.Peer) -> None:
         transport = "udp" if step.kind is StepKind.SOA_UDP else "tcp"
-        ask = pull.soa_over_udp if step.kind is StepKind.SOA_UDP else pull.soa_over_tcp
         held = self._publisher.held(work.zone.name)
         with_edns = peer.edns
         async with self.slots.check(str(peer.endpoint)):
@@ -162,7 +163,7 @@ class Refresher:
             try:
                 way = Way(peer.endpoint, transport)
                 with self.reach.exchange(way, work.zone.name, elsewhere=plan.elsewhere) as heard:
-                    response = await ask(peer, work.zone, work.zone.pull)
+                    response = await self._ask(transport, peer, work.zone)
                     heard()
                 serial = _judge(response)
             except PassedOver:
@@ -195,6 +196,11 @@ class Refresher:
         self._primary_answered(work, peer, serial)
         plan.soa_answered(serial, response.expire)
 
+    async def _ask(self, transport: str, peer: pull.Peer, zone: ZoneConfig) -> SoaResponse:
+        if transport == "udp":
+            return await pull.soa_over_udp(peer, zone, zone.pull)
+        return await pull.soa_over_tcp(peer, zone, zone.pull, self.kept)
+
     # --- the transfer ------------------------------------------------------------------------------------------------
 
     async def _transfer(self, work: ZoneRun, plan: RefreshRun, step: Step, peer: pull.Peer) -> None:
@@ -226,7 +232,7 @@ class Refresher:
         zone, peer = attempt.work.zone, attempt.peer
         with_edns = peer.edns
         with self.reach.exchange(Way(peer.endpoint, "tcp"), zone.name, elsewhere=plan.elsewhere) as heard:
-            inbound = await pull.transfer(peer, zone, attempt.kind, asked_soa, attempt.make_inbound, heard)
+            inbound = await pull.transfer(peer, zone, attempt.kind, asked_soa, attempt.make_inbound, self.kept, heard)
         self._learn_edns(peer, with_edns)
         return inbound
 
