@@ -25,9 +25,10 @@ A frame is: total length (4) · header length (4) · header (JSON) · body (byte
 import asyncio
 import json
 import socket
+from collections import deque
 from collections.abc import Iterator, Mapping
 from struct import Struct
-from typing import Any
+from typing import Any, cast
 
 _LENGTHS = Struct("!II")
 _ENTRY = Struct("!BI")  # key length, node length (0: the node is gone)
@@ -36,47 +37,108 @@ MAX_FRAME = 64 * 1024 * 1024
 Header = dict[str, Any]
 
 
-class Channel:
-    """One end of the pair. Messages of one sender arrive in the order sent."""
+class Channel(asyncio.Protocol):
+    """One end of the pair. Messages of one sender arrive in the order sent.
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
+    What is sent within one turn of the loop is written in one go: thousands of zones bring thousands of small messages.
+    """
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()
+        self._unsent: list[bytes] = []
+        self._buffer = bytearray()
+        self._messages: deque[bytes] = deque()
+        self._waiting = 0  # octets of these
+        self._paused = False
+        self._gone = False
+        self._waiter: asyncio.Future[None] | None = None
 
     @classmethod
     async def over(cls, end: socket.socket) -> "Channel":
         """Take over a connected stream socket."""
         end.setblocking(False)
-        reader, writer = await asyncio.open_connection(sock=end, limit=MAX_FRAME)
-        return cls(reader, writer)
+        _, channel = await asyncio.get_running_loop().create_connection(cls, sock=end)
+        return channel
 
     def send(self, kind: str, body: bytes = b"", **header: object) -> None:
         """Queue one message; a peer that stopped reading is noticed by its missing heart-beat and replaced.
 
         To a peer that is gone nothing is sent: that it is gone is seen, and acted upon, where messages are received.
         """
-        if self._writer.transport.is_closing():
-            return  # uvloop would raise
         text = json.dumps({"kind": kind, **header}, separators=(",", ":")).encode()
-        self._writer.write(_LENGTHS.pack(4 + len(text) + len(body), len(text)) + text + body)
+        if not self._unsent:
+            self._loop.call_soon(self._write)
+        self._unsent += (_LENGTHS.pack(4 + len(text) + len(body), len(text)), text, body)
+
+    def _write(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        if unsent and self._transport is not None and not self._transport.is_closing():  # else uvloop would raise
+            self._transport.write(b"".join(unsent))
 
     @property
     def backlog(self) -> int:
         """Bytes queued and not yet taken by the peer."""
-        return self._writer.transport.get_write_buffer_size()
+        queued = sum(map(len, self._unsent))
+        return queued if self._transport is None else queued + self._transport.get_write_buffer_size()
 
     async def receive(self) -> tuple[Header, bytes] | None:
         """The next message, or None once the peer is gone."""
-        try:
-            total, header_length = _LENGTHS.unpack(await self._reader.readexactly(8))
-            payload = await self._reader.readexactly(total - 4)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return None
-        return json.loads(payload[:header_length]), payload[header_length:]
+        while not self._messages:
+            if self._gone:
+                return None
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        payload = self._messages.popleft()
+        self._waiting -= len(payload)
+        if self._paused and self._waiting < MAX_FRAME and self._transport is not None:
+            self._paused = False
+            self._transport.resume_reading()
+        header_end = 4 + int.from_bytes(payload[:4], "big")
+        return json.loads(payload[4:header_end]), payload[header_end:]
 
     def close(self) -> None:
-        """Close this end."""
-        self._writer.close()
+        """Close this end; what was sent is written first."""
+        self._write()
+        if self._transport is not None:
+            self._transport.close()
+
+    # --- what the loop calls -----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It is open."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Some of what the peer says."""
+        buffer = self._buffer
+        buffer += data
+        start, end = 0, len(buffer)
+        while end - start >= 8:
+            after = start + 4 + int.from_bytes(buffer[start : start + 4], "big")
+            if after > end:
+                break
+            self._messages.append(bytes(buffer[start + 4 : after]))
+            self._waiting += after - start - 4
+            start = after
+        del buffer[:start]
+        if self._waiting > MAX_FRAME and not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+        if start:
+            self._wake()
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        """The peer is gone, or this end was closed."""
+        self._gone = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 def pack_changes(changes: Mapping[bytes, bytes | None]) -> bytes:

@@ -124,6 +124,7 @@ class Worker:
         self._loading: _Loading | None = None  # the one under way; its zone may stand in `_loads` again
         self._held: dict[bytes, list[tuple[Header, bytes]]] = {}  # changes that came while their zone was loading
         self._again: dict[bytes, _Again] = {}
+        self._unconfirmed: dict[bytes, int] = {}  # what is answered since this turn of the loop
         self._load_wanted = asyncio.Event()
         self._loaded = asyncio.Event()  # nothing is left to load
         self._loaded.set()
@@ -304,7 +305,14 @@ class Worker:
         self._confirm({name: zone.generation})
 
     def _confirm(self, zones: dict[bytes, int]) -> None:
-        self._channel.send("served", zones={name.hex(): generation for name, generation in zones.items()})
+        """With what else is taken in in this turn of the loop."""
+        if not self._unconfirmed:
+            self._loop.call_soon(self._send_confirmed)
+        self._unconfirmed.update(zones)
+
+    def _send_confirmed(self) -> None:
+        self._channel.send("served", zones={name.hex(): generation for name, generation in self._unconfirmed.items()})
+        self._unconfirmed = {}
 
     async def _load_zones(self) -> None:
         """Load what is wanted, one zone after the other, in slices."""

@@ -96,7 +96,7 @@ class Publisher:
         self._flush: asyncio.TimerHandle | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._writes: deque[_Write] = deque()
-        self._writing = False  # `_write_waiting` is to be called, and has not looked yet
+        self._writing = False  # a batch of these is being written, or is to be in this turn of the loop
         self.on_lost: Callable[[set[bytes]], None] = lambda _zones: None
         self.on_error: Callable[[StoreError], None] = lambda _error: None
         self.on_mended: Callable[[], Awaitable[None]] = _nothing
@@ -123,21 +123,31 @@ class Publisher:
         self._writes.append(write)
         if not self._writing:
             self._writing = True
-            loop.run_in_executor(self._thread, self._write_waiting, loop)
+            loop.call_soon(self._start_writing, loop)  # with what else this turn of the loop brings
         return cast(R, await self._telling_of_losses(self._watched(write.done)))
 
-    def _write_waiting(self, loop: asyncio.AbstractEventLoop) -> None:
-        """In the store's thread: write what waits."""
-        self._writing = False  # first: what is added from here on is either seen below or has this called again
-        while self._writes:
-            batch = [self._writes.popleft() for _ in range(min(len(self._writes), TOGETHER))]
-            batch = [each for each in batch if not each.done.cancelled()]
-            outcomes: list[object] = []
-            if len(batch) > 1:
-                with contextlib.suppress(Exception):  # of one of them at least, and nothing was written
-                    outcomes = self._store.together([each.function for each in batch])
-            outcomes = outcomes or [_outcome(each.function) for each in batch]
-            loop.call_soon_threadsafe(_tell, [each.done for each in batch], outcomes)
+    def _start_writing(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have what waits written; what comes meanwhile is written next."""
+        waiting = [self._writes.popleft() for _ in range(min(len(self._writes), TOGETHER))]
+        batch = [each for each in waiting if not each.done.cancelled()]
+        loop.run_in_executor(self._thread, self._write_batch, loop, batch)
+
+    def _write_batch(self, loop: asyncio.AbstractEventLoop, batch: list[_Write]) -> None:
+        """In the store's thread."""
+        outcomes: list[object] = []
+        if len(batch) > 1:
+            with contextlib.suppress(Exception):  # of one of them at least, and nothing was written
+                outcomes = self._store.together([each.function for each in batch])
+        outcomes = outcomes or [_outcome(each.function) for each in batch]
+        loop.call_soon_threadsafe(self._written, loop, [each.done for each in batch], outcomes)
+
+    def _written(
+        self, loop: asyncio.AbstractEventLoop, waiting: list[asyncio.Future[object]], outcomes: list[object]
+    ) -> None:
+        self._writing = bool(self._writes)
+        if self._writing:
+            self._start_writing(loop)
+        _tell(waiting, outcomes)
 
     async def _telling_of_losses(self, work: Awaitable[R]) -> R:
         try:

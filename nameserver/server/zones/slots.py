@@ -1,8 +1,6 @@
 """How much may be under way at once towards primaries: in all, and of that with any one of them."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 
 from nameserver.config.model import ServerConfig
 
@@ -20,33 +18,55 @@ class Places:
         self._share = share
         self._shares: dict[str, tuple[asyncio.Semaphore, int]] = {}  # with who hold or wait for a place of it
 
-    @asynccontextmanager
-    async def place(self, key: str) -> AsyncIterator[None]:
-        """Wait for a place, hold it, give it back."""
-        async with AsyncExitStack() as stack:
-            self.waiting += 1
-            try:
-                await stack.enter_async_context(self._of_share(key))
-                await stack.enter_async_context(self._total)
-            finally:
-                self.waiting -= 1
-            self.held += 1
-            try:
-                yield
-            finally:
-                self.held -= 1
+    def place(self, key: str) -> "_Place":
+        """An asynchronous context: wait for a place, hold it, give it back."""
+        return _Place(self, key)
 
-    @asynccontextmanager
-    async def _of_share(self, key: str) -> AsyncIterator[None]:
+    async def take(self, key: str) -> None:
+        """Wait for a place, of the share first."""
+        self.waiting += 1
         share, users = self._shares.get(key) or (asyncio.Semaphore(self._share), 0)
         self._shares[key] = share, users + 1
         try:
-            async with share:
-                yield
+            await share.acquire()
+            try:
+                await self._total.acquire()
+            except BaseException:
+                share.release()
+                raise
+        except BaseException:
+            self._forget_user(key)
+            raise
         finally:
-            share, users = self._shares.pop(key)
-            if users > 1:
-                self._shares[key] = share, users - 1
+            self.waiting -= 1
+        self.held += 1
+
+    def give_back(self, key: str) -> None:
+        """What was taken is free."""
+        self.held -= 1
+        self._total.release()
+        self._shares[key][0].release()
+        self._forget_user(key)
+
+    def _forget_user(self, key: str) -> None:
+        share, users = self._shares.pop(key)
+        if users > 1:
+            self._shares[key] = share, users - 1
+
+
+class _Place:
+    """One place, while its context lasts. (A class: a hundred thousand checks pay for generators and exit stacks.)"""
+
+    __slots__ = ("_key", "_places")
+
+    def __init__(self, places: Places, key: str) -> None:
+        self._places, self._key = places, key
+
+    async def __aenter__(self) -> None:
+        await self._places.take(self._key)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._places.give_back(self._key)
 
 
 class Slots:

@@ -147,7 +147,7 @@ async def test_a_new_worker_answers_nobody_before_it_has_loaded_what_is_held(sto
         assert not reins.heard("ready")
         gate.open()
         assert await waiting == 1
-        assert reins.heard("ready")
+        await until(lambda: bool(reins.heard("ready")))
 
 
 async def test_a_worker_whose_zones_take_long_to_load_answers_from_those_it_has(
