@@ -3,15 +3,26 @@
 After every step what we serve equals what the primary serves, record for record, the case of names included.
 """
 
+import asyncio
+import base64
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
-from support.ask import Key, TransferRefused, transfer
+from support.ask import LOOPBACK, Key, TransferRefused, transfer
 from support.daemon import Nameserver, new_key
+from support.managed import managed
+from support.own_server import until
 from support.peers import PRIMARIES, BindPrimary, Primary, Target, requires
+from support.wait import wait_for
 from support.zones import zone_text
+
+from nameserver.config.model import Endpoint, PullLimits, Remote, ZoneConfig
+from nameserver.server.zones.dialogue import Dialogue, Peer
+from nameserver.wire import names
+from nameserver.wire.tsig import TsigKey
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -179,3 +190,48 @@ def test_a_clock_that_is_wrong_ends_in_its_reason_and_the_old_version_keeps_serv
     pair.ours.skew = 0
     pair.ours.start()
     pair.assert_same(2)
+
+
+@pytest.mark.parametrize("primary_name", PRIMARIES)
+def test_many_zones_share_connections(primary_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole transfers, checks over TCP, differences: no more connections than transfers at once, none in vain."""
+    kind = PRIMARIES[primary_name]
+    requires(*kind.programs)
+    key = new_key("transfer-key")
+    zones = [f"zone-{number:02}.test" for number in range(12)]
+    connected: list[Dialogue] = []
+    connect = Dialogue.connect
+
+    async def counted(peer: Peer, limits: PullLimits) -> Dialogue:
+        connected.append(await connect(peer, limits))
+        return connected[-1]
+
+    monkeypatch.setattr(Dialogue, "connect", counted)
+    with kind({zone: zone_text(zone, 1) for zone in zones}, transfer_key=key) as primary:
+        primary.start()
+        asyncio.run(_taken_twice(tmp_path, primary, key, zones))
+    assert len(connected) <= 2 * TOGETHER, "both times as many as there are transfers at once"
+
+
+TOGETHER = 2  # transfers
+
+
+async def _taken_twice(directory: Path, primary: Primary, key: Key, zones: list[str]) -> None:
+    ours_key = TsigKey(names.from_text(key.name), key.algorithm, base64.b64decode(key.secret))
+    remote = Remote("primary", (Endpoint(LOOPBACK, primary.port),), (ours_key,))
+    configured = [ZoneConfig(names.from_text(zone), zone, primaries=(remote,)) for zone in zones]
+    async with managed(directory, transfers_per_primary=TOGETHER) as ours:
+        await ours.start(*configured)
+        await until(lambda: all(ours.serial(zone) == 1 for zone in zones), 30)
+        await asyncio.to_thread(_update, primary, zones)
+        for zone in zones:
+            ours.zones.refresh(ours.entry(zone))
+        await until(lambda: all(ours.serial(zone) == 2 for zone in zones), 30)
+        held = {zone: ours.store.zones()[names.from_text(zone)].records for zone in zones}
+        assert len(set(held.values())) == 1 and held[zones[0]] > 30
+
+
+def _update(primary: Primary, zones: list[str]) -> None:
+    for zone in zones:
+        primary.update(zone, zone_text(zone, 2))
+    wait_for(lambda: all(primary.serial(zone) == 2 for zone in zones), 20, "the primary's new versions")

@@ -145,6 +145,13 @@ class ScriptedPrimary:
     open: int = 0  # connections
     faults: list[BaseException] = field(default_factory=list)
     _ends: asyncio.Event = field(default_factory=asyncio.Event)
+    _writers: set[asyncio.StreamWriter] = field(default_factory=set)
+
+    def hang_up(self) -> None:
+        """End every connection, also those that are kept for a next question."""
+        self._ends.set()
+        for writer in self._writers:
+            writer.close()
 
     @property
     def endpoint(self) -> Endpoint:
@@ -163,6 +170,7 @@ class ScriptedPrimary:
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.open += 1
+        self._writers.add(writer)
         try:
             with suppress(ConnectionError, asyncio.IncompleteReadError):
                 await self._converse(reader, writer)
@@ -171,6 +179,7 @@ class ScriptedPrimary:
             raise
         finally:
             self.open -= 1
+            self._writers.discard(writer)
             writer.close()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -235,7 +244,7 @@ async def scripted(answer: Answer) -> AsyncIterator[ScriptedPrimary]:
     try:
         yield primary
     finally:
-        primary._ends.set()
+        primary.hang_up()
         server.close()
         datagrams.close()
         async with asyncio.timeout(5):
