@@ -14,6 +14,7 @@ from nameserver.config.model import Endpoint, PullLimits, Remote, ZoneConfig
 from nameserver.errors import Reason, TransferError
 from nameserver.server.zones import pull
 from nameserver.server.zones.dialogue import Peer
+from nameserver.server.zones.kept_connections import KeptConnections
 from nameserver.transfer.inbound import InboundTransfer, TransferKind
 from nameserver.transfer.limits import TransferLimits
 from nameserver.wire import codes, names
@@ -119,7 +120,11 @@ async def fetch_zone(
 
         return InboundTransfer(zone, TransferKind.AXFR, query_id, None, config.limits, verifier, make_builder)
 
-    inbound = await pull.transfer(peer, config, TransferKind.AXFR, None, make_inbound)
+    kept = KeptConnections()
+    try:
+        inbound = await pull.transfer(peer, config, TransferKind.AXFR, None, make_inbound, kept)
+    finally:
+        kept.close()
     if collector is None or collector.soa is None:
         raise AssertionError("a transfer that ended well made its builder and had an SOA")
     tail = collector.soa[3]

@@ -143,6 +143,7 @@ async def test_a_primary_that_stalls_is_given_up_and_the_next_one_asked(tmp_path
         if kind == "AXFR":
             runs.refresher._no_ixfr["p0"] = float("inf")
         first.asked.clear()
+        runs.refresher.kept.close()  # one of these is asked for once more when it falls silent
         transfers_before_second: list[list[str]] = []
 
         def asked(question: Question) -> Sequence[Act]:

@@ -47,12 +47,14 @@ class Dialogue(asyncio.Protocol):
         self._paused = False
         self._end: TransferError | None = None  # why no more will come
         self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._exchanging = False
         self._limits = PullLimits()
         self._until = 0.0
         self._interval_end = 0.0
         self._interval_bytes = 0
-        self.heard = False  # a message came in this exchange
+        self._first_patience = 0.0
+        self.heard = False  # something came in this exchange
 
     @classmethod
     async def connect(cls, peer: Peer, limits: PullLimits) -> "Dialogue":
@@ -75,10 +77,15 @@ class Dialogue(asyncio.Protocol):
 
     # --- an exchange -------------------------------------------------------------------------------------------------
 
-    def begin(self, limits: PullLimits, until: float) -> None:
-        """An exchange begins, which is to be over at `until` (monotonic)."""
+    def begin(self, limits: PullLimits, until: float, *, used: bool = False) -> None:
+        """An exchange begins, which is to be over at `until` (monotonic).
+
+        `used`: it is not the first one. The primary may take one on each connection, or be gone since: its first word
+        is waited for no longer than a new connection would be.
+        """
         self._exchanging, self.heard = True, False
         self._limits, self._until = limits, until
+        self._first_patience = min(limits.idle_timeout, limits.connect_timeout) if used else limits.idle_timeout
         self._interval_end = time.monotonic() + limits.min_rate_interval
         self._interval_bytes = 0
 
@@ -98,7 +105,6 @@ class Dialogue(asyncio.Protocol):
         if self._paused and self._waiting < STREAM_BUFFER and self._transport is not None:
             self._paused = False
             self._transport.resume_reading()
-        self.heard = True
         self._watch_time(len(message))
         return message
 
@@ -128,21 +134,30 @@ class Dialogue(asyncio.Protocol):
         """Until something whole has arrived, or the end has come."""
         if self._end is not None:
             raise self._end
-        loop = asyncio.get_running_loop()
-        self._waiter = loop.create_future()
-        left = self._until - time.monotonic()
-        late = loop.call_later(max(0.0, min(self._limits.idle_timeout, left)), self._late)
+        self._waiter = asyncio.get_running_loop().create_future()
+        self._wait_for(self._limits.idle_timeout if self.heard else self._first_patience)
         try:
             await self._waiter
         finally:
-            late.cancel()
             self._waiter = None
+            if self._timer is not None:
+                self._timer.cancel()
 
-    def _late(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            text = f"nothing whole arrived for {self._limits.idle_timeout:g} s"
-            late = time.monotonic() >= self._until
-            self._waiter.set_exception(self._too_late() if late else TransferError(Reason.IDLE_TIMEOUT, text))
+    def _wait_for(self, patience: float, waited: float = 0.0) -> None:
+        left = self._until - time.monotonic()
+        wait = max(0.0, min(patience - waited, left))
+        self._timer = asyncio.get_running_loop().call_later(wait, self._late, patience)
+
+    def _late(self, patience: float) -> None:
+        if self._waiter is None or self._waiter.done():
+            return
+        if time.monotonic() >= self._until:
+            self._waiter.set_exception(self._too_late())
+        elif self.heard and patience < self._limits.idle_timeout:  # it has begun to answer since
+            self._wait_for(self._limits.idle_timeout, patience)
+        else:
+            text = f"nothing whole arrived for {patience:g} s"
+            self._waiter.set_exception(TransferError(Reason.IDLE_TIMEOUT, text))
 
     def _too_late(self) -> TransferError:
         return TransferError(Reason.TOTAL_TIMEOUT, f"not done after {self._limits.total_timeout:g} s")
@@ -173,6 +188,7 @@ class Dialogue(asyncio.Protocol):
         if not self._exchanging:  # nobody has asked: what it says belongs to nothing
             self.close()
             return
+        self.heard = True
         try:
             messages = self._deframer.feed(data)
         except WireError:  # a length of zero; also where one follows good messages, which come first

@@ -279,28 +279,25 @@ async def _exchange(
     """`talk` over a kept connection; over a fresh one where there is none, or where that one may be what failed."""
     if (dialogue := kept.take(peer)) is not None:
         try:
-            answer = await _talk(peer, dialogue, limits, until, kept, talk)
+            dialogue.begin(limits, until, used=True)
+            answer = await _talk(peer, dialogue, kept, talk)
         except TransferError as error:
             if not kept.is_to_blame(peer, dialogue, error):
                 raise
         else:
             kept.served_again(peer)
             return answer
-    return await _talk(peer, await Dialogue.connect(peer, limits), limits, until, kept, talk)
+    dialogue = await Dialogue.connect(peer, limits)
+    dialogue.begin(limits, until)
+    return await _talk(peer, dialogue, kept, talk)
 
 
 async def _talk(
-    peer: Peer,
-    dialogue: Dialogue,
-    limits: PullLimits,
-    until: float,
-    kept: KeptConnections,
-    talk: Callable[[Dialogue], Awaitable[Answer]],
+    peer: Peer, dialogue: Dialogue, kept: KeptConnections, talk: Callable[[Dialogue], Awaitable[Answer]]
 ) -> Answer:
     """`talk` over this connection, which is kept where the answer came to its end."""
     whole = False
     try:
-        dialogue.begin(limits, until)
         answer = await talk(dialogue)
         whole = True
     except TransferError as error:

@@ -126,6 +126,21 @@ async def test_a_primary_that_leaves_the_second_question_unanswered_is_waited_fo
         assert len(primary.asked) == len(ZONES) + 1
 
 
+async def test_one_that_begins_to_answer_late_has_as_long_as_on_a_fresh_connection() -> None:
+    """Its first octet in the time of a connection, the rest in the time of an answer."""
+
+    def answer(question: Question) -> list[Act]:
+        if nth_on_its_connection(primary, question) == 1:
+            return GOOD(question)
+        whole = framed(*GOOD.messages(question))
+        return [whole[:1], 1.1, whole[1:]]
+
+    async with scripted(answer) as primary:
+        client = Client(primary, replace(HASTY, connect_timeout=1.0, idle_timeout=10.0))
+        assert await client.transfer_all(ZONES[:2]) == [5] * 2
+        assert client.connections() == 1
+
+
 async def test_what_is_left_over_of_another_zone_is_not_taken_for_an_answer() -> None:
     """The tail of a reply, in front of the next one: asked for afresh, nothing of it is the next zone's fault."""
 
