@@ -14,7 +14,6 @@ from nameserver.config.model import Endpoint, PullLimits, Remote, ZoneConfig
 from nameserver.errors import Reason, TransferError
 from nameserver.server.zones import pull
 from nameserver.server.zones.dialogue import Peer
-from nameserver.server.zones.kept_connections import KeptConnections
 from nameserver.transfer.inbound import InboundTransfer, TransferKind
 from nameserver.transfer.limits import TransferLimits
 from nameserver.wire import codes, names
@@ -120,11 +119,7 @@ async def fetch_zone(
 
         return InboundTransfer(zone, TransferKind.AXFR, query_id, None, config.limits, verifier, make_builder)
 
-    kept = KeptConnections()
-    try:
-        inbound = await pull.transfer(peer, config, TransferKind.AXFR, None, make_inbound, kept)
-    finally:
-        kept.close()
+    inbound = await pull.transfer(peer, config, TransferKind.AXFR, None, make_inbound)
     if collector is None or collector.soa is None:
         raise AssertionError("a transfer that ended well made its builder and had an SOA")
     tail = collector.soa[3]

@@ -67,8 +67,8 @@ class World:
         kind: TransferKind,
         _held: object,
         make_inbound: Callable[[int, None], InboundTransfer],
-        _kept: object,
         heard: Callable[[], None],
+        _kept: object,
     ) -> InboundTransfer:
         await self.exchange(peer.endpoint, zone.pull.connect_timeout)
         heard()

@@ -199,8 +199,10 @@ def _checked_soa(message: bytes, question: _Question, peer: Peer, zone: ZoneConf
 # --- TCP -------------------------------------------------------------------------------------------------------------
 
 
-async def soa_over_tcp(peer: Peer, zone: ZoneConfig, limits: PullLimits, kept: KeptConnections) -> SoaResponse:
-    """Ask for the SOA over a kept connection or a fresh one."""
+async def soa_over_tcp(
+    peer: Peer, zone: ZoneConfig, limits: PullLimits, kept: KeptConnections | None = None
+) -> SoaResponse:
+    """Ask for the SOA over a kept connection or a fresh one; without `kept`, over one that is closed afterwards."""
     until = time.monotonic() + limits.total_timeout
 
     async def ask(dialogue: Dialogue) -> SoaResponse:
@@ -229,14 +231,14 @@ async def transfer(
     kind: TransferKind,
     held_soa: RRset | None,
     make_inbound: Callable[[int, StreamVerifier | None], InboundTransfer],
-    kept: KeptConnections,
     heard: Callable[[], None] = lambda: None,
+    kept: KeptConnections | None = None,
 ) -> InboundTransfer:
     """Run one AXFR or IXFR to its end; the machine that `make_inbound` made then holds the result and the statistics.
 
     The caller sees the machine in both cases: it keeps the one it made last when this raises. With EDNS the primary is
     asked for how long its own copy is good (RFC 7314); servers of old answer that with FORMERR or NOTIMP, and are asked
-    again without. `heard` is called for each message that came.
+    again without. `heard` is called for each message that came. `kept` as with `soa_over_tcp`.
     """
     until = time.monotonic() + zone.pull.total_timeout
 
@@ -274,10 +276,14 @@ async def _feed(inbound: InboundTransfer, dialogue: Dialogue, heard: Callable[[]
 
 
 async def _exchange(
-    peer: Peer, limits: PullLimits, until: float, kept: KeptConnections, talk: Callable[[Dialogue], Awaitable[Answer]]
+    peer: Peer,
+    limits: PullLimits,
+    until: float,
+    kept: KeptConnections | None,
+    talk: Callable[[Dialogue], Awaitable[Answer]],
 ) -> Answer:
     """`talk` over a kept connection; over a fresh one where there is none, or where that one may be what failed."""
-    if (dialogue := kept.take(peer)) is not None:
+    if kept is not None and (dialogue := kept.take(peer)) is not None:
         try:
             dialogue.begin(limits, until, used=True)
             answer = await _talk(peer, dialogue, kept, talk)
@@ -293,7 +299,7 @@ async def _exchange(
 
 
 async def _talk(
-    peer: Peer, dialogue: Dialogue, kept: KeptConnections, talk: Callable[[Dialogue], Awaitable[Answer]]
+    peer: Peer, dialogue: Dialogue, kept: KeptConnections | None, talk: Callable[[Dialogue], Awaitable[Answer]]
 ) -> Answer:
     """`talk` over this connection, which is kept where the answer came to its end."""
     whole = False
@@ -304,7 +310,7 @@ async def _talk(
         whole = CLASS_OF[error.reason] is FailureClass.ANSWER  # it had one message
         raise
     finally:
-        if whole:
+        if whole and kept is not None:
             kept.keep(peer, dialogue)
         else:
             dialogue.close()

@@ -232,7 +232,7 @@ class Refresher:
         zone, peer = attempt.work.zone, attempt.peer
         with_edns = peer.edns
         with self.reach.exchange(Way(peer.endpoint, "tcp"), zone.name, elsewhere=plan.elsewhere) as heard:
-            inbound = await pull.transfer(peer, zone, attempt.kind, asked_soa, attempt.make_inbound, self.kept, heard)
+            inbound = await pull.transfer(peer, zone, attempt.kind, asked_soa, attempt.make_inbound, heard, self.kept)
         self._learn_edns(peer, with_edns)
         return inbound
 

@@ -36,7 +36,7 @@ class Client:
             return InboundTransfer(zone.name, TransferKind.AXFR, ident, None, TransferLimits(), verifier)
 
         try:
-            inbound = await pull.transfer(self.peer, zone, TransferKind.AXFR, None, make, self.kept)
+            inbound = await pull.transfer(self.peer, zone, TransferKind.AXFR, None, make, kept=self.kept)
         except TransferError as error:
             return error.reason
         result = inbound.result()

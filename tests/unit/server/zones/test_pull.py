@@ -21,11 +21,9 @@ from nameserver.config.model import Endpoint, PullLimits, Remote, ZoneConfig
 from nameserver.errors import Reason, TransferError
 from nameserver.server.clock import wall_clock
 from nameserver.server.zones import pull
-from nameserver.server.zones.kept_connections import KeptConnections
 from nameserver.transfer.inbound import FullTransfer, InboundTransfer, TransferKind, UpToDate
 from nameserver.transfer.limits import TransferLimits
 from nameserver.wire import codes, names
-from nameserver.wire.response import SoaResponse
 from nameserver.wire.rrset import RRset
 from nameserver.wire.tsig import StreamVerifier, TsigKey
 
@@ -54,12 +52,7 @@ async def transfer(zone: ZoneConfig, kind: TransferKind = TransferKind.AXFR, ser
         return InboundTransfer(zone.name, kind, ident, serial, TransferLimits(), verifier)
 
     held = None if serial is None else RRset.of(zone.name, codes.SOA, 0, [soa(serial).rdata])
-    return await pull.transfer(peer_of(zone), zone, kind, held, make, KeptConnections())
-
-
-async def soa_over_tcp(peer: pull.Peer, zone: ZoneConfig, limits: PullLimits) -> SoaResponse:
-    """Over a connection of its own."""
-    return await pull.soa_over_tcp(peer, zone, limits, KeptConnections())
+    return await pull.transfer(peer_of(zone), zone, kind, held, make)
 
 
 class Datagrams(asyncio.DatagramProtocol):
@@ -133,7 +126,7 @@ async def test_the_serial_is_learnt_over_udp_and_tcp_alike(tmp_path: Path, key: 
     async with own_server(tmp_path, key) as primary:
         primary.serve(ZONE, zone_text(ZONE, 17))
         zone = primary.zone_config(ZONE)
-        for ask in (pull.soa_over_udp, soa_over_tcp):
+        for ask in (pull.soa_over_udp, pull.soa_over_tcp):
             peer = peer_of(zone)
             response = await ask(peer, zone, zone.pull)
             assert (response.rcode, response.serial, response.authoritative) == (0, 17, True)
@@ -167,7 +160,7 @@ async def test_a_key_that_the_primary_does_not_know_is_named_as_the_reason(tmp_p
             zone = config(primary.port, key)
             for attempt in (
                 pull.soa_over_udp(peer_of(zone), zone, zone.pull),
-                soa_over_tcp(peer_of(zone), zone, zone.pull),
+                pull.soa_over_tcp(peer_of(zone), zone, zone.pull),
                 transfer(zone),
             ):
                 with pytest.raises(TransferError) as caught:
@@ -248,7 +241,7 @@ async def test_an_old_primary_is_asked_again_without_edns(refusal: str) -> None:
             assert (len(primary.asked), peer.edns) == (asked, False)
     async with tcp_primary(lambda request: [framed(each) for each in answer(request)]) as port:
         zone, peer = config(port), peer_of(config(port))
-        assert (await soa_over_tcp(peer, zone, zone.pull)).serial == 7
+        assert (await pull.soa_over_tcp(peer, zone, zone.pull)).serial == 7
         assert not peer.edns
         assert (await transfer(zone)).result().built.soa.serial == 7
 
@@ -263,7 +256,7 @@ async def test_whoever_refuses_with_and_without_edns_has_refused() -> None:
         assert len(primary.asked) == 2
     async with tcp_primary(lambda request: [framed(each) for each in answer(request)]) as port:
         zone = config(port)
-        assert (await soa_over_tcp(peer_of(zone), zone, zone.pull)).rcode == codes.NOTIMP
+        assert (await pull.soa_over_tcp(peer_of(zone), zone, zone.pull)).rcode == codes.NOTIMP
         with pytest.raises(TransferError) as caught:
             await transfer(zone)
         assert caught.value.reason is Reason.NOTIMP
@@ -273,7 +266,7 @@ async def test_nobody_listening_is_a_refused_connection() -> None:
     zone = config(free_port())
     for attempt in (
         pull.soa_over_udp(peer_of(zone), zone, zone.pull),
-        soa_over_tcp(peer_of(zone), zone, zone.pull),
+        pull.soa_over_tcp(peer_of(zone), zone, zone.pull),
         transfer(zone),
     ):
         with pytest.raises(TransferError) as caught:
@@ -341,10 +334,10 @@ async def test_the_local_address_of_a_remote_is_used(tmp_path: Path) -> None:
                 return real.handle(data, address, port, transport, now)
 
         primary.tcp.pipeline = Watched()
-        await soa_over_tcp(peer_of(zone), zone, zone.pull)
+        await pull.soa_over_tcp(peer_of(zone), zone, zone.pull)
         assert seen == ["127.0.0.9"]
         nowhere = replace(zone, primaries=(replace(remote, source="192.0.2.1"),))
-        for attempt in (pull.soa_over_udp, soa_over_tcp):
+        for attempt in (pull.soa_over_udp, pull.soa_over_tcp):
             with pytest.raises(TransferError) as caught:
                 await attempt(peer_of(nowhere), nowhere, nowhere.pull)
             assert caught.value.reason is Reason.UNREACHABLE
