@@ -14,24 +14,31 @@ PROGRAMS = ("unbound",)
 
 
 class Unbound:
-    """One resolver. `zones` maps each zone to its trust anchor, a DNSKEY or DS record as text; nothing is cached."""
+    """One resolver. `zones` maps each zone to its trust anchor, a DNSKEY or DS record as text, or to "" for none.
 
-    def __init__(self, zones: Mapping[str, str], server_port: int) -> None:
+    All are asked of one server. Nothing is cached unless `caches`.
+    """
+
+    def __init__(
+        self, zones: Mapping[str, str], server_port: int, server: str = LOOPBACK, *, caches: bool = False
+    ) -> None:
         self.port = free_port()
         self.directory = short_directory("unbound")
         self.child: Child | None = None
         stubs = "".join(
-            f'stub-zone:\n  name: "{zone}"\n  stub-addr: {LOOPBACK}@{server_port}\n  stub-no-cache: yes\n'
+            f'stub-zone:\n  name: "{zone}"\n  stub-addr: {server}@{server_port}\n'
+            f"  stub-no-cache: {'no' if caches else 'yes'}\n"
             for zone in zones
         )
-        anchors = "".join(f"  trust-anchor: '{anchor}'\n" for anchor in zones.values())
+        anchors = "".join(f"  trust-anchor: '{anchor}'\n" for anchor in zones.values() if anchor)
         self._config = (
             f"server:\n  interface: {LOOPBACK}\n  port: {self.port}\n  access-control: {LOOPBACK}/32 allow\n"
             f'  directory: "{self.directory}"\n  chroot: ""\n  username: ""\n  pidfile: "{self.directory}/pid"\n'
             '  use-syslog: no\n  logfile: ""\n  do-daemonize: no\n  num-threads: 1\n  do-not-query-localhost: no\n'
             '  module-config: "validator iterator"\n  val-log-level: 2\n'
             "  qname-minimisation: no\n  aggressive-nsec: no\n"
-            f'  cache-max-ttl: 0\n  cache-max-negative-ttl: 0\n  msg-cache-size: 0\n  local-zone: "test." nodefault\n'
+            + ("" if caches else "  cache-max-ttl: 0\n  cache-max-negative-ttl: 0\n  msg-cache-size: 0\n")
+            + f'  local-zone: "test." nodefault\n'
             f"{anchors}remote-control:\n  control-enable: no\n{stubs}"
         )
         WITNESSES.append(self.explain)

@@ -9,5 +9,7 @@ VERBS = (
     Verb("compare", "nameserver.cli.migrate.compare", "the parity gate: do two servers hold the same zone?"),
     Verb("serials", "nameserver.cli.migrate.serials", "the SOA at every address of every nameserver, side by side"),
     Verb("ttl", "nameserver.cli.migrate.ttl", "are the TTLs low, and from when on is the cut-over safe?"),
+    Verb("delegation", "nameserver.cli.migrate.delegation", "what every server of the parent says about the zone"),
+    Verb("propagation", "nameserver.cli.migrate.propagation", "what resolvers return by now"),
     Verb("exposure", "nameserver.cli.migrate.exposure", "does any server hand out the zone without a key?"),
 )

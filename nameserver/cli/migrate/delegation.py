@@ -1,0 +1,39 @@
+"""`nameserver migrate delegation ZONE`: is the zone delegated to whom it should be, at every server of the parent?"""
+
+import argparse
+
+import dns.name
+
+from nameserver.cli.migrate import common
+from nameserver.migrate import delegation
+from nameserver.migrate.report import Report
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("zone", metavar="ZONE", type=common.zone_name)
+    parser.add_argument("--old", metavar="SERVER", type=common.server, help="ask this one for the zone's NS too")
+    parser.add_argument("--new", metavar="SERVER", type=common.server, help="and this one")
+    parser.add_argument(
+        "--expect", metavar="NAME", type=common.zone_name, nargs="+", help="the servers that ought to be delegated to"
+    )
+    common.add_arguments(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    """0 when parent and zone agree everywhere, 1 when not, 3 when the parent's servers cannot be reached."""
+    return common.run(args, lambda: _delegation(args))
+
+
+async def _delegation(args: argparse.Namespace) -> Report:
+    tools = common.tools(args)
+    given = []
+    for name, server in (("old", args.old), ("new", args.new)):
+        if server is not None:
+            given += [(f"{name} {server}", endpoint) for endpoint in await common.endpoints(tools, server)]
+    expected = frozenset(map(_folded, args.expect)) if args.expect else None
+    return delegation.judge(args.zone, await delegation.measure(tools.tree, args.zone, given), expected)
+
+
+def _folded(name: dns.name.Name) -> str:
+    return name.canonicalize().to_text(omit_final_dot=True)

@@ -1,0 +1,46 @@
+"""`nameserver migrate propagation NAME [TYPE]`: what resolvers return by now."""
+
+import argparse
+
+import dns.rdatatype
+
+from nameserver.cli.migrate import common
+from nameserver.migrate import propagation
+from nameserver.migrate.report import Report
+from nameserver.migrate.servers import parse_server
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("name", metavar="NAME", type=common.zone_name)
+    parser.add_argument("type", metavar="TYPE", nargs="?", type=_type, default=dns.rdatatype.NS, help="NS unless given")
+    parser.add_argument(
+        "--resolvers",
+        metavar="SERVER",
+        type=common.server,
+        nargs="+",
+        default=[parse_server(text) for text in propagation.PUBLIC],
+        help=f"whom to ask ({', '.join(propagation.PUBLIC)})",
+    )
+    parser.add_argument("--expect", metavar="RDATA", nargs="+", help="what they should return, as in a zone file")
+    parser.add_argument("--target", type=int, metavar="SECONDS", help="the TTL that was set: more means cached before")
+    common.add_arguments(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    """0 when all return the same (and what is expected), 1 when not, 3 when none answers."""
+    return common.run(args, lambda: _propagation(args))
+
+
+def _type(text: str) -> dns.rdatatype.RdataType:
+    try:
+        return dns.rdatatype.from_text(text)
+    except dns.rdatatype.UnknownRdatatype:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a record type") from None
+
+
+async def _propagation(args: argparse.Namespace) -> Report:
+    tools = common.tools(args)
+    resolvers = [endpoint for server in args.resolvers for endpoint in await common.endpoints(tools, server)]
+    sights = await propagation.measure(tools.asker, args.name, args.type, resolvers)
+    return propagation.judge(args.name, args.type, sights, expected=args.expect, target=args.target)

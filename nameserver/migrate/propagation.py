@@ -1,0 +1,116 @@
+"""`migrate propagation`: what resolvers return by now. Caches count down: any TTL at or below the target is good."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import dns.flags
+import dns.name
+import dns.rdatatype
+
+from nameserver.config.model import Endpoint
+from nameserver.migrate.asking import Asker, Outcome, Question, Reply
+from nameserver.migrate.report import Level, Report, Table
+
+# Three operators whose caches have nothing to do with one another.
+PUBLIC = ("1.1.1.1", "8.8.8.8", "9.9.9.9")
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What one resolver returned: records as sorted text, the TTL that was left of them, and whether it validated."""
+
+    resolver: Endpoint
+    records: tuple[str, ...]
+    ttl: int
+    validated: bool
+    problem: str  # "" where it answered
+    bogus: bool  # it answers only with checking disabled: DNSSEC is broken
+
+
+async def measure(
+    asker: Asker, name: dns.name.Name, rdtype: dns.rdatatype.RdataType, resolvers: Sequence[Endpoint]
+) -> list[Sight]:
+    """Ask them all at once; one that fails is asked again with checking disabled, to tell bogus from unreachable."""
+    return list(await asyncio.gather(*(_look(asker, name, rdtype, resolver) for resolver in resolvers)))
+
+
+async def _look(asker: Asker, name: dns.name.Name, rdtype: dns.rdatatype.RdataType, resolver: Endpoint) -> Sight:
+    outcome = await asker.ask(Question(name, rdtype, rd=True, do=True), resolver)
+    if isinstance(outcome, Reply) and outcome.rcode == "SERVFAIL":
+        unchecked = await asker.ask(Question(name, rdtype, rd=True, do=True, cd=True), resolver)
+        bogus = isinstance(unchecked, Reply) and unchecked.rcode in ("NOERROR", "NXDOMAIN")
+        return Sight(resolver, (), 0, False, "SERVFAIL", bogus)
+    return _sight(name, rdtype, resolver, outcome)
+
+
+def _sight(name: dns.name.Name, rdtype: dns.rdatatype.RdataType, resolver: Endpoint, outcome: Outcome) -> Sight:
+    if not isinstance(outcome, Reply):
+        return Sight(resolver, (), 0, False, f"{outcome.reason}", False)
+    validated = bool(outcome.message.flags & dns.flags.AD)
+    sets = [rrset for rrset in outcome.message.answer if rrset.rdtype == rdtype]
+    if not sets:
+        return Sight(resolver, (), 0, validated, outcome.rcode if outcome.rcode != "NOERROR" else "no data", False)
+    records = sorted(record.to_text().lower() for rrset in sets for record in rrset)
+    return Sight(resolver, tuple(records), min(rrset.ttl for rrset in sets), validated, "", False)
+
+
+def judge(
+    name: dns.name.Name,
+    rdtype: dns.rdatatype.RdataType,
+    sights: Sequence[Sight],
+    *,
+    expected: Sequence[str] | None = None,
+    target: int | None = None,
+) -> Report:
+    """Whether every resolver returns the same: `expected` where that is given; and at a TTL of at most `target` s."""
+    report = Report("propagation", name.to_text(omit_final_dot=True))
+    kind = dns.rdatatype.to_text(rdtype)
+    answered = [sight for sight in sights if not sight.problem]
+    wanted = tuple(sorted(text.lower() for text in expected)) if expected is not None else None
+    for sight in sights:
+        _judge_one(report, kind, sight, wanted, target)
+    if wanted is None and len({sight.records for sight in answered}) > 1:
+        text = f"resolvers return {len({sight.records for sight in answered})} different {kind} sets"
+        report.add(Level.FAULT, "differs", text, "Some still have what was before, or answers vary by place.")
+    rows: list[tuple[str, ...]] = []
+    tones: dict[int, Level] = {}
+    for sight in sights:
+        if sight.problem or (wanted is not None and sight.records != wanted):
+            tones[len(rows)] = Level.FAULT
+        checked = "validated" if sight.validated else "BOGUS" if sight.bogus else ""
+        ttl = str(sight.ttl) if not sight.problem else ""
+        rows.append((str(sight.resolver), sight.problem or " ".join(sight.records), ttl, checked))
+    report.tables.append(Table("", ("RESOLVER", kind, "TTL LEFT", "DNSSEC"), tuple(rows), tones))
+    report.facts = {
+        "type": kind,
+        "resolvers": {
+            str(sight.resolver): {
+                "records": list(sight.records),
+                "problem": sight.problem or None,
+                "bogus": sight.bogus,
+            }
+            for sight in sights
+        },
+    }
+    report.measured = {"ttl": {str(sight.resolver): sight.ttl for sight in answered}}
+    report.unreachable = not answered and not any(sight.problem.isupper() for sight in sights)
+    longest = max((sight.ttl for sight in answered), default=0)
+    report.verdict = f"All {len(sights)} resolvers return the same." if report.exit_code == 0 else "Not everywhere yet."
+    if report.exit_code and longest and not report.unreachable:
+        report.verdict = f"Not everywhere yet; what is cached runs out within {longest} s."
+    return report
+
+
+def _judge_one(report: Report, kind: str, sight: Sight, wanted: tuple[str, ...] | None, target: int | None) -> None:
+    if sight.bogus:
+        text = f"{sight.resolver} fails to validate {report.zone}: with checking disabled it answers"
+        report.add(Level.FAULT, "bogus", text, "Compare DS and DNSKEY: nameserver migrate dnssec.")
+    elif sight.problem:
+        report.add(Level.FAULT, "resolver-fails", f"{sight.resolver}: {sight.problem}")
+    elif wanted is not None and sight.records != wanted:
+        text = f"{sight.resolver} still returns {' '.join(sight.records)}, for up to {sight.ttl} s"
+        report.add(Level.FAULT, "stale", text, "Wait until its cache has run out, and ask again.")
+    elif target is not None and sight.ttl > target:
+        text = f"{sight.resolver} has {kind} at {sight.ttl} s, above {target} s: cached before the TTL was lowered"
+        report.add(Level.FAULT, "ttl-high", text, "Wait until its cache has run out, and ask again.")
