@@ -149,11 +149,20 @@ def zone_lines(zone: ZoneStatus, server: ServerStatus, palette: Palette) -> list
         ("problem", palette.paint(problem, "warn") + failures if problem else ""),
         ("last transfer", transfer_text(zone.last_transfer, now)),
         ("queries", f"{zone.queries:,} and {zone.control_queries:,} of peers"),
+        ("sent", _sent(zone)),
     ]
     lines = facts(pairs, palette)
     for primary in zone.primaries:
         lines += ["", *primary_lines(primary, now, palette)]
     return lines
+
+
+def _sent(zone: ZoneStatus) -> str:
+    """What secondaries got of it; empty where nothing."""
+    if not zone.bytes_sent:
+        return ""
+    whole, steps = words.plural(zone.axfr_sent, "whole transfer"), words.plural(zone.ixfr_sent, "incremental one")
+    return f"{whole} and {steps} to secondaries, {words.size(zone.bytes_sent)}"
 
 
 def primary_lines(primary: PrimaryStatus, now: float, palette: Palette) -> list[str]:

@@ -22,6 +22,7 @@ from nameserver.telemetry.metrics import CONTENT_TYPE, iter_metrics
 from nameserver.telemetry.page import render_page
 from nameserver.telemetry.status import CounterRow, ServerStatus, Snapshot, WorkerStatus, ZoneStatus
 from nameserver.telemetry.words import plural
+from nameserver.wire import names
 
 ZONES_A_TURN = 100  # zones looked at between two turns of the loop: a millisecond or two
 
@@ -44,6 +45,8 @@ class Reporter:
         event = TransferEvent.from_json(data)
         log_event(event)
         self._state.tally.add(event)
+        if (entry := self._state.zones.entries.get(names.fold(names.from_text(event.zone)))) is not None:
+            entry.sent.count(event)
 
     def refused(self, data: dict[str, Any]) -> None:
         """A worker has turned transfers or NOTIFYs away, or none: it says so with each heart-beat."""
@@ -190,6 +193,9 @@ class Reporter:
             last_transfer=entry.last_transfer,
             queries=entry.queries,
             control_queries=entry.control_queries,
+            axfr_sent=entry.sent.axfr,
+            ixfr_sent=entry.sent.ixfr,
+            bytes_sent=entry.sent.bytes,
             generation=stored.generation if stored else 0,
             workers_serving=state.supervisor.serving(entry.config.name, stored.generation) if stored else 0,
             unstored=entry.config.name in state.publisher.unstored,

@@ -235,6 +235,10 @@ def _zone_families() -> Iterator[tuple[str, Callable[[Labelled], str]]]:
     yield _head("nameserver_zone_state", "gauge", "The zone's state; 1 for the one it is in."), _state_lines
     text = "Queries for the zone; control: SOA and transfers, as peers ask."
     yield _head("nameserver_zone_queries_total", "counter", text), _query_lines
+    text = "Transfers of the zone to secondaries, by what they were; of zones of which there were any."
+    yield _head("nameserver_zone_transfers_sent_total", "counter", text), _sent_lines
+    text = "Octets of transfers of the zone to secondaries."
+    yield _head("nameserver_zone_transfer_sent_bytes_total", "counter", text), _sent_bytes_line
     yield _head("nameserver_zone_primary_serial", "gauge", "SOA serial last seen at the primary."), _primary_lines
 
 
@@ -263,6 +267,19 @@ def _query_lines(labelled: Labelled) -> str:
     label, zone = labelled
     name = "nameserver_zone_queries_total"
     return f'{name}{{{label},kind="normal"}} {zone.queries}\n{name}{{{label},kind="control"}} {zone.control_queries}\n'
+
+
+def _sent_lines(labelled: Labelled) -> str:
+    label, zone = labelled
+    if not zone.bytes_sent:
+        return ""
+    name = "nameserver_zone_transfers_sent_total"
+    return f'{name}{{{label},kind="axfr"}} {zone.axfr_sent}\n{name}{{{label},kind="ixfr"}} {zone.ixfr_sent}\n'
+
+
+def _sent_bytes_line(labelled: Labelled) -> str:
+    label, zone = labelled
+    return f"nameserver_zone_transfer_sent_bytes_total{{{label}}} {zone.bytes_sent}\n" if zone.bytes_sent else ""
 
 
 def _primary_lines(labelled: Labelled) -> str:

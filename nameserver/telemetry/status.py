@@ -79,6 +79,9 @@ class ZoneStatus:
     last_transfer: TransferEvent | None = None
     queries: int = 0
     control_queries: int = 0  # SOA, AXFR, IXFR and NOTIFY: what peers send, not users
+    axfr_sent: int = 0  # whole transfers to secondaries that ended well
+    ixfr_sent: int = 0  # incremental ones
+    bytes_sent: int = 0  # of all transfers to secondaries
     generation: int = 0
     workers_serving: int = 0  # live workers that answer this generation
     unstored: bool = False  # answered from memory alone: what was stored of it is lost

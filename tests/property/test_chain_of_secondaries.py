@@ -2,7 +2,7 @@
 
     primary ──▶ first ──▶ second ──▶ third        each asks the one before it, and is told by EDNS EXPIRE (RFC 7314)
 
-The primary's word is the SOA's expire, from each moment in which it told the first that its version is good or sent one.
+The primary's word is the SOA's expire, from each moment in which it told the first that what it has is good.
 """
 
 from dataclasses import dataclass, field

@@ -12,7 +12,7 @@ from nameserver.refresh.machine import RefreshMachine, State
 from nameserver.refresh.outcome import Outcome as RunOutcome
 from nameserver.server.clocks import to_wall
 from nameserver.server.zones.primary_files import FileVerdict
-from nameserver.telemetry.events import TransferEvent
+from nameserver.telemetry.events import Kind, Outcome, TransferEvent
 from nameserver.telemetry.status import PrimaryStatus
 from nameserver.zone.serial import newer
 
@@ -37,6 +37,22 @@ class Trouble(NamedTuple):
 
 
 @dataclass(slots=True)
+class SentOut:
+    """What secondaries have been sent of a zone: transfers that ended well, by what they were, and all octets."""
+
+    axfr: int = 0
+    ixfr: int = 0
+    bytes: int = 0
+
+    def count(self, event: TransferEvent) -> None:
+        """A transfer to a secondary has ended, well or not."""
+        self.bytes += event.bytes
+        if event.outcome is Outcome.OK:
+            self.axfr += event.got is Kind.AXFR
+            self.ixfr += event.got is Kind.IXFR
+
+
+@dataclass(slots=True)
 class ZoneEntry:
     """One configured zone."""
 
@@ -53,6 +69,7 @@ class ZoneEntry:
     publishing: tuple[int, float] | None = None  # generation and monotonic time of a commit not yet answered everywhere
     queries: int = 0
     control_queries: int = 0
+    sent: SentOut = field(default_factory=SentOut)
     waiters: list[asyncio.Future[RunOutcome]] = field(default_factory=list)
     live: bool = False  # its machine was started: before, events have nothing to go by
     recovery: asyncio.Task[None] | None = None

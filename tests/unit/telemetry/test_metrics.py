@@ -53,6 +53,15 @@ def test_a_zone_has_its_serials_times_and_sizes() -> None:
     assert samples["nameserver_zone_queries_total", labels(zone="example.com", kind="control")] == 7
 
 
+def test_what_secondaries_were_sent_of_a_zone_is_counted_where_there_was_something() -> None:
+    here = labels(zone="example.com")
+    samples = scrape(snapshot(zone(axfr_sent=2, ixfr_sent=30, bytes_sent=4096)))
+    assert samples["nameserver_zone_transfers_sent_total", labels(zone="example.com", kind="axfr")] == 2
+    assert samples["nameserver_zone_transfers_sent_total", labels(zone="example.com", kind="ixfr")] == 30
+    assert samples["nameserver_zone_transfer_sent_bytes_total", here] == 4096
+    assert ("nameserver_zone_transfer_sent_bytes_total", here) not in scrape(snapshot(zone()))
+
+
 @pytest.mark.parametrize("serial", [0, 2**31 - 1, 2**31, 2**32 - 1])
 def test_serials_are_exact(serial: int) -> None:
     assert scrape(snapshot(zone(serial=serial)))["nameserver_zone_serial", labels(zone="example.com")] == serial
