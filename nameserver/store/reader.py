@@ -30,6 +30,7 @@ from nameserver.store.schema import DATABASE_ERRORS, ZONE_COLUMNS, StoredZone, c
 from nameserver.wire.names import to_text
 
 IDLE_CONNECTIONS = 4  # kept open between reads
+_CACHE = "PRAGMA cache_size = -256"  # KiB
 
 SELECT_ZONE = f"SELECT {ZONE_COLUMNS} FROM zone WHERE name = ?"  # noqa: S608 - constants of ours
 _SELECT_CHUNKS = "SELECT first_key, crc, data FROM chunk WHERE zone = ? ORDER BY first_key"
@@ -257,7 +258,7 @@ class StoreReader:
             self._file = file
         connection: sqlite3.Connection | None = None
         try:
-            connection = self._idle.pop() if self._idle else connect(self._path, read_only=True)
+            connection = self._idle.pop() if self._idle else self._connect()
             connection.execute("BEGIN")
         except DATABASE_ERRORS as error:
             if connection is not None:
@@ -266,6 +267,11 @@ class StoreReader:
         snapshot = Snapshot(connection, self._path, lambda snapshot, done: self._give_back(snapshot, done, file))
         self._used.add(snapshot)
         return snapshot
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = connect(self._path, read_only=True)
+        connection.execute(_CACHE)  # each page is read once; by itself SQLite would keep 2 MB of them for good
+        return connection
 
     def _give_back(self, snapshot: Snapshot, connection: sqlite3.Connection, file: tuple[int, int]) -> None:
         self._used.discard(snapshot)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from support.served_zones import HEAD, nodes_from_text
 from support.signing import Nsec, signed_nodes
 
-from nameserver.zone import contents
+from nameserver.zone import contents, emptied
 from nameserver.zone.contents import Zone, ZoneLoader
 from nameserver.zone.parted import PART, PartedNodes
 
@@ -52,7 +52,7 @@ changes = st.dictionaries(names, st.sampled_from([A, None]), max_size=12)
 def test_a_large_zone_is_loaded_changed_and_dismantled_as_a_small_one_is(start, steps, signed):
     start = {**(SIGNED_BASE if signed else BASE), **start}
     small = Zone.from_nodes(APEX, start, 0)
-    with patch.object(contents, "WHOLE", 3), patch.object(contents, "DISMANTLED_AT_ONCE", 2):
+    with patch.object(contents, "WHOLE", 3), patch.object(emptied, "AT_ONCE", 2):
         loader = ZoneLoader(APEX, 0, 3 * PART)
         for item in start.items():
             loader.add([item])

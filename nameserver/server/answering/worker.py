@@ -26,9 +26,9 @@ from nameserver.query.zoneset import ServedZone, ZoneSet, ZoneState
 from nameserver.server.answering.acceptor import Acceptor
 from nameserver.server.answering.batch import locate
 from nameserver.server.answering.counting import CountedShortcuts
-from nameserver.server.answering.leaving import Leaving
 from nameserver.server.answering.notify_forwarder import NotifyForwarder, NotifyRow
 from nameserver.server.answering.pace import OutLimits
+from nameserver.server.answering.promptness import ask_for_short_turns
 from nameserver.server.answering.tcp import TcpConnection, TcpLimits, TcpServer
 from nameserver.server.answering.transfer_out import TransferOut
 from nameserver.server.answering.udp import UdpListener, listen
@@ -37,6 +37,7 @@ from nameserver.server.clock import wall_clock
 from nameserver.server.clocks import machine_clock
 from nameserver.server.faults import Faults
 from nameserver.server.lag import LoopWatch
+from nameserver.server.leaving import Leaving
 from nameserver.server.loop import run as run_loop
 from nameserver.server.memory import give_back
 from nameserver.server.refusals import Refusals
@@ -44,6 +45,7 @@ from nameserver.server.settings import decode_acl, decode_keys, decode_limiter, 
 from nameserver.store.reader import StoreReader
 from nameserver.telemetry.log import setup as setup_log
 from nameserver.zone.contents import Zone, ZoneLoader
+from nameserver.zone.emptied import AT_ONCE
 
 BEAT_INTERVAL = 1.0
 CONFIRM_BATCH = 200  # zones confirmed by one message, …
@@ -92,7 +94,7 @@ class Worker:
         self._pipeline = Pipeline(self.zones, {}, decode_query_settings(settings), self._counters, machine_clock)
         self._pipeline.limiter = decode_limiter(settings)
         self._shortcuts = CountedShortcuts(loop, self._pipeline, locate)
-        self._leaving = Leaving(loop)
+        self._leaving = Leaving()
         self._notifies = NotifyForwarder(loop, self._send_notifies, lambda: channel.backlog)
         self._refusals = Refusals()
         self._transfers = TransferOut(
@@ -231,8 +233,7 @@ class Worker:
             gone = self.zones.exact(name)
             if gone is not None:
                 self.zones.remove(name)
-                if gone.zone is not None:
-                    self._leaving.take(gone.zone)
+                self._leave(gone.zone)
             self._reported.pop(name, None)
             self._loads.pop(name, None)
             self._try_no_more(name)
@@ -385,8 +386,12 @@ class Worker:
         served.zone = zone
         served.state = state
         self.zones.changed(served)  # so that no answer kept is given any more that was made from the version before
-        if before is not None:
-            self._leaving.take(before)
+        self._leave(before)
+
+    def _leave(self, zone: Zone | None) -> None:
+        """A version that was replaced or whose zone is gone goes; a small one does by itself."""
+        if zone is not None and len(zone.nodes) > AT_ONCE:
+            self._leaving.take(zone.dismantled())
 
     def _try_again(self, name: bytes, state: ZoneState) -> None:
         """The disk was in the way, not the zone: load it later. What is live of it goes on being answered."""
@@ -463,6 +468,7 @@ async def serve(channel_number: int) -> None:
 
 def main() -> int:
     """`python -m nameserver.server.answering.worker CHANNEL-FD EVENT-LOOP`: started by the transfer process only."""
+    ask_for_short_turns()
     try:
         run_loop(lambda: serve(int(sys.argv[1])), sys.argv[2])
     except Exception:

@@ -24,7 +24,7 @@ from nameserver.config.model import Config, ZoneConfig
 from nameserver.errors import StoreDamaged, StoreError, StoreFault
 from nameserver.server.channel import pack_changes
 from nameserver.server.clocks import from_wall
-from nameserver.server.memory import give_back
+from nameserver.server.leaving import Leaving
 from nameserver.server.settings import encode_keys, encode_zone
 from nameserver.server.supervisor import Supervisor, Worker
 from nameserver.server.zones.new_steps import steps_applied, steps_to_whole
@@ -36,8 +36,8 @@ from nameserver.zone.changes import Applied
 
 INLINE_LIMIT = 256 * 1024  # bytes of changed nodes that go through the channel; more is loaded from the store
 SMALL_ZONE = 16 * 1024  # bytes of a whole version that go the same way: made into a zone in a fraction of a millisecond
-LARGE_ZONE = 1024 * 1024  # bytes of a version after which memory is given back to the system, …
-RELEASE_AFTER = 1.0  # … so many seconds later
+LARGE_ZONE = 1024 * 1024  # bytes of a version that leaves memory in slices, …
+RELEASE_AFTER = 1.0  # … so many seconds later: the workers are loading it at first, perhaps on the same core
 TOGETHER = 100  # small versions at most that share a transaction
 BATCH = 500  # zones per message
 
@@ -79,6 +79,7 @@ class Publisher:
     def __init__(self, store: Store, supervisor: Supervisor) -> None:
         self._store = store
         self._supervisor = supervisor
+        self._leaving = Leaving()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self.stored: dict[bytes, StoredZone] = store.zones()
         self.unstored: dict[bytes, StoredZone] = {}
@@ -190,7 +191,7 @@ class Publisher:
 
         What distinguishes it from the version held becomes part of the zone's history, wherever it comes from.
 
-        Raises StoreError, with nothing changed.
+        The version is the publisher's from then on: it empties a large one. Raises StoreError, with nothing changed.
         """
         left = zone.name in self._leftovers
         self._leftovers.discard(zone.name)  # this takes its place
@@ -226,8 +227,8 @@ class Publisher:
             self._supervisor.publish("zone", zone.name, stored.generation, body, size=len(body), **header)
         else:
             self._publish_load(stored)
-            if stored.size >= LARGE_ZONE:  # the caller lets go of the version soon, and then it is worth it
-                asyncio.get_running_loop().call_later(RELEASE_AFTER, give_back)
+            if stored.size >= LARGE_ZONE:
+                asyncio.get_running_loop().call_later(RELEASE_AFTER, self._leaving.take, built.nodes.dismantled())
         return stored
 
     def _publish_load(self, stored: StoredZone) -> None:

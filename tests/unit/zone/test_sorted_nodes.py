@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from nameserver.zone.emptied import AT_ONCE
 from nameserver.zone.sorted_nodes import SortedNodes
 
 NODES = {b"\3www": b"w", b"": b"apex", b"\1a\3www": b"below", b"\4mail": b"m"}
@@ -31,3 +32,9 @@ def test_owners_stand_in_key_order_whatever_order_they_came_in():
 def test_what_is_sorted_already_is_taken_as_it_is():
     held = SortedNodes.of(NODES)
     assert SortedNodes.of(held) is held
+
+
+def test_a_large_version_is_emptied_in_slices():
+    nodes = SortedNodes.of({b"%06d" % number: b"" for number in range(2 * AT_ONCE + 1)})
+    left = [len(nodes) for _ in nodes.dismantled()]
+    assert left == [AT_ONCE + 1, 1, 0] and not nodes and not nodes.column
