@@ -12,4 +12,5 @@ VERBS = (
     Verb("delegation", "nameserver.cli.migrate.delegation", "what every server of the parent says about the zone"),
     Verb("propagation", "nameserver.cli.migrate.propagation", "what resolvers return by now"),
     Verb("exposure", "nameserver.cli.migrate.exposure", "does any server hand out the zone without a key?"),
+    Verb("primary-snippet", "nameserver.cli.migrate.primary_snippet", "what to paste at a BIND, Knot, NSD or PowerDNS"),
 )

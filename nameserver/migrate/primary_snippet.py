@@ -1,0 +1,117 @@
+"""`migrate primary-snippet`: what to paste at a primary, so that we may have the zone and are told of changes.
+
+Each form asks for address *and* key. Where a server's own words would mean "or" (BIND's lists, PowerDNS's
+`allow-axfr-ips`), the form that means "and", or the key alone, is written, and a comment says so.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from nameserver.config.model import Endpoint
+
+SECRET = "SECRET"  # noqa: S105 - stands where the secret has to be filled in
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a snippet is about. `secret` is base64, or `SECRET`; `key` "" for none."""
+
+    zone: str  # without its final dot
+    addresses: Sequence[Endpoint]  # where we are reached, and ask from
+    key: str = ""
+    algorithm: str = ""
+    secret: str = SECRET
+
+
+def snippet(wanted: Wanted, vendor: str) -> str:
+    """The lines for one of `VENDORS`."""
+    return VENDORS[vendor](wanted)
+
+
+def _hosts(wanted: Wanted) -> list[str]:
+    return list(dict.fromkeys(endpoint.host for endpoint in wanted.addresses))
+
+
+def _bind(wanted: Wanted) -> str:
+    hosts = " ".join(f"{host};" for host in _hosts(wanted))
+    key = f' key "{wanted.key}"' if wanted.key else ""
+    notify = " ".join(f"{each.host} port {each.port}{key};" for each in wanted.addresses)
+    lines = ["// BIND 9.18 and later: named.conf, then: named-checkconf && rndc reconfig"]
+    if wanted.key:
+        lines += [
+            f'key "{wanted.key}" {{',
+            f"    algorithm {wanted.algorithm};",
+            f'    secret "{wanted.secret}";',
+            "};",
+        ]
+    lines += [f'zone "{wanted.zone}" {{', "    type primary;", f'    file "{wanted.zone}.zone";']
+    if wanted.key:
+        lines += [
+            "    // A list means OR. This is AND: whoever is not at the address is refused, the others need the key.",
+            f'    allow-transfer {{ !{{ !{{ {hosts} }}; any; }}; key "{wanted.key}"; }};',
+        ]
+    else:
+        lines.append(f"    allow-transfer {{ {hosts} }};")
+    return "\n".join([*lines, "    notify yes;", f"    also-notify {{ {notify} }};", "};", ""])
+
+
+def _knot(wanted: Wanted) -> str:
+    hosts = ", ".join(f'"{host}"' for host in _hosts(wanted))
+    notify = ", ".join(f'"{each.host}@{each.port}"' for each in wanted.addresses)
+    lines = ["# Knot DNS 3: knot.conf, then: knotc conf-check && knotc reload"]
+    if wanted.key:
+        lines += [
+            "key:",
+            f'  - id: "{wanted.key}"',
+            f"    algorithm: {wanted.algorithm}",
+            f'    secret: "{wanted.secret}"',
+        ]
+    key = [f'    key: "{wanted.key}"'] if wanted.key else []
+    lines += ["remote:", "  - id: nameserver", f"    address: [{notify}]", *key]
+    lines += ["acl:", "  - id: nameserver-transfer", f"    address: [{hosts}]", *key, "    action: transfer"]
+    lines += ["zone:", f'  - domain: "{wanted.zone}"', "    notify: [nameserver]", "    acl: [nameserver-transfer]", ""]
+    return "\n".join(lines)
+
+
+def _nsd(wanted: Wanted) -> str:
+    key = wanted.key or "NOKEY"
+    lines = ["# NSD 4: nsd.conf, then: nsd-checkconf nsd.conf && nsd-control reconfig"]
+    if wanted.key:
+        lines += ["key:", f'  name: "{wanted.key}"', f"  algorithm: {wanted.algorithm}", f'  secret: "{wanted.secret}"']
+    lines += ["zone:", f'  name: "{wanted.zone}"', f'  zonefile: "{wanted.zone}.zone"']
+    lines += [
+        "  # Without these two NSD answers every IXFR with the whole zone.",
+        "  store-ixfr: yes",
+        "  create-ixfr: yes",
+    ]
+    lines += [f"  provide-xfr: {host} {key}" for host in _hosts(wanted)]
+    lines += [f"  notify: {each.host}@{each.port} {key}" for each in wanted.addresses]
+    return "\n".join([*lines, ""])
+
+
+def _pdns(wanted: Wanted) -> str:
+    zone, key = wanted.zone, wanted.key
+    targets = " ".join(_with_port(each) for each in wanted.addresses)
+    lines = ["# PowerDNS Authoritative. pdns.conf (`master` was renamed in 4.5 and is gone since 4.9):", "primary=yes"]
+    if key:
+        lines += ["# Empty, for an address listed there may have every zone without a key.", "allow-axfr-ips="]
+    else:
+        lines.append(f"allow-axfr-ips={','.join(_hosts(wanted))}")
+    lines += ["", "# PowerDNS 5.0 and later:", f"pdnsutil zone set-kind {zone} primary"]
+    if key:
+        lines.append(f"pdnsutil tsigkey import {key} {wanted.algorithm} {wanted.secret}")
+        lines.append(f"pdnsutil metadata set {zone} TSIG-ALLOW-AXFR {key}")
+    lines += [f"pdnsutil metadata set {zone} ALSO-NOTIFY {targets}", ""]
+    lines += ["# PowerDNS 4:", f"# pdnsutil set-kind {zone} primary"]
+    if key:
+        lines.append(f"# pdnsutil import-tsig-key {key} {wanted.algorithm} {wanted.secret}")
+        lines.append(f"# pdnsutil set-meta {zone} TSIG-ALLOW-AXFR {key}")
+    lines += [f"# pdnsutil set-meta {zone} ALSO-NOTIFY {targets}", ""]
+    return "\n".join(lines)
+
+
+def _with_port(endpoint: Endpoint) -> str:
+    return f"[{endpoint.host}]:{endpoint.port}" if ":" in endpoint.host else f"{endpoint.host}:{endpoint.port}"
+
+
+VENDORS: dict[str, Callable[[Wanted], str]] = {"bind": _bind, "knot": _knot, "nsd": _nsd, "pdns": _pdns}
