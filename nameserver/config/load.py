@@ -1,6 +1,6 @@
 """From a TOML file to a `Config`, or to every problem it has.
 
-    files ─▶ sources.read_sources ─▶ tables ─▶ keys ─▶ remotes ─▶ templates ─▶ zones ─▶ Config
+    files ─▶ sources.read_sources ─▶ tables ─▶ keys, tls ─▶ remotes ─▶ templates ─▶ zones ─▶ Config
                                        │         └── each may refer to what stands left of it
                                        └── server
 
@@ -14,13 +14,14 @@ from typing import Any
 
 from nameserver.config import keys, schema
 from nameserver.config.access import AccessReader
-from nameserver.config.model import Config, Endpoint, Remote, ServerConfig
+from nameserver.config.model import Config, Endpoint, Remote, ServerConfig, ServerTls, TlsPeer
 from nameserver.config.notify_acl import notify_acl
 from nameserver.config.problems import Place, Problem, Problems
 from nameserver.config.sources import Entry, Tables, read_sources
-from nameserver.config.suggest import may_be_secret, name_fault
+from nameserver.config.suggest import did_you_mean, may_be_secret, name_fault, named
 from nameserver.config.tables import part, read_table
-from nameserver.config.values import BadValue
+from nameserver.config.tls import read_server_tls, read_tls_peers
+from nameserver.config.values import DNS_PORT, TLS_PORT, BadValue
 from nameserver.config.zones import ZoneReader
 from nameserver.errors import ConfigError
 from nameserver.query.rate_limit import RateLimits
@@ -51,10 +52,11 @@ def read_config(path: Path) -> tuple[Config | None, list[Problem], list[Problem]
     """The configuration (None where there are errors), its errors and its warnings."""
     problems = Problems()
     tables = read_sources(path, problems)
-    server = _read_server(tables, path, problems)
+    server, server_tls = _read_server(tables, path, problems)
     tsig_keys = _read_keys(tables, problems)
     remotes = _read_remotes(tables, tsig_keys, problems)
-    zones = ZoneReader(AccessReader(tsig_keys, remotes, problems), problems).read(tables)
+    access = AccessReader(tsig_keys, remotes, problems, _shown_to_us(tables))
+    zones = ZoneReader(access, problems).read(tables)
     if problems.errors:
         return None, problems.errors, problems.warnings
     warnings = problems.warnings
@@ -64,13 +66,14 @@ def read_config(path: Path) -> tuple[Config | None, list[Problem], list[Problem]
         keys={name: key for name, key in tsig_keys.items() if key is not None},
         remotes={name: remote for name, remote in remotes.items() if remote is not None},
         zones=zones,
+        tls=server_tls,
         warnings=tuple(str(warning) for warning in warnings),
     )
     return config, [], warnings
 
 
-def _read_server(tables: Tables, path: Path, problems: Problems) -> ServerConfig:
-    """[server]; its keys may stand in several files, so each one carries its own place."""
+def _read_server(tables: Tables, path: Path, problems: Problems) -> tuple[ServerConfig, ServerTls | None]:
+    """[server], and what it says of certificates; its keys may stand in several files, each carries its own place."""
     converted: dict[str, Any] = {
         "listen": _DEFAULT_LISTEN,
         "state_dir": Path(_DEFAULT_STATE_DIR),
@@ -95,7 +98,12 @@ def _read_server(tables: Tables, path: Path, problems: Problems) -> ServerConfig
         problems.error(tables.server["control"].place, text)
     limits = RateLimits(**part("rate_limit.", converted))
     plain = {key: value for key, value in converted.items() if "." not in key}
-    return ServerConfig(rate_limit=limits, **plain)
+    return ServerConfig(rate_limit=limits, **plain), read_server_tls(tables, converted, plain["listen"], problems)
+
+
+def _shown_to_us(tables: Tables) -> tuple[bool, bool]:
+    """Whether clients can come over TLS at all, and whether they can show a certificate then."""
+    return "listen-tls" in tables.server, "tls-client-ca" in tables.server
 
 
 def _read_keys(tables: Tables, problems: Problems) -> dict[bytes, TsigKey | None]:
@@ -170,23 +178,48 @@ def _read_remotes(
 ) -> dict[str, Remote | None]:
     """Every [remote.NAME]; None for those with errors."""
     references = AccessReader(tsig_keys, {}, problems)
-    return {name: _read_remote(name, entry, references, problems) for name, entry in tables.named["remote"].items()}
+    tls_peers = read_tls_peers(tables, problems)
+    return {
+        name: _read_remote(name, entry, references, tls_peers, problems)
+        for name, entry in tables.named["remote"].items()
+    }
 
 
-def _read_remote(name: str, entry: Entry, references: AccessReader, problems: Problems) -> Remote | None:
+def _read_remote(
+    name: str,
+    entry: Entry,
+    references: AccessReader,
+    tls_peers: Mapping[str, TlsPeer | None],
+    problems: Problems,
+) -> Remote | None:
     place = entry.place
     row = read_table(entry.raw, schema.REMOTE, place, problems)
     if "address" not in entry.raw and not entry.raw.keys() - schema.REMOTE.keys():
         problems.error(place, 'has no address; set for instance address = ["192.0.2.1"]')
     found = _keys_of_remote(entry, row.get("keys", ()), references, problems)
-    if "addresses" not in row or found is None:
+    if "tls" in row and row["tls"] not in tls_peers:
+        text = f"no {named('tls', row['tls'])} is defined{did_you_mean(row['tls'], tls_peers)}"
+        problems.error(place.below("tls"), text)
+    tls = tls_peers.get(row.pop("tls", ""))
+    # One that was to be spoken to over TLS must not go on without.
+    if "addresses" not in row or found is None or ("tls" in entry.raw and tls is None):
         return None
-    row["keys"] = found
+    row["keys"], row["tls"] = found, tls
+    row["addresses"] = _with_ports(row["addresses"], DNS_PORT if tls is None else TLS_PORT, place, problems)
     source = row.get("source")
     if source is not None and not any((":" in endpoint.host) == (":" in source) for endpoint in row["addresses"]):
         problems.error(place.below("source"), "none of the remote's addresses can be reached from this address family")
         return None
     return Remote(name=name, **row)
+
+
+def _with_ports(given: tuple[Endpoint, ...], usual: int, place: Place, problems: Problems) -> tuple[Endpoint, ...]:
+    """The addresses with the usual port where none was given."""
+    found = [endpoint._replace(port=endpoint.port or usual) for endpoint in given]
+    for index, endpoint in enumerate(found):
+        if endpoint in found[:index]:
+            problems.error(place.below("address", index), "stands twice in this list")
+    return tuple(found)
 
 
 def _keys_of_remote(

@@ -35,6 +35,7 @@ class ServerConfig:
     listen: tuple[Endpoint, ...]
     state_dir: Path
     control: Path
+    listen_tls: tuple[Endpoint, ...] = ()
     workers: int = 0  # 0: one per CPU core
     http: Endpoint | None = Endpoint("127.0.0.1", 9530)
     nsid: bytes = b""  # RFC 5001; empty: off
@@ -70,6 +71,38 @@ class ServerConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate of ours, as PEM: with its chain, and its key. Equal where the files hold the same."""
+
+    chain: str
+    key: str = field(repr=False)
+    expires: float  # Unix seconds
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """What `[server]` says of TLS on `listen_tls`. Apart from `ServerConfig`, since a reload takes it."""
+
+    certificate: Certificate
+    client_ca: str = ""  # PEM; empty: clients are not asked for a certificate
+    require_client_certificate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TlsPeer:
+    """A `[tls.NAME]` table: how to know a remote over TLS, and what to show it. Whatever is given must hold.
+
+    With pins alone nothing else of the remote's certificate is looked at: they name its key.
+    """
+
+    name: str
+    server_name: str = ""  # in its certificate, and sent as SNI
+    pins: tuple[bytes, ...] = ()  # SHA-256 of its SubjectPublicKeyInfo
+    ca: str = ""  # PEM; empty: the system's
+    certificate: Certificate | None = None  # ours
+
+
+@dataclass(frozen=True, slots=True)
 class Remote:
     """A `[remote.NAME]` table: a peer. Its addresses are tried in order.
 
@@ -82,6 +115,7 @@ class Remote:
     keys: tuple[TsigKey, ...] = ()
     request_ixfr: bool = True
     source: str | None = None  # local address to connect from
+    tls: TlsPeer | None = None  # everything to it goes over TLS, nothing otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,4 +158,5 @@ class Config:
     keys: dict[bytes, TsigKey] = field(default_factory=dict)  # by folded wire name
     remotes: dict[str, Remote] = field(default_factory=dict)
     zones: dict[bytes, ZoneConfig] = field(default_factory=dict)  # by folded wire name
+    tls: ServerTls | None = None
     warnings: tuple[str, ...] = ()  # 'FILE:LINE: path: text', nothing that stops a start

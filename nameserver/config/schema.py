@@ -31,6 +31,8 @@ class Setting:
 _NAMES = values.list_of(values.non_empty, example='["primary-a"]', unique=True)
 _PRIMARIES = values.list_of(values.non_empty, example='["primary-a"]', least=1, unique=True)
 _ENDPOINTS = values.list_of(values.endpoint(), example='["0.0.0.0:53", "[::]:53"]', least=1, unique=True)
+_TLS_ENDPOINTS = values.list_of(values.endpoint(values.TLS_PORT), example='["0.0.0.0:853", "[::]:853"]', unique=True)
+_PINS = values.one_or_two(values.pin, example='"BASE64 OF SHA-256"')
 _PEERS = values.list_of(values.peer, example='["192.0.2.1"]', least=1, unique=True)
 _NETWORKS = values.list_of(values.network_not_any, example='["192.0.2.0/24"]')
 _KEYS = values.one_or_two(values.non_empty, example='["new-key", "old-key"]')
@@ -44,6 +46,11 @@ _ROWS = values.list_of(_row, example='[{ address = "192.0.2.0/24", key = "transf
 
 SERVER: Mapping[str, Setting] = {
     "listen": Setting("listen", _ENDPOINTS),
+    "listen-tls": Setting("listen_tls", _TLS_ENDPOINTS),
+    "tls-certificate": Setting("tls.certificate", values.non_empty),
+    "tls-key": Setting("tls.key", values.non_empty),
+    "tls-client-ca": Setting("tls.client_ca", values.non_empty),
+    "tls-require-client-certificate": Setting("tls.require_client_certificate", values.boolean),
     "workers": Setting("workers", values.integer(0, 1024)),
     "state-dir": Setting("state_dir", values.non_empty),
     "control": Setting("control", values.non_empty),
@@ -91,11 +98,20 @@ KEY: Mapping[str, Setting] = {
     "allow-weak": Setting("allow_weak", values.boolean),
 }
 
+TLS: Mapping[str, Setting] = {
+    "server-name": Setting("server_name", values.host_name),
+    "pin": Setting("pins", _PINS),
+    "ca": Setting("ca", values.non_empty),
+    "certificate": Setting("certificate", values.non_empty),
+    "key": Setting("key", values.non_empty),
+}
+
 REMOTE: Mapping[str, Setting] = {
     "address": Setting("addresses", _PEERS),
     "key": Setting("keys", _KEYS, judged_further=True),
     "request-ixfr": Setting("request_ixfr", values.boolean),
     "source": Setting("source", values.host),
+    "tls": Setting("tls", values.non_empty),
 }
 
 ROW: Mapping[str, Setting] = {
@@ -103,6 +119,9 @@ ROW: Mapping[str, Setting] = {
     "key": Setting("key", values.non_empty),
     "remote": Setting("remote", values.non_empty),
     "public": Setting("public", values.boolean),
+    "tls": Setting("tls", values.boolean),
+    "certificate-name": Setting("certificate_name", values.host_name),
+    "certificate-pin": Setting("certificate_pin", values.pin),
 }
 
 TEMPLATE: Mapping[str, Setting] = {
@@ -146,7 +165,13 @@ ORDERED = (
 )
 
 # The tables of named entries; [server] is the one without names.
-TABLES: Mapping[str, Mapping[str, Setting]] = {"key": KEY, "remote": REMOTE, "template": TEMPLATE, "zone": ZONE}
+TABLES: Mapping[str, Mapping[str, Setting]] = {
+    "key": KEY,
+    "tls": TLS,
+    "remote": REMOTE,
+    "template": TEMPLATE,
+    "zone": ZONE,
+}
 TOP_LEVEL = ("include", "server", *TABLES)
 
 
@@ -174,5 +199,5 @@ def _belongs(key: str) -> str:
     """', it belongs in …' for a key that some table knows, else nothing."""
     if key in SERVER:
         return ", it belongs in [server]"
-    table = next((table for table in ("key", "remote", "zone") if key in TABLES[table]), None)
+    table = next((table for table in ("key", "tls", "remote", "zone") if key in TABLES[table]), None)
     return "" if table is None else f", it belongs in a [{table}.…] table"

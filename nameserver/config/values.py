@@ -4,6 +4,7 @@ Every converter takes a raw TOML value and returns the converted one, or raises 
 what was expected. They know nothing of files, lines or other keys.
 """
 
+import base64
 import math
 import re
 from collections.abc import Callable
@@ -17,12 +18,16 @@ Convert = Callable[[object], Any]
 Fault = tuple[tuple[str | int, ...], str]
 
 DNS_PORT = 53
+TLS_PORT = 853  # RFC 7858 §3.1
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _MOST_SECONDS = 1e12  # no duration of ours comes near; beyond it arithmetic and words fail
 _BYTES = {"B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _FOLDED_BYTES = {unit.lower(): factor for unit, factor in _BYTES.items()}
 _DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|w)")
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([A-Za-z]+)")
+_HOST_NAME = re.compile(
+    r"(?=.{1,253}$)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+)
 _ZERO_BITS = "set bits right of the prefix"
 
 
@@ -300,12 +305,32 @@ def parse_port(text: str) -> int:
 
 
 def peer(value: object) -> Endpoint:
-    """Where to reach a remote: an address that one host can have."""
-    parsed: Endpoint = endpoint()(value)
+    """Where to reach a remote: an address that one host can have. Port 0: the usual one, which depends on TLS."""
+    parsed: Endpoint = endpoint(0)(value)
     where = ip_address(parsed.host)
     if where.is_unspecified or where.is_multicast:
         raise BadValue(f"{where} is no address of a host")
     return parsed
+
+
+def pin(value: object) -> bytes:
+    """The SHA-256 digest of a public key (RFC 7858 §4.2), in base64."""
+    text = non_empty(value).strip()
+    try:
+        digest = base64.b64decode(text, validate=True)
+    except ValueError:
+        digest = b""
+    if len(digest) != 32:
+        raise BadValue("expected the SHA-256 of a public key: 44 characters of base64")
+    return digest
+
+
+def host_name(value: object) -> str:
+    """The name of a host, as certificates have it."""
+    text = non_empty(value).strip().removesuffix(".").lower()
+    if not _HOST_NAME.fullmatch(text):
+        raise BadValue(f'expected the name of a host such as "ns1.example.net", got {shown(text)}')
+    return text
 
 
 def http_endpoint(value: object) -> Endpoint | None:

@@ -75,7 +75,8 @@ class ZoneReader:
                 fields[name_of] = self._remotes(fields[name_of], place.below(key))
         for key, name_of in (("allow-notify", "allow_notify"), ("allow-transfer", "allow_transfer")):
             if name_of in fields:
-                fields[name_of] = self._access.read(fields[name_of], place.below(key))
+                transfers = name_of == "allow_transfer"
+                fields[name_of] = self._access.read(fields[name_of], place.below(key), transfers=transfers)
         if "file" in fields:
             fields["file"] = str((place.file.path.parent / fields["file"]).absolute())
         return _Settings(fields, {key: place.below(key) for key in entry.raw})

@@ -9,6 +9,8 @@ over memory that another process reads: `COUNTERS[slot]` says which metric and l
     SEND_ERRORS …        nameserver_send_errors_total          error
     INTERNAL_ERRORS …    nameserver_internal_errors_total      process (here always "worker") by where
     TCP_CONNECTIONS …    nameserver_tcp_connections_total      event
+    RATE_LIMITED …       nameserver_rate_limited_total         action
+    TLS_HANDSHAKES …     nameserver_tls_handshakes_total       outcome
 """
 
 from itertools import product
@@ -62,6 +64,16 @@ INTERNAL_ERROR_METRIC = "nameserver_internal_errors_total"
 _WHERE = (QUERY, CALLBACK)
 TCP_EVENTS = (TCP_ACCEPTED, TCP_REFUSED, TCP_DISPLACED, TCP_IDLE, TCP_SLOW, TCP_MALFORMED)
 
+# How a client's TLS handshake ended: done; not within its time; broken off; no ALPN "dot"; no TLS 1.3; what came was no
+# TLS; the client's certificate was wanting; anything else.
+HANDSHAKE_OK, HANDSHAKE_TIMEOUT, HANDSHAKE_CLOSED, HANDSHAKE_NO_ALPN = "ok", "timeout", "closed", "no-alpn"
+HANDSHAKE_VERSION, HANDSHAKE_NOT_TLS, HANDSHAKE_CERTIFICATE = "version", "not-tls", "certificate"
+HANDSHAKE_OTHER = "other"
+HANDSHAKES = (
+    HANDSHAKE_OK, HANDSHAKE_TIMEOUT, HANDSHAKE_CLOSED, HANDSHAKE_NO_ALPN, HANDSHAKE_VERSION, HANDSHAKE_NOT_TLS,
+    HANDSHAKE_CERTIFICATE, HANDSHAKE_OTHER,
+)  # fmt: skip
+
 _QUERY_NAMES = [
     CounterName("nameserver_queries_total", {"transport": t, "family": f, "opcode": o, "type": y})
     for t, f, o, y in product(_TRANSPORTS, _FAMILIES.values(), _OPCODES.values(), _TYPES.values())
@@ -74,11 +86,12 @@ _DROP_NAMES = [CounterName("nameserver_dropped_total", {"reason": reason}) for r
 _SEND_ERROR_NAMES = [CounterName("nameserver_send_errors_total", {"error": error}) for error in _SEND_ERRORS]
 _INTERNAL_NAMES = [CounterName(INTERNAL_ERROR_METRIC, {"process": "worker", "where": where}) for where in _WHERE]
 _LIMITED_NAMES = [CounterName("nameserver_rate_limited_total", {"action": action}) for action in _LIMITED]
+_TLS_NAMES = [CounterName("nameserver_tls_handshakes_total", {"outcome": outcome}) for outcome in HANDSHAKES]
 _TCP_NAMES = [CounterName("nameserver_tcp_connections_total", {"event": event}) for event in TCP_EVENTS]
 
 COUNTERS: tuple[CounterName, ...] = (
     *_QUERY_NAMES, *_RESPONSE_NAMES, *_DROP_NAMES, *_SEND_ERROR_NAMES, *_INTERNAL_NAMES, *_TCP_NAMES,
-    *_LIMITED_NAMES,
+    *_LIMITED_NAMES, *_TLS_NAMES,
 )  # fmt: skip
 RESPONSES = len(_QUERY_NAMES)
 DROPPED = RESPONSES + len(_RESPONSE_NAMES)
@@ -86,6 +99,7 @@ SEND_ERRORS = DROPPED + len(_DROP_NAMES)
 INTERNAL_ERRORS = SEND_ERRORS + len(_SEND_ERROR_NAMES)
 TCP_CONNECTIONS = INTERNAL_ERRORS + len(_INTERNAL_NAMES)
 RATE_LIMITED = TCP_CONNECTIONS + len(_TCP_NAMES)
+TLS_HANDSHAKES = RATE_LIMITED + len(_LIMITED_NAMES)
 
 # Each label's value as its share of the slot number, so that a slot is a sum.
 _TYPE_PART = {value: index for index, value in enumerate(_TYPES)}
@@ -137,3 +151,8 @@ def internal_error_slot(where: str) -> int:
 def tcp_slot(event: str) -> int:
     """Slot of what happened to a TCP connection; `event` is one of the constants above."""
     return TCP_CONNECTIONS + TCP_EVENTS.index(event)
+
+
+def handshake_slot(outcome: str) -> int:
+    """Slot of a TLS handshake that ended; `outcome` is one of `HANDSHAKES`."""
+    return TLS_HANDSHAKES + HANDSHAKES.index(outcome)

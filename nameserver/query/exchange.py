@@ -5,6 +5,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
 from nameserver.errors import Reason
+from nameserver.query.acl import TlsClient
 from nameserver.query.dependence import Dependence
 from nameserver.query.rate_limit import Told
 from nameserver.query.zoneset import ServedZone
@@ -44,6 +45,7 @@ class Exchange:
     key: TsigKey | None = None
     cookie: Cookie | None = None
     limited: bool = False  # its answer came too often
+    client: TlsClient | None = None  # who it is by TLS; None: it did not come over TLS
 
     @property
     def key_name(self) -> bytes | None:

@@ -39,7 +39,7 @@ def judge_notify(exchange: Exchange, zones: ZoneSet) -> tuple[Reply, NotifyRecei
     if served is None:
         return refusal(codes.NOTAUTH, codes.EDE_NOT_AUTHORITATIVE), None
     served.control_queries += 1
-    if served.type != SECONDARY or not served.allow_notify.allows(exchange.address, exchange.key_name):
+    if served.type != SECONDARY or not served.allow_notify.allows(exchange.address, exchange.key_name, exchange.client):
         return refusal(codes.REFUSED, codes.EDE_PROHIBITED), None
     received = NotifyReceived(served.name, str(exchange.address), request.soa_serial, exchange.key_name)
     return Reply(authoritative=True), received

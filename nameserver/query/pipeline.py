@@ -25,6 +25,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from nameserver.errors import Reason, WireError
 from nameserver.query import counters as slots
+from nameserver.query.acl import TlsClient
 from nameserver.query.chaos import answer_chaos
 from nameserver.query.counters import CounterArray, dropped_slot, query_slot, response_slot
 from nameserver.query.dependence import dependence
@@ -121,11 +122,19 @@ class Pipeline:
         self.limiter: RateLimiter | None = None
         self.differences: Differences = _no_differences
 
-    def handle(self, data: bytes, address: IPv4Address | IPv6Address, port: int, transport: str, now: int) -> Outcome:
+    def handle(
+        self,
+        data: bytes,
+        address: IPv4Address | IPv6Address,
+        port: int,
+        transport: str,
+        now: int,
+        client: TlsClient | None = None,
+    ) -> Outcome:
         """What to do about one message.
 
         `address` and `port` are the sender's (IPv4-mapped addresses unwrapped), `transport` is "udp" or "tcp", `now`
-        whole seconds since 1970.
+        whole seconds since 1970. `client`: who it is by TLS, over which a message is answered as over TCP.
         """
         if port <= _HIGHEST_REFLECTOR:
             if port == 0:
@@ -139,7 +148,7 @@ class Pipeline:
         except BadRequest as bad:
             return self._answer_malformed(bad, address, transport, now)
         self.counters[query_slot(transport, address.version, request.opcode, request.qtype)] += 1
-        exchange = Exchange(request, address, transport, now)
+        exchange = Exchange(request, address, transport, now, client=client)
         if request.tsig is not None:
             rejection = self._authenticate(exchange, request.tsig, data)
             if rejection is not None:

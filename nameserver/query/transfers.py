@@ -29,7 +29,7 @@ def judge_transfer(exchange: Exchange, zones: ZoneSet) -> Reply | TransferReques
     if request.qtype == codes.IXFR and request.soa_serial is None:
         return refusal(codes.FORMERR, codes.EDE_OTHER, "IXFR needs the client's SOA in its authority section")
     served.control_queries += 1
-    if not served.allow_transfer.allows(exchange.address, exchange.key_name):
+    if not served.allow_transfer.allows(exchange.address, exchange.key_name, exchange.client):
         return refusal(codes.REFUSED, codes.EDE_PROHIBITED)
     zone = served.zone
     if zone is None or served.state is not ZoneState.SERVING:

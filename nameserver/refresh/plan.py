@@ -4,7 +4,7 @@ A run is a queue of visits to primaries: those whose NOTIFY caused the run first
 configured; addresses known to be silent after all others. The steps of a visit follow one another like this, on one
 address until that fails:
 
-    something held:   SOA by UDP ──(no answer, cut)──▶ SOA by TCP
+    something held:   SOA by UDP ──(no answer, cut)──▶ SOA by TCP    (at once, to a primary with TLS)
                           └────────────────┬───────────────┘
                          serial: equal     │ newer              older
                               ▼            ▼                      ▼
@@ -65,13 +65,15 @@ class Step(NamedTuple):
 class PrimaryPlan(NamedTuple):
     """A primary as the run sees it: its name in messages, how many addresses it has, whether to ask for IXFR.
 
-    `silent`: which of its addresses did not answer lately.
+    `silent`: which of its addresses did not answer lately. `datagrams`: whether it may be asked over UDP, which it may
+    not where everything to it goes over TLS (RFC 9103).
     """
 
     name: str
     addresses: int = 1
     ixfr: bool = True
     silent: frozenset[int] = frozenset()
+    datagrams: bool = True
 
 
 class _Visit(NamedTuple):
@@ -161,14 +163,17 @@ class RefreshRun:
         self._missed: Failed | None = None
         self._lower: LowerSerial | None = None
         self._failure: Failed | None = None
-        self.step: Step | None = Step(self._opening, self._visiting.primary, self._visiting.addresses[0])
+        self.step: Step | None = Step(self._visiting.opening, self._visiting.primary, self._visiting.addresses[0])
         self.outcome: Outcome | None = None
 
     def _visit(self, index: int, *, silent: bool) -> _Visit:
         """The visit to a primary's silent addresses, or to the others; it may have none."""
         primary = self._primaries[index]
         addresses = (each for each in range(primary.addresses) if (each in primary.silent) is silent)
-        return _Visit(index, tuple(addresses), self._opening, silent)
+        opening = self._opening
+        if opening is StepKind.SOA_UDP and not primary.datagrams:
+            opening = StepKind.SOA_TCP
+        return _Visit(index, tuple(addresses), opening, silent)
 
     def soa_answered(self, serial: int, expire_option: int | None = None) -> None:
         """The SOA question was answered, with authority."""

@@ -13,6 +13,7 @@ import os
 import signal
 import time
 from collections.abc import Awaitable
+from dataclasses import replace
 
 from nameserver.config.load import load_config
 from nameserver.config.model import Config, Endpoint, ServerConfig
@@ -111,7 +112,7 @@ class Daemon:
         for notice in store.notices:
             log.error("%s", notice)
         try:
-            sockets = await self._bind(server.listen, workers)
+            sockets = await self._bind(server.listen, server.listen_tls, workers)
         except NameserverError:
             store.close()
             raise
@@ -179,7 +180,8 @@ class Daemon:
         if self._service.watchdog_interval:
             self._tasks.append(asyncio.create_task(self._pet_watchdog(), name="watchdog"))
         gc.freeze()  # what there is now stays: no collection needs to look at it again
-        listening = ", ".join(map(str, self._state.config.server.listen))
+        server = self._state.config.server
+        listening = ", ".join((*map(str, server.listen), *(f"{each} (TLS)" for each in server.listen_tls)))
         zones = plural(len(self._state.config.zones), "zone")
         log.info("ready: %s, %s, on %s", zones, plural(len(self._state.supervisor.workers), "worker"), listening)
         if self._patience is not None:  # first, so that nothing is asked for after this
@@ -211,17 +213,19 @@ class Daemon:
     def _stop_requested(self) -> None:
         (self._impatient if self._stop.is_set() else self._stop).set()
 
-    async def _bind(self, endpoints: tuple[Endpoint, ...], workers: int) -> list[ListeningSockets] | None:
+    async def _bind(
+        self, endpoints: tuple[Endpoint, ...], tls: tuple[Endpoint, ...], workers: int
+    ) -> list[ListeningSockets] | None:
         """Bind for every worker; a predecessor that was just killed gets a moment to let go of the addresses.
 
         None when told to stop meanwhile.
         """
-        wanted = usable(endpoints)
+        wanted, wanted_tls = usable(endpoints), usable(tls)
         waited = False
         until = time.monotonic() + BIND_PATIENCE
         while not self._stop.is_set():
             try:
-                absent = check_free(wanted)
+                absent = check_free((*wanted, *wanted_tls))
                 break
             except BindError as error:
                 if time.monotonic() > until:
@@ -234,7 +238,7 @@ class Daemon:
             return None
         for each in absent:
             log.warning("no interface has the address of %s: it is answered as soon as one does", each)
-        return [open_sockets(wanted) for _ in range(workers)]
+        return [open_sockets(wanted, wanted_tls) for _ in range(workers)]
 
     async def _pet_watchdog(self) -> None:
         while True:
@@ -301,9 +305,7 @@ class Daemon:
             log.error("reload: nothing was changed")
             raise
         message = restart_needed(self._state.config.server, fresh.server)
-        self._state.config = Config(
-            fresh.path, self._state.config.server, fresh.keys, fresh.remotes, fresh.zones, fresh.warnings
-        )
+        self._state.config = replace(fresh, server=self._state.config.server, tls=fresh.tls or self._state.config.tls)
         try:
             summary, files_in_error = await self._state.zones.reconcile(self._state.config)
         except NameserverError as error:

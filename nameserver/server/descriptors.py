@@ -46,7 +46,7 @@ def raise_limit() -> int:
 def fitted(server: ServerConfig, workers: int, limit: int) -> tuple[ServerConfig, list[str]]:
     """The settings with as many TCP clients as `limit` open files allow, and what the operator should know of it."""
     problems: list[str] = []
-    sockets = 2 * len(server.listen)
+    sockets = 2 * len(server.listen) + len(server.listen_tls)
     reads = PER_READ * (server.transfers_out + IDLE_READS)
     for_clients = max(1, limit - BASE - sockets - reads)
     if server.tcp_max_clients > for_clients:

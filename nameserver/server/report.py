@@ -138,7 +138,10 @@ class Reporter:
             now=time.time(),
             started=state.started,
             config_path=str(state.config.path),
-            listen=tuple(map(str, state.config.server.listen)),
+            listen=(
+                *map(str, state.config.server.listen),
+                *(f"{each} (TLS)" for each in state.config.server.listen_tls),
+            ),
             event_loop=state.loop_name,
             last_reload=state.reload.at,
             last_reload_ok=state.reload.ok,

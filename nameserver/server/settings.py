@@ -6,7 +6,7 @@ from ipaddress import ip_network
 from secrets import token_bytes
 from typing import Any
 
-from nameserver.config.model import Config, ServerConfig, ZoneConfig
+from nameserver.config.model import Certificate, Config, ServerConfig, ServerTls, ZoneConfig
 from nameserver.config.notify_acl import notify_acl
 from nameserver.query.acl import Acl, AclRow
 from nameserver.query.exchange import QuerySettings
@@ -80,6 +80,16 @@ def decode_keys(rows: list[list[str]]) -> dict[bytes, TsigKey]:
     return {key.name: key for key in keys}
 
 
+def encode_tls(settings: ServerTls) -> Json:
+    """What clients are received with."""
+    return asdict(settings)
+
+
+def decode_tls(settings: Json) -> ServerTls:
+    """The inverse."""
+    return ServerTls(**settings | {"certificate": Certificate(**settings["certificate"])})
+
+
 def encode_zone(zone: ZoneConfig) -> Json:
     """One zone's access lists; primaries are part of who may notify."""
     return {
@@ -91,21 +101,27 @@ def encode_zone(zone: ZoneConfig) -> Json:
     }
 
 
-def _encode_acl(acl: Acl) -> list[list[str | None]]:
+def _encode_acl(acl: Acl) -> list[list[Any]]:
     return [
-        [None if row.network is None else str(row.network), None if row.key is None else row.key.hex()]
+        [
+            None if row.network is None else str(row.network),
+            None if row.key is None else row.key.hex(),
+            *((row.certificate_name, row.certificate_pin.hex()) if row.tls else ()),
+        ]
         for row in acl.rows
     ]
 
 
-def decode_acl(rows: list[list[str | None]]) -> Acl:
+def decode_acl(rows: list[list[Any]]) -> Acl:
     """An access list from its rows."""
     return Acl(
         tuple(
             AclRow(
                 None if network is None else ip_network(network),
                 None if key is None else bytes.fromhex(key),
+                bool(tls),
+                *((tls[0], bytes.fromhex(tls[1])) if tls else ()),
             )
-            for network, key in rows
+            for network, key, *tls in rows
         )
     )

@@ -44,29 +44,38 @@ class ListeningSockets:
 
     udp: tuple[socket.socket, ...]
     tcp: tuple[socket.socket, ...]
+    tls: tuple[socket.socket, ...] = ()
 
     def filenos(self) -> list[int]:
         """Every file descriptor, for passing to the worker."""
-        return [each.fileno() for each in (*self.udp, *self.tcp)]
+        return [each.fileno() for each in (*self.udp, *self.tcp, *self.tls)]
 
     def close(self) -> None:
         """Stop listening."""
-        for each in (*self.udp, *self.tcp):
+        for each in (*self.udp, *self.tcp, *self.tls):
             each.close()
 
 
-def open_sockets(endpoints: tuple[Endpoint, ...]) -> ListeningSockets:
-    """Bind one UDP and one TCP socket for every endpoint; BindError says which could not and what to do."""
+def open_sockets(endpoints: tuple[Endpoint, ...], tls: tuple[Endpoint, ...] = ()) -> ListeningSockets:
+    """Bind one UDP and one TCP socket for every endpoint, one TCP socket for every one of `tls`.
+
+    Raises BindError, which says which could not and what to do.
+    """
     made: list[socket.socket] = []
     try:
-        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-            for endpoint in endpoints:
+        for kind, wanted in (
+            (socket.SOCK_DGRAM, endpoints),
+            (socket.SOCK_STREAM, endpoints),
+            (socket.SOCK_STREAM, tls),
+        ):
+            for endpoint in wanted:
                 made.append(_open(endpoint, kind))  # noqa: PERF401 - those made before one that fails are closed
     except BindError:
         for each in made:
             each.close()
         raise
-    return ListeningSockets(tuple(made[: len(endpoints)]), tuple(made[len(endpoints) :]))
+    many = len(endpoints)
+    return ListeningSockets(tuple(made[:many]), tuple(made[many : 2 * many]), tuple(made[2 * many :]))
 
 
 def check_free(endpoints: tuple[Endpoint, ...]) -> list[Endpoint]:

@@ -209,6 +209,7 @@ class Supervisor:
             "counters": worker.counters_file,
             "udp": [each.fileno() for each in worker.sockets.udp],
             "tcp": [each.fileno() for each in worker.sockets.tcp],
+            "tls": [each.fileno() for each in worker.sockets.tls],
         }
         channel.send("hello", **hello)
         self._on_start(worker)

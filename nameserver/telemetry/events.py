@@ -49,6 +49,7 @@ class TransferEvent:
     primary: str = ""  # name of the remote (IN)
     address: str = ""  # the peer's address and port
     key: str = ""  # name of the TSIG key; empty: unsigned
+    transport: str = "tcp"  # or "tls"; "udp" for an IXFR that fitted
     asked: Kind = Kind.AXFR
     got: Kind = Kind.NONE
     serial_old: int | None = None
@@ -93,7 +94,7 @@ class CheckEvent:
     primary: str
     address: str = ""
     key: str = ""
-    transport: str = "udp"  # or "tcp"
+    transport: str = "udp"  # or "tcp", "tls"
     serial_held: int | None = None
     serial_seen: int | None = None
     seconds: float = 0.0

@@ -82,6 +82,7 @@ def transfer_line(event: TransferEvent) -> str:
         zone=event.zone,
         **peer,
         key=event.key,
+        transport=event.transport,
         asked=event.asked,
         got=event.got,
         serial=_serials(event.serial_old, event.serial_new),

@@ -34,6 +34,7 @@ _COUNTER_HELP = {
     "nameserver_send_errors_total": "Replies over UDP that the system did not take, by its error.",
     "nameserver_internal_errors_total": "Faults of our own that were survived; the log has each kind once a minute.",
     "nameserver_rate_limited_total": "Answers over UDP that a rate limit held back, by what became of them.",
+    "nameserver_tls_handshakes_total": "TLS handshakes of clients that ended, by how.",
     "nameserver_tcp_connections_total": "TCP connections taken, turned away, and cut off by us, by why.",
 }
 # Slots of this one are many and mostly untouched; a combination that never came has no series.

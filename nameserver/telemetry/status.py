@@ -39,6 +39,8 @@ class PrimaryStatus:
     key_fingerprint: str | None = None
     preferred_key: str | None = None  # the first of the remote's two keys, where that is not the one in use …
     preferred_key_reason: str | None = None  # … and the `Reason` why it is not
+    tls: bool = False  # it is spoken to over TLS only
+    certificate_expires: float | None = None  # of the certificate that it showed last
     serial: int | None = None  # last seen there
     last_attempt: float | None = None
     last_success: float | None = None

@@ -12,8 +12,8 @@ from support.pipelines import pipeline_of
 from support.process import free_port
 from support.zones import zone_text
 
-from nameserver.config.model import Endpoint, Remote, ZoneConfig
-from nameserver.query.acl import Acl, AclRow
+from nameserver.config.model import Endpoint, Remote, ServerTls, ZoneConfig
+from nameserver.query.acl import Acl, AclRow, TlsClient
 from nameserver.query.exchange import Outcome, TransferRequest
 from nameserver.query.pipeline import Pipeline
 from nameserver.query.shortcut import Entry, Shortcut
@@ -28,6 +28,7 @@ from nameserver.server.answering.udp import UdpListener, listen
 from nameserver.server.clock import wall_clock
 from nameserver.server.faults import Faults
 from nameserver.server.sockets import open_sockets
+from nameserver.server.tls import server_context
 from nameserver.server.zones.new_steps import steps_to_whole
 from nameserver.store.database import Store, StoredZone, ZoneTimers
 from nameserver.store.reader import StoreReader
@@ -110,9 +111,17 @@ class Watched(Pipeline):
         super().__init__(pipeline.zones, pipeline.keys, pipeline.settings, pipeline.counters, pipeline.steady)
         self._asked = asked
 
-    def handle(self, data: bytes, address: IPv4Address | IPv6Address, port: int, transport: str, now: int) -> Outcome:
+    def handle(
+        self,
+        data: bytes,
+        address: IPv4Address | IPv6Address,
+        port: int,
+        transport: str,
+        now: int,
+        client: TlsClient | None = None,
+    ) -> Outcome:
         self._asked.append(data)
-        return super().handle(data, address, port, transport, now)
+        return super().handle(data, address, port, transport, now, client)
 
 
 class OwnServer:
@@ -128,9 +137,12 @@ class OwnServer:
         limits: TcpLimits | None = None,
         clock: Callable[[], int] = wall_clock,
         out: OutLimits | None = None,
+        tls: ServerTls | None = None,
     ) -> None:
         self.key = key
+        self.tls = tls
         self.port = free_port()
+        self.tls_port = free_port()
         self.endpoint = Endpoint(LOOPBACK, self.port)
         self.store = Store.open(directory, 0.0)
         self.reader = StoreReader(self.store.path)
@@ -180,7 +192,8 @@ class OwnServer:
     async def start(self) -> None:
         """Listen on UDP and TCP."""
         loop = asyncio.get_running_loop()
-        sockets = open_sockets((self.endpoint,))
+        secure = (Endpoint(LOOPBACK, self.tls_port),) if self.tls is not None else ()
+        sockets = open_sockets((self.endpoint,), secure)
         shortcuts = NoShortcuts(loop, self.pipeline, locate)  # every message is to be seen by the pipeline
         self.tcp = TcpServer(
             loop,
@@ -194,7 +207,10 @@ class OwnServer:
         )
         udp = listen(loop, sockets.udp[0], shortcuts, self.clock, self.outcomes.append, self.faults)
         self.acceptor = Acceptor(loop, sockets.tcp[0], self.tcp)
-        self._closers = [udp, self.acceptor, *sockets.udp, *sockets.tcp]
+        self._closers = [udp, self.acceptor, *sockets.udp, *sockets.tcp, *sockets.tls]
+        if self.tls is not None:
+            self.tcp.handshakes.context = server_context(self.tls)
+            self._closers.insert(0, Acceptor(loop, sockets.tls[0], self.tcp, tls=True))
 
     async def stop(self) -> None:
         """Stop listening, end every connection."""
@@ -220,9 +236,10 @@ async def own_server(
     limits: TcpLimits | None = None,
     clock: Callable[[], int] = wall_clock,
     out: OutLimits | None = None,
+    tls: ServerTls | None = None,
 ) -> AsyncIterator[OwnServer]:
     """A server that listens, and is gone afterwards."""
-    server = OwnServer(directory, key, limits, clock, out)
+    server = OwnServer(directory, key, limits, clock, out, tls)
     try:
         await server.start()
         yield server

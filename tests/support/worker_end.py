@@ -98,6 +98,7 @@ async def worker_on(store: Path, *, listen: bool = True, **server: Any) -> Async
             "counters": counters.fileno(),
             "udp": [os.dup(each.fileno()) for each in sockets.udp],
             "tcp": [os.dup(each.fileno()) for each in sockets.tcp],
+            "tls": [],
         }
         worker = Worker(its_channel, hello, asyncio.get_running_loop())
         running = asyncio.create_task(worker.run())

@@ -11,6 +11,7 @@ import errno
 import socket
 
 from nameserver.server.answering.tcp import TcpServer
+from nameserver.server.answering.tls_layer import TlsLayer
 from nameserver.server.sockets import TCP_BACKLOG
 
 BATCH = 16  # connections taken before other sockets and timers get their turn
@@ -22,8 +23,12 @@ _HAS_RUN_OUT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 class Acceptor:
     """Gives the clients of one listening socket to a `TcpServer`."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, server: TcpServer) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, server: TcpServer, *, tls: bool = False
+    ) -> None:
+        """`tls`: they are to speak TLS."""
         self._loop = loop
+        self._tls = tls
         self._socket = sock
         self._server = server
         self._pause: asyncio.TimerHandle | None = None
@@ -70,4 +75,4 @@ class Acceptor:
             if client is None:
                 sock.close()
                 continue
-            self._server.streams.add(sock, client)
+            self._server.streams.add(sock, TlsLayer(self._server.handshakes, client) if self._tls else client)

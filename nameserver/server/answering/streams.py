@@ -14,6 +14,10 @@ import asyncio
 import select
 import socket
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nameserver.server.answering.tls_layer import TlsLayer
 
 READ_SIZE = 16 * 1024  # octets taken at a time
 AT_ONCE = 64  # sockets looked at before others get their turn
@@ -30,7 +34,7 @@ class Streams:
         self._streams: dict[int, Stream] = {}
         self._watching = False
 
-    def add(self, sock: socket.socket, protocol: asyncio.Protocol) -> None:
+    def add(self, sock: socket.socket, protocol: "asyncio.Protocol | TlsLayer") -> None:
         """A connection that was taken: its protocol hears of it now, and of what has arrived already."""
         sock.setblocking(False)
         stream = Stream(self, sock, protocol)
@@ -61,7 +65,7 @@ class Streams:
 class Stream(asyncio.Transport):
     """One connection."""
 
-    def __init__(self, streams: Streams, sock: socket.socket, protocol: asyncio.Protocol) -> None:
+    def __init__(self, streams: Streams, sock: socket.socket, protocol: "asyncio.Protocol | TlsLayer") -> None:
         super().__init__()
         self._streams = streams
         self._socket = sock

@@ -25,6 +25,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import cast
 
 from nameserver.errors import WireError
+from nameserver.query.acl import TlsClient
 from nameserver.query.counters import (
     CALLBACK,
     QUERY,
@@ -36,6 +37,7 @@ from nameserver.query.counters import (
     TCP_REFUSED,
     TCP_SLOW,
     CounterArray,
+    handshake_slot,
     tcp_slot,
 )
 from nameserver.query.exchange import Outcome, TransferRequest
@@ -44,6 +46,7 @@ from nameserver.server.answering.clients import Clients, group_of
 from nameserver.server.answering.counting import CountedShortcuts
 from nameserver.server.answering.pace import OutLimits, Pace
 from nameserver.server.answering.streams import Streams
+from nameserver.server.answering.tls_layer import Handshakes
 from nameserver.server.answering.turns import Turns
 from nameserver.server.answering.udp import parse_address
 from nameserver.server.faults import Faults
@@ -83,11 +86,13 @@ class TcpServer:
     turns: Turns["TcpConnection"] = field(init=False)
     counters: CounterArray = field(init=False)
     streams: Streams = field(init=False)
+    handshakes: Handshakes = field(init=False)
 
     def __post_init__(self) -> None:
         self.counters = self.pipeline.counters
         self.turns = Turns(self.loop)
         self.streams = Streams(self.loop)
+        self.handshakes = Handshakes(self.loop, self.limits.message_timeout, self._count_handshake)
         self.clients = Clients(self.limits.max_clients, self.limits.max_clients_per_address)
 
     def admit(self, host: str, port: int) -> "TcpConnection | None":
@@ -104,6 +109,9 @@ class TcpServer:
     def count(self, event: str) -> None:
         """Count what happened to a connection."""
         self.counters[tcp_slot(event)] += 1
+
+    def _count_handshake(self, outcome: str) -> None:
+        self.counters[handshake_slot(outcome)] += 1
 
     async def drain(self, patience: float) -> int:
         """Close idle connections, let answers in flight finish; returns how many had to be cut."""
@@ -138,6 +146,7 @@ class TcpConnection(asyncio.Protocol):
         self.address = address
         self.port = port
         self.group = group_of(address)
+        self.client: TlsClient | None = None  # who it is by TLS; None: it speaks none, or is not through the handshake
         self._shortcut = server.shortcuts.of(TCP, address.version)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -149,6 +158,12 @@ class TcpConnection(asyncio.Protocol):
         stream.set_write_buffer_limits(high=WRITE_HIGH_WATER)
         self._active = self._server.loop.time()
         self._arm()
+
+    def secured(self, client: TlsClient) -> None:
+        """TLS is there, and this is who speaks it."""
+        self.client = client
+        self._active = self._server.loop.time()
+        self._server.clients.touch(self)
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Stop whatever was being sent."""
@@ -234,7 +249,7 @@ class TcpConnection(asyncio.Protocol):
                 shortcut.tally.counts[entry[3]] += 1
                 server.shortcuts.count_soon()
                 return b"%b%b%b" % ((entry[2] + 2).to_bytes(2, "big"), message[:2], entry[4])
-            outcome = server.pipeline.handle(message, self.address, self.port, TCP, now)
+            outcome = server.pipeline.handle(message, self.address, self.port, TCP, now, self.client)
             shortcut.learn(asked, outcome)
         except Exception as error:  # noqa: BLE001 - whatever broke costs this client this answer, and nothing else
             outcome = server.faults.answer(error, server.pipeline, message, TCP)

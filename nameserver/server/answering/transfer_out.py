@@ -91,7 +91,8 @@ class TransferOut:
         try:
             failure = await self._send_in_place(connection, request, sent)
         finally:  # also when cancelled, which is how a client that goes away ends it
-            self._finished.append(_event(connection.address, request, sent, time.monotonic() - began, failure))
+            seconds, transport = time.monotonic() - began, "tcp" if connection.client is None else "tls"
+            self._finished.append(_event(connection.address, transport, request, sent, seconds, failure))
         if failure is None:
             return
         if sent.messages:
@@ -198,7 +199,7 @@ class TransferOut:
         if size is None:
             return None
         sent = _Sent(served.serial, Kind.IXFR, len(answer), 1, size)
-        self._finished.append(_event(address, request, sent, time.monotonic() - began, None))
+        self._finished.append(_event(address, "udp", request, sent, time.monotonic() - began, None))
         return answer
 
     def take_damaged(self) -> dict[str, int]:
@@ -288,6 +289,7 @@ def _at_once(making: Generator[None, None, _Changed | None]) -> _Changed | None:
 
 def _event(
     address: Address,
+    transport: str,
     request: TransferRequest,
     sent: _Sent,
     seconds: float,
@@ -300,6 +302,7 @@ def _event(
         direction=Direction.OUT,
         address=str(address),
         key=names.to_text(request.key.name) if request.key else "",
+        transport=transport,
         asked=asked,
         got=sent.kind if sent.messages else Kind.NONE,
         serial_old=request.serial,

@@ -14,6 +14,7 @@ import logging
 import mmap
 import signal
 import socket
+import ssl
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,8 @@ from nameserver.server.leaving import Leaving
 from nameserver.server.loop import run as run_loop
 from nameserver.server.memory import give_back
 from nameserver.server.refusals import Refusals
-from nameserver.server.settings import decode_acl, decode_keys, decode_limiter, decode_query_settings
+from nameserver.server.settings import decode_acl, decode_keys, decode_limiter, decode_query_settings, decode_tls
+from nameserver.server.tls import server_context
 from nameserver.store.reader import StoreReader
 from nameserver.telemetry.log import setup as setup_log
 from nameserver.zone.contents import Zone, ZoneLoader
@@ -122,6 +124,7 @@ class Worker:
         )
         self._udp_sockets = [socket.socket(fileno=number) for number in hello["udp"]]
         self._tcp_sockets = [socket.socket(fileno=number) for number in hello["tcp"]]
+        self._tls_sockets = [socket.socket(fileno=number) for number in hello["tls"]]
         self._loads: dict[bytes, ZoneState] = {}  # zones to load, in order, and the state each is to have then
         self._loading: _Loading | None = None  # the one under way; its zone may stand in `_loads` again
         self._held: dict[bytes, list[tuple[Header, bytes]]] = {}  # changes that came while their zone was loading
@@ -181,6 +184,8 @@ class Worker:
                 await self._loaded.wait()
         for each in self._tcp_sockets:
             self._acceptors.append(Acceptor(self._loop, each, self._tcp))
+        for each in self._tls_sockets:
+            self._acceptors.append(Acceptor(self._loop, each, self._tcp, tls=True))
         for each in self._udp_sockets:
             self._udp.append(listen(self._loop, each, self._shortcuts, wall_clock, self._on_outcome, self._faults))
         self._channel.send("ready")
@@ -220,6 +225,8 @@ class Worker:
     def _configure(self, header: Header) -> None:
         if "keys" in header:
             self._pipeline.keys = decode_keys(header["keys"])
+        if "tls" in header:
+            self._take_tls(header["tls"])
         for row in header.get("zones", ()):
             name = bytes.fromhex(row["name"])
             served = self.zones.exact(name)
@@ -241,6 +248,13 @@ class Worker:
                 self._loading.wanted = False  # if the zone is added again meanwhile, this is not its content
             else:
                 self._held.pop(name, None)
+
+    def _take_tls(self, settings: Header) -> None:
+        """Receive clients with this certificate from now on. Where it cannot be used, with the one before."""
+        try:
+            self._tcp.handshakes.context = server_context(decode_tls(settings))
+        except (ssl.SSLError, OSError) as error:
+            log.error("worker %d cannot use the TLS certificate: %s", self._index, error)
 
     def _set_state(self, header: Header) -> None:
         name, state = bytes.fromhex(header["zone"]), ZoneState(header["state"])

@@ -5,19 +5,23 @@ Every function ends in a value or in a TransferError with its reason, within the
 
 import asyncio
 import errno
+import socket
+import ssl
 import time
 from collections import deque
 from dataclasses import dataclass
 from typing import cast
 
-from nameserver.config.model import Endpoint, PullLimits, Remote
+from nameserver.config.model import Endpoint, PullLimits, Remote, TlsPeer
 from nameserver.errors import Reason, TransferError, WireError
+from nameserver.server.tls import check_primary, client_context, tls_failure
 from nameserver.wire.framing import Deframer, frame
 from nameserver.wire.tsig import TsigKey
 
 # What a primary sends is taken off the socket faster than it is parsed: Knot gives up on a client that does not read
 # for half a second. Reading pauses at twice this many bytes.
 STREAM_BUFFER = 16 * 1024 * 1024
+SHUTDOWN_PATIENCE = 1.0  # seconds for the other side to say that it has closed TLS too
 OUR_OWN_LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -29,6 +33,7 @@ class Peer:
     endpoint: Endpoint
     key: TsigKey | None
     skew: float | None = None  # seconds its clock is ahead of ours, from the last TSIG seen
+    certificate_expires: float | None = None  # Unix seconds, of the certificate that it showed last
     edns: bool = True  # ask with EDNS; turned off by an answer that seems not to know it (RFC 6891 §7)
 
 
@@ -58,7 +63,12 @@ class Dialogue(asyncio.Protocol):
 
     @classmethod
     async def connect(cls, peer: Peer, limits: PullLimits) -> "Dialogue":
-        """Open the connection; connect-refused, connect-timeout or unreachable."""
+        """Open the connection, over TLS where the remote says so.
+
+        Raises TransferError: connect-refused, connect-timeout, unreachable; tls-handshake, tls-peer-identity.
+        """
+        if peer.remote.tls is not None:
+            return await _secured(peer, peer.remote.tls, limits.connect_timeout)
         local = (peer.remote.source, 0) if peer.remote.source else None
         host, port = peer.endpoint.host, peer.endpoint.port
         dialogue = cls()
@@ -222,8 +232,61 @@ class Dialogue(asyncio.Protocol):
             self._waiter.set_result(None)
 
 
+async def _secured(peer: Peer, tls: TlsPeer, patience: float) -> Dialogue:
+    """A connection on which the remote has shown who it is; `patience` seconds for TCP, and as many for TLS."""
+    context = client_context(tls)
+    sock = await _connected(peer, patience)
+    dialogue = Dialogue()
+    try:
+        async with asyncio.timeout(patience):
+            transport, _ = await asyncio.get_running_loop().create_connection(
+                lambda: dialogue,
+                sock=sock,
+                ssl=context,
+                server_hostname=tls.server_name,
+                ssl_shutdown_timeout=SHUTDOWN_PATIENCE,
+            )
+        peer.certificate_expires = check_primary(transport.get_extra_info("ssl_object"), tls)
+    except TimeoutError as error:
+        text = f"{peer.endpoint} does not answer our TLS handshake within {patience:g} s; is there TLS on that port?"
+        raise TransferError(Reason.TLS_HANDSHAKE, text) from error
+    except ssl.SSLError as error:
+        raise tls_failure(error) from error
+    except OSError as error:
+        text = "it closed the connection in the TLS handshake; does it speak TLS 1.3?"
+        raise TransferError(Reason.TLS_HANDSHAKE, text) from error
+    except BaseException:
+        dialogue.close()  # it is not the one expected; or cancelled: the loop may be about to hand it its transport
+        raise
+    return dialogue
+
+
+async def _connected(peer: Peer, patience: float) -> socket.socket:
+    """A TCP connection as a socket."""
+    host, source = peer.endpoint.host, peer.remote.source
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if source:
+            sock.bind((source, 0))
+        async with asyncio.timeout(patience):
+            await asyncio.get_running_loop().sock_connect(sock, (host, peer.endpoint.port))
+    except BaseException as error:
+        sock.close()
+        if isinstance(error, TimeoutError):
+            text = f"no TCP connection to {peer.endpoint} within {patience:g} s"
+            raise TransferError(Reason.CONNECT_TIMEOUT, text) from error
+        if isinstance(error, OSError):
+            raise network_failure(error, "TCP") from error
+        raise
+    return sock
+
+
 def network_failure(error: OSError, transport: str) -> TransferError:
-    """An operating system's error as a reason."""
+    """An operating system's error as a reason, or one of OpenSSL's."""
+    if isinstance(error, ssl.SSLError):
+        return tls_failure(error)
     text = f"{transport}: {error.strerror or error}"
     if error.errno == errno.ECONNREFUSED:
         return TransferError(Reason.CONNECT_REFUSED, text)

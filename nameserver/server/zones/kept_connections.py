@@ -13,7 +13,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from nameserver.config.model import Endpoint
+from nameserver.config.model import Endpoint, TlsPeer
 from nameserver.errors import Reason, TransferError
 from nameserver.refresh.outcome import CLASS_OF, FailureClass
 from nameserver.server.zones.dialogue import Dialogue, Peer
@@ -23,7 +23,7 @@ KEPT_AT_MOST = 20  # idle ones, of all primaries
 LOSSES = 3  # in a row, of kept connections to one address, after which …
 NOT_KEPT_FOR = 3600.0  # … none is kept for so many seconds
 
-Line = tuple[Endpoint, str | None]  # where to, and from which address of ours
+Line = tuple[Endpoint, str | None, TlsPeer | None]  # where to, from which address of ours, and who is to be there
 
 # What is no word about a zone: the connection may have been used up, closed, or out of step.
 _MAY_BE_THE_PAST = frozenset({FailureClass.STREAM, FailureClass.CONNECT})
@@ -104,4 +104,4 @@ class KeptConnections:
 
 
 def _line(peer: Peer) -> Line:
-    return peer.endpoint, peer.remote.source
+    return peer.endpoint, peer.remote.source, peer.remote.tls

@@ -25,7 +25,7 @@ from nameserver.errors import StoreDamaged, StoreError, StoreFault
 from nameserver.server.channel import pack_changes
 from nameserver.server.clocks import from_wall
 from nameserver.server.leaving import Leaving
-from nameserver.server.settings import encode_keys, encode_zone
+from nameserver.server.settings import encode_keys, encode_tls, encode_zone
 from nameserver.server.supervisor import Supervisor, Worker
 from nameserver.server.zones.new_steps import steps_applied, steps_to_whole
 from nameserver.server.zones.store_watch import StoreWatch
@@ -425,7 +425,7 @@ class Publisher:
         return None
 
     def configure(self, zones: list[ZoneConfig], config: Config) -> None:
-        """Tell every worker of zones added or changed, and of the keys."""
+        """Tell every worker of zones added or changed, of the keys, and of the TLS certificate."""
         for worker in self._supervisor.workers:
             self._configure_worker(worker, zones, config)
 
@@ -433,6 +433,8 @@ class Publisher:
         if worker.channel is None:
             return
         worker.channel.send("configure", keys=encode_keys(config))
+        if config.tls is not None:
+            worker.channel.send("configure", tls=encode_tls(config.tls))
         for start in range(0, len(zones), BATCH):
             worker.channel.send("configure", zones=[encode_zone(each) for each in zones[start : start + BATCH]])
 

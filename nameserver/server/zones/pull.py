@@ -110,6 +110,20 @@ async def ask_over_udp(peer: Peer, message: bytes, read: Callable[[bytes], Answe
         raise network_failure(error, "UDP") from error
 
 
+async def ask_over_tls(peer: Peer, message: bytes, read: Callable[[bytes], Answer], patience: float) -> Answer:
+    """The same over a TLS connection of its own; what comes there is from the remote, so the first answer counts."""
+    limits = PullLimits(connect_timeout=patience, idle_timeout=patience)
+    dialogue = await Dialogue.connect(peer, limits)
+    try:
+        dialogue.begin(limits, time.monotonic() + patience)
+        dialogue.send(message)
+        return read(await dialogue.receive())
+    except WireError as error:
+        raise TransferError(Reason.MALFORMED, str(error)) from error
+    finally:
+        dialogue.close()
+
+
 def _connected_udp(peer: Peer) -> socket.socket:
     """A socket for one exchange. Given an address, uvloop would have a thread look that up, numeric or not."""
     host, source = peer.endpoint.host, peer.remote.source

@@ -18,12 +18,13 @@ from nameserver.telemetry.words import duration, timestamp
 
 # Whoever fails like this has said something. A stream that broke off may come from a proxy with nobody behind it.
 _SPOKE = frozenset(FailureClass) - {FailureClass.CONNECT, FailureClass.STALL, FailureClass.STREAM, FailureClass.LOCAL}
+_TRANSPORTS = ("udp", "tcp", "tls")
 
 log = logging.getLogger("nameserver.primaries")
 
 
 class Way(NamedTuple):
-    """One address of a primary over one transport, "udp" or "tcp"."""
+    """One address of a primary over one transport: "udp", "tcp" or "tls"."""
 
     endpoint: Endpoint
     transport: str
@@ -52,11 +53,11 @@ class Reach:
 
     def silent(self, remote: Remote) -> frozenset[int]:
         """Which of a remote's addresses a run had better try last. By TCP: without it there is no transfer."""
-        now = self._clock()
+        now, transport = self._clock(), "tcp" if remote.tls is None else "tls"
         return frozenset(
             index
             for index, endpoint in enumerate(remote.addresses)
-            if self._silences.of(Way(endpoint, "tcp"), now) is not None
+            if self._silences.of(Way(endpoint, transport), now) is not None
         )
 
     @contextmanager
@@ -92,14 +93,12 @@ class Reach:
     def ask_again(self, zone: ZoneConfig, source: str | None = None) -> None:
         """An operator wants the zone's primaries asked; or a NOTIFY came from `source`, which may be one of them."""
         addresses = [each for remote in zone.primaries for each in remote.addresses if source in (None, each.host)]
-        self._silences.forget(
-            (Way(each, transport) for each in addresses for transport in ("udp", "tcp")), self._clock()
-        )
+        self._silences.forget((Way(each, transport) for each in addresses for transport in _TRANSPORTS), self._clock())
 
     def keep(self, zones: Iterable[ZoneConfig]) -> None:
         """Forget whoever is no primary of these zones any more."""
         addresses = {each for zone in zones for remote in zone.primaries for each in remote.addresses}
-        self._silences.keep(Way(each, transport) for each in addresses for transport in ("udp", "tcp"))
+        self._silences.keep(Way(each, transport) for each in addresses for transport in _TRANSPORTS)
 
     def _answered(self, way: Way, zone: bytes, now: float) -> None:
         silence = self._silences.of(way, now)

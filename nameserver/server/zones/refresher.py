@@ -89,7 +89,13 @@ class Refresher:
         stored = self._publisher.stored.get(zone.name)
         held = self._publisher.held(zone.name)
         plans = [
-            PrimaryPlan(each.name, len(each.addresses), self._ask_ixfr(each), self.reach.silent(each))
+            PrimaryPlan(
+                each.name,
+                len(each.addresses),
+                self._ask_ixfr(each),
+                self.reach.silent(each),
+                datagrams=each.tls is None,
+            )
             for each in zone.primaries
         ]
         plan = RefreshRun(
@@ -146,7 +152,7 @@ class Refresher:
     # --- the SOA check -----------------------------------------------------------------------------------------------
 
     async def _check(self, work: ZoneRun, plan: RefreshRun, step: Step, peer: pull.Peer) -> None:
-        transport = "udp" if step.kind is StepKind.SOA_UDP else "tcp"
+        transport = "udp" if step.kind is StepKind.SOA_UDP else _stream_of(peer.remote)
         held = self._publisher.held(work.zone.name)
         with_edns = peer.edns
         async with self.slots.check(str(peer.endpoint)):
@@ -231,7 +237,8 @@ class Refresher:
         """The transfer's exchange."""
         zone, peer = attempt.work.zone, attempt.peer
         with_edns = peer.edns
-        with self.reach.exchange(Way(peer.endpoint, "tcp"), zone.name, elsewhere=plan.elsewhere) as heard:
+        way = Way(peer.endpoint, _stream_of(peer.remote))
+        with self.reach.exchange(way, zone.name, elsewhere=plan.elsewhere) as heard:
             inbound = await pull.transfer(peer, zone, attempt.kind, asked_soa, attempt.make_inbound, heard, self.kept)
         self._learn_edns(peer, with_edns)
         return inbound
@@ -372,7 +379,12 @@ class Refresher:
         skew = peer.skew if peer.skew is not None else status.skew
         last_attempt = time.time() if asked else status.last_attempt
         work.primaries[peer.remote.name] = replace(
-            status, address=str(peer.endpoint), last_attempt=last_attempt, skew=skew, **found
+            status,
+            address=str(peer.endpoint),
+            last_attempt=last_attempt,
+            skew=skew,
+            certificate_expires=peer.certificate_expires or status.certificate_expires,
+            **found,
         )
 
 
@@ -424,6 +436,7 @@ class _Attempt:
             primary=self.peer.remote.name,
             address=str(self.peer.endpoint),
             key=_key_name(self.peer.key),
+            transport=_stream_of(self.peer.remote),
             asked=asked,
             got=_GOT[stats.got] if stats else Kind.NONE,
             serial_old=self.serial_held,
@@ -473,6 +486,11 @@ def _indexes_of(sources: Sequence[str], primaries: Sequence[Remote]) -> list[int
     ]
 
 
+def _stream_of(remote: Remote) -> str:
+    """Over what connections to a remote go, as events and ways have it."""
+    return "tcp" if remote.tls is None else "tls"
+
+
 def _key_name(key: TsigKey | None) -> str:
     return names.to_text(key.name) if key else ""
 
@@ -491,6 +509,7 @@ def primary_statuses(zone: ZoneConfig) -> dict[str, PrimaryStatus]:
             address=_first(remote.addresses),
             key=_key_name(key) or None,
             key_fingerprint=key.fingerprint if key else None,
+            tls=remote.tls is not None,
         )
         for remote in zone.primaries
         for key in [remote.keys[0] if remote.keys else None]

@@ -10,7 +10,7 @@ import pytest
 
 from nameserver.config import schema
 from nameserver.config.load import load_config, read_config
-from nameserver.config.model import Config, PullLimits, Remote, ServerConfig, ZoneConfig
+from nameserver.config.model import Config, PullLimits, Remote, ServerConfig, ServerTls, TlsPeer, ZoneConfig
 from nameserver.query.rate_limit import RateLimits
 from nameserver.refresh.timers import TimerLimits
 from nameserver.transfer.limits import TransferLimits
@@ -61,10 +61,13 @@ def test_every_field_of_the_model_can_be_configured():
         "history": HistoryLimits,
     }  # fmt: skip
     fields = {f"{part}.{name}" for part, kind in parts.items() for name in kind.__dataclass_fields__}
-    for kind in (ServerConfig, Remote, ZoneConfig):
+    for kind in (ServerConfig, Remote, TlsPeer, ZoneConfig):
         fields |= set(kind.__dataclass_fields__)
+    fields |= {f"tls.{name}" for name in ServerTls.__dataclass_fields__}
     fields -= {*parts, "name", "text"}
-    assert filled - {"algorithm", "secret", "secret_file", "allow_weak", "template"} == fields
+    # Of TLS, the file names of certificate and key become one field.
+    filled -= {"algorithm", "secret", "secret_file", "allow_weak", "template", "tls.key", "key"}
+    assert filled == fields
 
 
 def tables_of(document: dict[str, Any], path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
@@ -116,7 +119,7 @@ def test_an_unknown_key_in_any_table_of_any_sample_is_refused(
 
 def test_the_seeding_reaches_every_kind_of_table():
     kinds = {path[0] if path else "" for _, path in cases()} | {path[-2] for _, path in cases() if len(path) > 3}
-    assert kinds == {"", "server", "key", "remote", "template", "zone", "allow-notify", "allow-transfer"}
+    assert kinds == {"", "server", "key", "remote", "template", "tls", "zone", "allow-notify", "allow-transfer"}
 
 
 def test_nothing_a_sample_loads_into_shows_its_secret():

@@ -8,6 +8,7 @@ import pytest
 from nameserver.query.counters import (
     CALLBACK,
     COUNTERS,
+    HANDSHAKES,
     PORT_ZERO,
     QUERY,
     REFLECTOR,
@@ -16,6 +17,7 @@ from nameserver.query.counters import (
     TCP_EVENTS,
     TOO_LARGE,
     dropped_slot,
+    handshake_slot,
     internal_error_slot,
     query_slot,
     rate_limited_slot,
@@ -78,7 +80,8 @@ def test_no_two_kinds_of_event_share_a_slot():
     faults = {internal_error_slot(where) for where in (QUERY, CALLBACK)}
     connections = {tcp_slot(event) for event in TCP_EVENTS}
     limited = {rate_limited_slot(action) for action in ("drop", "slip")}
-    kinds = (queries, replies, drops, unsent, faults, connections, limited)
+    handshakes = {handshake_slot(outcome) for outcome in HANDSHAKES}
+    kinds = (queries, replies, drops, unsent, faults, connections, limited, handshakes)
     assert len(set().union(*kinds)) == sum(map(len, kinds)) == len(COUNTERS)
 
 

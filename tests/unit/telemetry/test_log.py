@@ -53,7 +53,7 @@ def written(log_format: str, level: str = "debug") -> io.StringIO:
 
 def test_a_transfer_line_has_its_fields_in_a_fixed_order() -> None:
     assert log.transfer_line(transfer()) == (
-        "transfer in zone=example.com primary=primary-a key=transfer-key asked=ixfr got=ixfr "
+        "transfer in zone=example.com primary=primary-a key=transfer-key transport=tcp asked=ixfr got=ixfr "
         "serial=2026112100->2026112101 messages=1 records=5 bytes=412 seconds=0.021 outcome=ok reason=-"
     )
 

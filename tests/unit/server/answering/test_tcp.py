@@ -264,7 +264,7 @@ async def test_a_flood_on_one_connection_does_not_hold_up_the_others(tmp_path: P
         class Watched:
             """The pipeline, with a record of who was answered in which order."""
 
-            def handle(self, data, address, port, transport, now):
+            def handle(self, data, address, port, transport, now, client=None):
                 handled.append(("flood" if data[1] == 7 else "other", len(handled)))
                 return pipeline.handle(data, address, port, transport, now)
 

@@ -329,9 +329,9 @@ async def test_the_local_address_of_a_remote_is_used(tmp_path: Path) -> None:
         class Watched:
             """The pipeline, with a record of who asked."""
 
-            def handle(self, data, address, port, transport, now):
+            def handle(self, data, address, port, transport, now, client=None):
                 seen.append(str(address))
-                return real.handle(data, address, port, transport, now)
+                return real.handle(data, address, port, transport, now, client=None)
 
         primary.tcp.pipeline = Watched()
         await pull.soa_over_tcp(peer_of(zone), zone, zone.pull)
