@@ -204,12 +204,13 @@ class Store:
         timers: ZoneTimers,
         kind: str = "secondary",
         new_steps: NewSteps | None = None,
+        tend: bool = True,
     ) -> StoredZone:
         """Store a whole version, in place of whatever was held of the zone.
 
         `nodes` maps key to packed node, in any order; `new_steps` lead to it from the version held, without any the
-        zone's history ends. Raises StoreError, with the version before it intact, when it
-        cannot be written; a later commit may succeed.
+        zone's history ends. Without `tend` the caller sees to `tend_journal` later, as may any other write. Raises
+        StoreError, with the version before it intact, when it cannot be written; a later commit may succeed.
         """
         if b"" not in nodes:
             raise StoreError(f"zone {text} has no records at its apex: not stored")
@@ -235,7 +236,7 @@ class Store:
             **timers._asdict(),
         )
         self._make_room(text, zone.size)
-        with self._transaction(f"saving zone {text}") as database:
+        with self._transaction(f"saving zone {text}", tend=tend) as database:
             # A row that was found damaged on a disk too full to remove it has kept its name.
             database.execute("DELETE FROM zone WHERE name = ? AND id <> ?", (name, zone.id))
             self._write_base(database, zone, chunks_of(nodes))
@@ -318,6 +319,11 @@ class Store:
         except BaseException:
             self._zones, self._generation = zones, generation
             raise
+
+    def tend_journal(self) -> None:
+        """Copy the journal back into the database where it has grown long. What goes wrong is for `take_trouble`."""
+        self._trouble = self._file.tend_journal() or self._trouble
+        self._doubt |= self._trouble is not None and self._trouble.fault is not StoreFault.FULL
 
     def save_timers(self, timers: Mapping[bytes, ZoneTimers]) -> None:
         """Store the times of many zones in one transaction; names not held are left out. Raises StoreError."""
@@ -635,7 +641,7 @@ class Store:
             raise explain(error, doing, self.path) from error
 
     @contextmanager
-    def _transaction(self, doing: str) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, doing: str, *, tend: bool = True) -> Iterator[sqlite3.Connection]:
         """All or nothing: commits at the end, rolls back on any error."""
         database = self._connected()
         if self._grouped:
@@ -651,8 +657,8 @@ class Store:
         except BaseException:
             self._roll_back(database)
             raise
-        self._trouble = self._file.tend_journal() or self._trouble
-        self._doubt |= self._trouble is not None and self._trouble.fault is not StoreFault.FULL
+        if tend:
+            self.tend_journal()
 
     def _failed(self, error: Exception, doing: str) -> StoreError:
         """What a failed write was, and what follows from it for the next one."""

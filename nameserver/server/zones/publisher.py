@@ -38,6 +38,7 @@ INLINE_LIMIT = 256 * 1024  # bytes of changed nodes that go through the channel;
 SMALL_ZONE = 16 * 1024  # bytes of a whole version that go the same way: made into a zone in a fraction of a millisecond
 LARGE_ZONE = 1024 * 1024  # bytes of a version that leaves memory in slices, …
 RELEASE_AFTER = 1.0  # … so many seconds later: the workers are loading it at first, perhaps on the same core
+TEND_TRIES = 10  # times that it is looked, so far apart, whether the workers have loaded it and the journal can be tended
 TOGETHER = 100  # small versions at most that share a transaction
 BATCH = 500  # zones per message
 
@@ -95,6 +96,7 @@ class Publisher:
         }
         self._untold: set[bytes] = set()  # of those, what the workers do not know yet
         self._flush: asyncio.TimerHandle | None = None
+        self._tend: asyncio.TimerHandle | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._writes: deque[_Write] = deque()
         self._writing = False  # a batch of these is being written, or is to be in this turn of the loop
@@ -209,6 +211,7 @@ class Publisher:
                 timers=timers,
                 kind=zone.type,
                 new_steps=steps_to_whole(self._store, zone, built),
+                tend=built.size < LARGE_ZONE,
             )
 
         small = built.size <= SMALL_ZONE
@@ -227,9 +230,26 @@ class Publisher:
             self._supervisor.publish("zone", zone.name, stored.generation, body, size=len(body), **header)
         else:
             self._publish_load(stored)
-            if stored.size >= LARGE_ZONE:
+            if built.size >= LARGE_ZONE:
                 asyncio.get_running_loop().call_later(RELEASE_AFTER, self._leaving.take, built.nodes.dismantled())
+                self._tend_soon(stored)
         return stored
+
+    def _tend_soon(self, stored: StoredZone, tries: int = TEND_TRIES) -> None:
+        """Have the journal copied back once a large version is answered, or takes long to be.
+
+        That takes as long as it took to write the version, and workers load from the journal as well.
+        """
+        if self._tend is not None:
+            self._tend.cancel()
+        self._tend = asyncio.get_running_loop().call_later(RELEASE_AFTER, self._tend_journal, stored, tries)
+
+    def _tend_journal(self, stored: StoredZone, tries: int) -> None:
+        self._tend = None
+        if tries > 1 and self._supervisor.serving(stored.name, stored.generation) < len(self._supervisor.workers):
+            self._tend_soon(stored, tries - 1)
+        else:
+            self._in_background(self.in_store_thread(self._store.tend_journal))
 
     def _publish_load(self, stored: StoredZone) -> None:
         zones, expires = [stored.name.hex()], self._expiry((stored.name,))
@@ -462,8 +482,9 @@ class Publisher:
 
     async def close(self) -> None:
         """Write what is pending and close the store."""
-        if self._flush is not None:
-            self._flush.cancel()
+        for timer in (self._flush, self._tend):
+            if timer is not None:
+                timer.cancel()
         await self.watch.stop()
         await asyncio.gather(*self._background, return_exceptions=True)
         await self.flush_timers()

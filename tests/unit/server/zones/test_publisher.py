@@ -14,7 +14,9 @@ from support.zones import zone_text
 from nameserver.config.model import ZoneConfig
 from nameserver.errors import StoreError
 from nameserver.server.channel import unpack_changes
+from nameserver.server.zones import publisher
 from nameserver.server.zones.publisher import BATCH, INLINE_LIMIT, SMALL_ZONE
+from nameserver.store import state_file
 from nameserver.store.database import Store, ZoneTimers
 from nameserver.store.reader import StoreReader
 from nameserver.wire import names
@@ -239,3 +241,28 @@ async def test_a_zone_that_is_removed_can_be_read_and_set_aside_no_more(tmp_path
         await ours.publisher.remove(NAME)
         assert await ours.publisher.in_store_thread(read, b"\x03www") is None
         assert await ours.publisher.quarantine(NAME) == set()
+
+
+async def test_the_journal_of_a_large_version_is_copied_back_once_the_workers_answer_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "SMALL_ZONE", 0)
+    monkeypatch.setattr(publisher, "LARGE_ZONE", 1)
+    monkeypatch.setattr(publisher, "RELEASE_AFTER", 0.02)
+    monkeypatch.setattr(state_file, "CHECKPOINT_AT", 1000)
+    async with managed(tmp_path) as ours:
+        journal = ours.store.path.with_name("state.db-wal")
+        answered_at: list[bool] = []
+        tend = ours.store.tend_journal
+
+        def watched() -> None:
+            stored = ours.publisher.stored[NAME]
+            answered_at.append(ours.supervisor.serving(NAME, stored.generation) == len(ours.supervisor.workers))
+            tend()
+
+        monkeypatch.setattr(ours.store, "tend_journal", watched)
+        await publish(ours, 1)
+        assert journal.stat().st_size > 1000 and not answered_at
+        await until(lambda: bool(answered_at))
+        assert answered_at == [True]
+        await until(lambda: journal.stat().st_size == 0)
