@@ -13,10 +13,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nameserver.control.protocol import ControlError, Json
 from nameserver.store.reader import StoreReader
-from nameserver.store.zone_export import ZoneExport
+
+if TYPE_CHECKING:
+    from nameserver.store.zone_export import ZoneExport
 
 AT_ONCE = 4
 IDLE_LIMIT = 60.0  # seconds after which an export whose pieces are not taken is given up
@@ -24,7 +27,7 @@ IDLE_LIMIT = 60.0  # seconds after which an export whose pieces are not taken is
 
 @dataclass(slots=True)
 class _Export:
-    export: ZoneExport
+    export: "ZoneExport"
     pieces: Iterator[bytes]
     giving_up: asyncio.TimerHandle | None = None
 
@@ -45,7 +48,7 @@ class Exports:
         if len(self._running) >= AT_ONCE:
             raise ControlError(f"{AT_ONCE} exports are under way; try again when one has ended")
         loop = asyncio.get_running_loop()
-        export = await loop.run_in_executor(self._thread, ZoneExport.begin, self._reader, name, self._directory)
+        export = await loop.run_in_executor(self._thread, _begin, self._reader, name, self._directory)
         if export is None:
             raise ControlError(f"no version of zone {text} is stored: there is nothing to export")
         number = next(self._numbers)
@@ -90,3 +93,9 @@ class Exports:
             self._give_up(number)
         await asyncio.get_running_loop().run_in_executor(self._thread, self._reader.close)
         self._thread.shutdown()
+
+
+def _begin(reader: StoreReader, name: bytes, directory: Path) -> "ZoneExport | None":
+    from nameserver.store.zone_export import ZoneExport  # with dnspython, which few daemons need and a start waits for
+
+    return ZoneExport.begin(reader, name, directory)

@@ -27,7 +27,6 @@ from nameserver.wire import names
 from nameserver.zone.builder import BuiltZone
 from nameserver.zone.replaced_nodes import Replaced, as_applied, replaced_nodes
 from nameserver.zone.serial import newer
-from nameserver.zone.zonefile import read_zone_file
 
 log = logging.getLogger("nameserver.zones")
 
@@ -178,5 +177,7 @@ def _read(name: bytes, path: Path) -> tuple[BuiltZone, list[FileState]]:
     def include(wanted: str, where: str) -> tuple[str, IO[bytes]]:
         included = Path(where).parent / wanted
         return str(included), read(included)
+
+    from nameserver.zone.zonefile import read_zone_file  # with dnspython, which only primary zones need
 
     return read_zone_file(lambda: read(path), name, str(path), include), states

@@ -230,7 +230,7 @@ async def test_a_file_that_is_written_while_it_is_read_is_read_again_and_in_the_
                 written.append(zone.path.write_text(zone_text(ZONE, 60 + len(written))))
             return built
 
-        monkeypatch.setattr("nameserver.server.zones.primary_files.read_zone_file", read_and_write)
+        monkeypatch.setattr("nameserver.zone.zonefile.read_zone_file", read_and_write)
         until = 99
         verdict = await zone.load(zone_text(ZONE, 6))
         assert (verdict.reason, zone.serial) == (Reason.MALFORMED, 5)
