@@ -69,6 +69,7 @@ from nameserver.store.schema import (
     zone_row,
 )
 from nameserver.store.state_file import StateFile
+from nameserver.zone.sorted_nodes import SortedNodes
 
 __all__ = ["Store", "StoredZone", "ZoneTimers"]
 
@@ -212,7 +213,8 @@ class Store:
         zone's history ends. Without `tend` the caller sees to `tend_journal` later, as may any other write. Raises
         StoreError, with the version before it intact, when it cannot be written; a later commit may succeed.
         """
-        if b"" not in nodes:
+        content = SortedNodes.of(nodes)
+        if b"" not in content:
             raise StoreError(f"zone {text} has no records at its apex: not stored")
         self._ready()  # which may tell us that the zone is held no more
         held = self._zones.get(name)
@@ -228,8 +230,8 @@ class Store:
             base_generation=generation,
             soa_rdata=soa_rdata,
             records=records,
-            owners=len(nodes),
-            size=sum(map(len, nodes)) + sum(map(len, nodes.values())),
+            owners=len(content),
+            size=content.size,
             overlay_rows=0,
             overlay_sum=0,
             source=source,
@@ -239,7 +241,7 @@ class Store:
         with self._transaction(f"saving zone {text}", tend=tend) as database:
             # A row that was found damaged on a disk too full to remove it has kept its name.
             database.execute("DELETE FROM zone WHERE name = ? AND id <> ?", (name, zone.id))
-            self._write_base(database, zone, chunks_of(nodes))
+            self._write_base(database, zone, chunks_of(content))
             self._write_history(database, zone, new_steps if held else None)
             self._write_zone(database, zone)
         self._committed(zone)

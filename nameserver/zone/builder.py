@@ -17,8 +17,6 @@ Policies (all counted): the same record twice is taken once; RRs of one RRset wi
 """
 
 from dataclasses import dataclass
-from itertools import islice
-from operator import eq, lt
 
 from nameserver.errors import Reason, WireError, ZoneError
 from nameserver.wire import codes, names
@@ -41,7 +39,7 @@ from nameserver.zone.node import (
     tails_of,
 )
 from nameserver.zone.soa import Soa, parse_soa
-from nameserver.zone.sorted_nodes import SortedNodes
+from nameserver.zone.sorted_nodes import SortedNodes, sort_columns
 
 _IN = codes.IN.to_bytes(2, "big")
 _SOA_IN = codes.SOA.to_bytes(2, "big") + _IN
@@ -474,19 +472,15 @@ class ZoneBuilder:
 
     def _in_order(self) -> SortedNodes:
         """All owners in key order, each once."""
-        keys, nodes, self._keys, self._nodes = self._keys, self._nodes, [], []
-        if all(map(lt, keys, islice(keys, 1, None))):
-            return SortedNodes(keys, nodes)
-        order = sorted(range(len(keys)), key=keys.__getitem__)
-        keys, nodes = list(map(keys.__getitem__, order)), list(map(nodes.__getitem__, order))
-        del order
-        if any(map(eq, keys, islice(keys, 1, None))):
+        keys, nodes, repeated = sort_columns(self._keys, self._nodes)
+        self._keys, self._nodes = [], []
+        if repeated:
             together: dict[bytes, list[bytes]] = {}
             for key, node in zip(keys, nodes, strict=True):
                 together.setdefault(key, []).append(node)
             keys = list(together)
             nodes = [each[0] if len(each) == 1 else self._merge(key, each) for key, each in together.items()]
-        return SortedNodes(keys, nodes)
+        return SortedNodes(keys, nodes, self.size)
 
     def _merge(self, key: bytes, parts: list[bytes]) -> bytes:
         """One node of those of an owner that came back. The first one's spelling counts."""

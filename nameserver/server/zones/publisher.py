@@ -221,7 +221,7 @@ class Publisher:
             if left:
                 self._leftovers.add(zone.name)
             if error.fault is StoreFault.FULL:
-                self.watch.failed(error, sum(map(len, built.nodes)) + sum(map(len, built.nodes.values())))
+                self.watch.failed(error, built.size)
             raise
         self._committed(zone.name, stored)
         if small:
