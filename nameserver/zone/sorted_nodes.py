@@ -9,9 +9,9 @@ from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from itertools import compress, count, islice, pairwise
 from operator import eq, ge
 
-_STRAYS = 100  # entries that may be out of place for them to be moved one by one
-
 from nameserver.zone.emptied import AT_ONCE
+
+_STRAYS = 100  # entries that may be out of place for them to be moved one by one
 
 
 class SortedNodes(Mapping[bytes, bytes]):

@@ -38,7 +38,7 @@ INLINE_LIMIT = 256 * 1024  # bytes of changed nodes that go through the channel;
 SMALL_ZONE = 16 * 1024  # bytes of a whole version that go the same way: made into a zone in a fraction of a millisecond
 LARGE_ZONE = 1024 * 1024  # bytes of a version that leaves memory in slices, …
 RELEASE_AFTER = 1.0  # … so many seconds later: the workers are loading it at first, perhaps on the same core
-TEND_TRIES = 10  # times that it is looked, so far apart, whether the workers have loaded it and the journal can be tended
+TEND_TRIES = 10  # times, so far apart, that it is looked whether they have, and the journal can be tended
 TOGETHER = 100  # small versions at most that share a transaction
 BATCH = 500  # zones per message
 
