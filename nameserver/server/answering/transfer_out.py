@@ -143,10 +143,13 @@ class TransferOut:
         question = request.request
         flags = codes.QR | codes.AA | (question.flags & codes.RD)
         changed = await self._changed(loaded, request)
-        soa, items = _zone_of(loaded)
         if changed is None:
+            soa, items = _zone_of(loaded)
             return axfr_messages(soa, items, question.id, question.question, flags=flags, reserve=reserve, opt=opt)
         sent.records, sent.kind = 2 + changed.records, Kind.IXFR
+        served = request.zone.zone
+        is_served = served is not None and served.generation == loaded.meta.generation
+        soa = served.soa if served is not None and is_served else _zone_of(loaded)[0]
         parts = self._watched(loaded, changed.parts)
         return ixfr_messages(soa, parts, question.id, question.question, flags=flags, reserve=reserve, opt=opt)
 
