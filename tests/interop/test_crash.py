@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-from support.ask import Record
+from support.ask import Record, transfer
 from support.daemon import Nameserver, new_key
 from support.peers import KnotPrimary, Target, requires
 
@@ -19,6 +19,7 @@ ZONE = "crash.example"
 ROUNDS = int(os.environ.get("NAMESERVER_CRASH_ROUNDS", "10"))
 SEED = int(os.environ.get("NAMESERVER_CRASH_SEED") or random.SystemRandom().randrange(2**32))
 HOSTS = 60
+STATIC = 200  # records that never change: differences are to be smaller than the zone
 HASTE = 0.25  # share of the rounds in which a start is killed too
 
 pytestmark = pytest.mark.timeout(120 + 10 * ROUNDS)
@@ -37,6 +38,7 @@ def names(serial: int) -> list[int]:
 
 def text_of(serial: int) -> str:
     hosts = "".join(f"host-{host} 300 IN A {address(serial, host)}\n" for host in names(serial))
+    hosts += "".join(f"static-{number} 300 IN A 192.0.2.{number}\n" for number in range(STATIC))
     return (
         f"$ORIGIN {ZONE}.\n@ 300 IN SOA ns1 hostmaster {serial} 3600 600 86400 300\n@ 300 IN NS ns1\n"
         f'ns1 300 IN A 127.0.0.1\nserial 300 IN TXT "{serial}"\n{hosts}'
@@ -50,6 +52,7 @@ def records_of(serial: int) -> set[Record]:
         Record(f"ns1.{ZONE}.", 300, "A", "127.0.0.1"),
         Record(f"serial.{ZONE}.", 300, "TXT", f'"{serial}"'),
         *(Record(f"host-{host}.{ZONE}.", 300, "A", address(serial, host)) for host in names(serial)),
+        *(Record(f"static-{number}.{ZONE}.", 300, "A", f"192.0.2.{number}") for number in range(STATIC)),
     }
 
 
@@ -107,8 +110,22 @@ def watch(ours: Nameserver, seconds: float) -> int:
     return highest
 
 
+def changed(records: list[Record], before: set[Record]) -> set[Record]:
+    """What the differences of an IXFR, in the order sent, make of a zone."""
+    zone, deleting = set(before), False
+    for record in records[1:-1]:
+        if record.rdtype == "SOA":
+            deleting = not deleting
+        if deleting:
+            zone.remove(record)
+        else:
+            zone.add(record)
+    return zone
+
+
 def one_round(ours: Nameserver, publisher: Publisher, dice: random.Random, seen: int) -> int:
     """Changes flow; everything is killed; with the primary standing still, what was published is served, whole."""
+    before = seen
     publisher.resume()
     seen = max(seen, watch(ours, dice.uniform(0.02, 0.6)))
     ours.kill_all()
@@ -122,6 +139,10 @@ def one_round(ours: Nameserver, publisher: Publisher, dice: random.Random, seen:
     assert served is not None
     assert seen <= served <= publisher.serial
     assert ours.axfr(ZONE) == records_of(served)
+    if 0 < before < served:  # whoever has what was served in the round before gets what changed since
+        differences = transfer(ours.port, ZONE, ours.watch_key, since=before)
+        assert differences[1].rdtype == "SOA", f"from {before} to {served} it sends the whole zone"
+        assert changed(differences, records_of(before)) == records_of(served)
     assert ours.query(f"serial.{ZONE}", "TXT").answer[0][0].to_text() == f'"{served}"'
     return served
 
