@@ -37,6 +37,7 @@ VERBS = (
     Verb("why", "nameserver.cli.why", "explain the state of one zone and what to do"),
     Verb("refresh", "nameserver.cli.refresh", "check zones with their primaries now"),
     Verb("retransfer", "nameserver.cli.retransfer", "fetch a zone afresh, whatever its serial"),
+    Verb("wait", "nameserver.cli.wait", "wait until a serial is answered, here and downstream"),
     Verb("reload", "nameserver.cli.reload", "read the configuration again"),
     Verb("export", "nameserver.cli.export", "write a zone as a canonical zone file"),
     Verb("ask", "nameserver.cli.ask", "ask a nameserver one question"),

@@ -6,7 +6,7 @@ from nameserver.cli import remote
 from nameserver.cli.present import Cell, Palette, facts, safe, table
 from nameserver.telemetry import words
 from nameserver.telemetry.events import Kind, TransferEvent
-from nameserver.telemetry.status import PrimaryStatus, ServerStatus, ZoneStatus
+from nameserver.telemetry.status import DownstreamStatus, PrimaryStatus, ServerStatus, ZoneStatus
 
 TONES = {
     "serving": "good",
@@ -17,7 +17,10 @@ TONES = {
     "expired": "bad",
     "not-loaded": "bad",
 }
-_TITLES = ("ZONE", "TYPE", "STATE", "SERIAL", "CHANGED", "CONFIRMED", "NEXT CHECK", "EXPIRES", "PRIMARY", "PROBLEM")
+_TITLES = (
+    *("ZONE", "TYPE", "STATE", "SERIAL", "CHANGED", "CONFIRMED", "NEXT CHECK", "EXPIRES"),
+    *("PRIMARY", "DOWNSTREAM", "PROBLEM"),
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -111,8 +114,18 @@ def _row(zone: ZoneStatus, now: float) -> list[Cell]:
         Cell(_or_dash(zone.next_refresh, now)),
         Cell(_or_dash(zone.expires, now), "bad" if zone.expires is not None and zone.expires <= now else ""),
         Cell(primaries or "-"),
+        _below(zone),
         Cell(zone.last_reason or "", "warn"),
     ]
+
+
+def _below(zone: ZoneStatus) -> Cell:
+    """How many of those who are told have the version; empty where nobody is told."""
+    told = [each for each in zone.downstreams if each.is_told]
+    if not told:
+        return Cell("")
+    current = sum(each.has_it for each in told)
+    return Cell(f"{current} of {len(told)} current", "" if current == len(told) else "warn")
 
 
 def _or_dash(when: float | None, now: float) -> str:
@@ -154,6 +167,8 @@ def zone_lines(zone: ZoneStatus, server: ServerStatus, palette: Palette) -> list
     lines = facts(pairs, palette)
     for primary in zone.primaries:
         lines += ["", *primary_lines(primary, now, palette)]
+    for downstream in zone.downstreams:
+        lines += ["", *downstream_lines(downstream, now, palette)]
     return lines
 
 
@@ -194,6 +209,39 @@ def primary_lines(primary: PrimaryStatus, now: float, palette: Palette) -> list[
         ("its clock", skew),
     ]
     return facts(pairs, palette, "  ")
+
+
+def downstream_lines(downstream: DownstreamStatus, now: float, palette: Palette) -> list[str]:
+    """One server below us, for one zone."""
+    serial = palette.paint("not known", "warn") if downstream.serial is None else str(downstream.serial)
+    if downstream.serial is not None:
+        how = "it answers" if downstream.answers else "it fetched"
+        serial = palette.paint(serial, "good" if downstream.has_it else "warn") + f", which {how}"
+        serial += f", {words.moment(downstream.seen_at, now)}" if downstream.seen_at is not None else ""
+    told = ""
+    if downstream.notified_at is not None:
+        told = f"serial {downstream.notified_serial}, {words.moment(downstream.notified_at, now)}: "
+        if downstream.notify_reason:
+            why = ": ".join(filter(None, (downstream.notify_reason, downstream.notify_detail)))
+            told += palette.paint(safe(f"given up, {why}"), "warn")
+        else:
+            told += palette.paint("confirmed", "good") + f" at try {downstream.notify_tries}"
+    check = ": ".join(filter(None, (downstream.check_reason or "", downstream.check_detail)))
+    pairs = [
+        ("downstream", palette.paint(safe(downstream.name), "bold") + _VIA.get(downstream.via, "")),
+        ("address", safe(downstream.address)),
+        ("key", safe(downstream.key or "none")),
+        ("serial", serial),
+        ("took", "" if downstream.lag is None else words.duration(downstream.lag)),
+        ("behind", full_moment(downstream.behind_since, now) and f"since {full_moment(downstream.behind_since, now)}"),
+        ("notify", told or ("" if downstream.is_told is False else "not yet")),
+        ("check", palette.paint(safe(check), "warn")),
+        ("next check", full_moment(downstream.next_check, now)),
+    ]
+    return facts(pairs, palette, "  ")
+
+
+_VIA = {"ns": " (named by the zone's NS records)", "transfer": " (fetches the zone, and is not told)"}
 
 
 def transfer_text(event: TransferEvent | None, now: float) -> str:

@@ -5,10 +5,10 @@ from typing import Any
 
 from nameserver.cli import remote
 from nameserver.cli.present import Palette, facts, safe
-from nameserver.cli.status import TONES, full_moment, primary_lines, transfer_text, troubled
+from nameserver.cli.status import TONES, downstream_lines, full_moment, primary_lines, transfer_text, troubled
 from nameserver.telemetry import words
 from nameserver.telemetry.advice import Advice, advise
-from nameserver.telemetry.status import PrimaryStatus, ServerStatus, ZoneStatus
+from nameserver.telemetry.status import DownstreamStatus, PrimaryStatus, ServerStatus, ZoneStatus
 
 _MEANINGS = {
     "serving": "The zone is answered, and its version is confirmed.",
@@ -154,8 +154,34 @@ def lines(zone: ZoneStatus, now: float, palette: Palette) -> list[str]:
         advice = _advice(zone, primary)
         if advice is not None:
             result += _advice_lines(advice, palette)
+    for downstream in zone.downstreams:
+        result += ["", *downstream_lines(downstream, now, palette)]
+        if (sentence := _below(downstream)) is not None:
+            result += facts([("this means", safe(sentence))], palette, "  ", len("next check"))
     result += ["", palette.paint("What happens next", "bold")]
     return result + [f"  {safe(sentence)}" for sentence in what_next(zone, now)]
+
+
+def _below(downstream: DownstreamStatus) -> str | None:
+    """What it means that a server below us has not got the version; None where it has, or need not be told."""
+    if downstream.has_it or not downstream.is_told:
+        return None
+    if downstream.notify_reason:
+        return _NOT_TOLD.get(downstream.notify_reason, _NOT_TOLD[""])
+    if downstream.check_reason and downstream.serial is None:
+        return "It was told, and does not say what it has: nameserver_downstream_lag_seconds goes by what it fetches."
+    if downstream.notified_at is None:
+        return "It has not confirmed the NOTIFY yet."
+    return "It was told, and has not taken the version: see its log, and whether allow-transfer here has it in."
+
+
+_NOT_TOLD = {
+    "refused": "It answers, and does not take NOTIFY from here: add this server to its primaries or its allow-notify.",
+    "notauth-zone": "It does not serve the zone.",
+    "connect-refused": "Nothing listens there: check the address and port, and that it runs.",
+    "connect-timeout": "No answer: it is down, or packets to it are dropped. It finds out at its next refresh.",
+    "": "It could not be told. It finds out at its next refresh.",
+}
 
 
 def _advice_lines(advice: Advice, palette: Palette) -> list[str]:

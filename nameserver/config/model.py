@@ -63,6 +63,7 @@ class ServerConfig:
     transfers_out_min_rate_interval: float = 60.0  # … in each interval of this length
     soa_checks: int = 50  # in flight at once; at most a quarter of them with one address
     soa_rate: int = 100  # begun in a second by the SOA timers, over all zones
+    notify_rate: int = 500  # NOTIFYs, and checks with those who were told, begun in a second
     silent_primary_time: float = 600.0  # an address that did not answer is asked by one zone at a time; 0: never
     per_zone_metrics: bool = True
     log_format: str = "plain"  # or "json"
@@ -141,6 +142,8 @@ class ZoneConfig:
     file: Path | None = None  # primary zones only
     primaries: tuple[Remote, ...] = ()
     also_notify: tuple[Remote, ...] = ()
+    notify_ns: bool = False  # also the servers that the zone's NS records name
+    check_downstreams: bool = True  # ask those who were told for their serial, until they answer the new one
     allow_notify: Acl = Acl()  # beyond the primaries themselves
     allow_transfer: Acl = Acl()
     timers: TimerLimits = TimerLimits()

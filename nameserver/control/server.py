@@ -22,7 +22,7 @@ from nameserver.server.connections import Connections
 Verb = Callable[[Json], Coroutine[Any, Any, Json]]
 
 MODE = 0o660
-MAX_CONNECTIONS = 32
+MAX_CONNECTIONS = 256  # most of them wait for a serial (`server.waiting`)
 IDLE_LIMIT = 60.0  # seconds between two requests
 VERB_LIMIT = 30.0  # seconds for a verb, where the request brings no "timeout" of its own
 LIST_PART = 100  # elements of a list encoded between two turns of the loop

@@ -19,6 +19,7 @@ A frame is: total length (4) · header length (4) · header (JSON) · body (byte
       failed     a zone that could not be loaded: why, and what is at fault ("damaged": else it is tried again)
       notify     a NOTIFY that passed the access list
       beat       once a second: alive, and what was asked of each zone
+      transferred  transfers to secondaries that have just ended
       drained    told to stop, and no connection is left
 """
 

@@ -34,9 +34,10 @@ from nameserver.server.settings import encode_server
 from nameserver.server.sockets import BindError, ListeningSockets, check_free, open_sockets, usable
 from nameserver.server.state import DaemonState
 from nameserver.server.supervisor import Supervisor, Worker
+from nameserver.server.waiting import Waiting
+from nameserver.server.zones.downstreams import Downstreams
 from nameserver.server.zones.entry import ZoneEntry
 from nameserver.server.zones.manager import ZoneManager
-from nameserver.server.zones.notify_out import NotifyOut
 from nameserver.server.zones.publisher import Publisher
 from nameserver.store.database import Store
 from nameserver.telemetry import log as telemetry_log
@@ -146,7 +147,7 @@ class Daemon:
             on_message=self._worker_said,
         )
         publisher = Publisher(store, supervisor)
-        self._notify_out = NotifyOut(tally)
+        downstreams = Downstreams(server, publisher, tally)
         now = time.time()
         self._state = DaemonState(
             config=self._config,
@@ -155,10 +156,12 @@ class Daemon:
             store=store,
             supervisor=supervisor,
             publisher=publisher,
-            zones=ZoneManager(server, publisher, supervisor, self._notify_out, tally),
+            downstreams=downstreams,
+            zones=ZoneManager(server, publisher, supervisor, downstreams, tally),
             reload=Reload(now, now),
             started=now,
         )
+        self._waiting = Waiting(self._state.zones, downstreams)
         self._watch.lag = tally.loop_lag["transfer"]
         self._reporter = Reporter(self._state)
         self._exports = Exports(store.path)
@@ -198,7 +201,7 @@ class Daemon:
         await _in_any_case(self._exports.stop())
         if self._http is not None:
             await _in_any_case(self._http.stop())
-        await _in_any_case(self._notify_out.stop())
+        await _in_any_case(self._state.downstreams.stop())
         await _in_any_case(self._state.zones.stop())
         stopping = asyncio.create_task(self._state.supervisor.stop(STOP_PATIENCE))
         impatient = asyncio.create_task(self._impatient.wait())
@@ -250,6 +253,9 @@ class Daemon:
             case "notify":
                 for zone, source, serial, times, key in header["rows"]:
                     self._state.zones.notified(bytes.fromhex(zone), source, serial, times, key)
+            case "transferred":
+                for event in header["transfers_out"]:
+                    self._reporter.transferred_out(event)
             case "served":
                 self._state.zones.confirmed([bytes.fromhex(name) for name in header["zones"]])
             case "beat":
@@ -331,6 +337,7 @@ class Daemon:
             "reload": self._verb_reload,
             "export": self._verb_export,
             "export-piece": lambda request: self._exports.piece(request.get("export")),
+            "wait": self._waiting.verb,
         }
 
     async def _verb_status(self, request: Json) -> Json:

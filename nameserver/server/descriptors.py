@@ -16,7 +16,7 @@ BASE = 32
 PER_READ = 3  # a connection to the store: its file, its journal, the journal's index
 IDLE_READS = 4  # connections to the store that are kept between reads
 PER_WORKER = 4  # in the transfer process: channel, counters, the process itself
-HTTP_AND_CONTROL = 64 + 32 + 4  # their clients, their listening sockets
+HTTP_AND_CONTROL = 64 + 256 + 4  # their clients, their listening sockets
 PER_PULL = 2  # a transfer in or a check: its socket, the one that it connects next
 
 

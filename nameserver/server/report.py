@@ -47,6 +47,7 @@ class Reporter:
         self._state.tally.add(event)
         if (entry := self._state.zones.entries.get(names.fold(names.from_text(event.zone)))) is not None:
             entry.sent.count(event)
+        self._state.downstreams.transferred(event)
 
     def refused(self, data: dict[str, Any]) -> None:
         """A worker has turned transfers or NOTIFYs away, or none: it says so with each heart-beat."""
@@ -193,6 +194,7 @@ class Reporter:
             last_detail=trouble.detail,
             failures=trouble.failures,
             primaries=tuple(entry.primaries.values()),
+            downstreams=state.downstreams.statuses(entry.config.name),
             last_transfer=entry.last_transfer,
             queries=entry.queries,
             control_queries=entry.control_queries,

@@ -103,13 +103,18 @@ def usable(endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
     return endpoints
 
 
-def _have_ipv6() -> bool:
+def is_local(host: str) -> bool:
+    """Whether an interface of this machine has the address."""
     try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
-            probe.bind(("::1", 0))
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind((host, 0))
     except OSError:
         return False
     return True
+
+
+def _have_ipv6() -> bool:
+    return is_local("::1")
 
 
 def _open(endpoint: Endpoint, kind: int, *, share: bool = True, absent: bool = True) -> socket.socket:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from nameserver.config.model import Config
 from nameserver.server.reload import Reload
 from nameserver.server.supervisor import Supervisor
+from nameserver.server.zones.downstreams import Downstreams
 from nameserver.server.zones.manager import ZoneManager
 from nameserver.server.zones.publisher import Publisher
 from nameserver.store.database import Store
@@ -22,6 +23,7 @@ class DaemonState:
     store: Store
     supervisor: Supervisor
     publisher: Publisher
+    downstreams: Downstreams
     zones: ZoneManager
     reload: Reload
     started: float = field(default_factory=time.time)  # wall clock

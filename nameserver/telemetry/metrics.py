@@ -13,6 +13,7 @@ Label values are names from the configuration and members of closed sets. Nothin
 """
 
 import platform
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
@@ -84,6 +85,14 @@ class MetricsCollector(Collector):
         yield _gauge("nameserver_store_up", text, {(): float(server.store_up)})
         states = {(state,): float(server.zones_by_state.get(state, 0)) for state in ZONE_STATES}
         yield _gauge("nameserver_zones", "Zones by state.", states, ("state",))
+        behind = Counter(
+            (each.label,)
+            for zone in self._snapshot.zones
+            for each in zone.downstreams
+            if each.is_told and not each.has_it
+        )
+        text = "Zones of which the server below us is not known to have the present version."
+        yield _gauge("nameserver_downstream_zones_behind", text, behind, ("secondary",))
         expiries = [zone.expires for zone in self._snapshot.zones if zone.expires is not None]
         if expiries:
             yield _gauge(
@@ -162,6 +171,19 @@ def _tally_families(tally: Tally) -> Iterator[Metric]:
     )
     yield _counter("nameserver_notify_received_total", "NOTIFY messages received.", tally.notify_received, outcome)
     yield _counter("nameserver_notify_sent_total", "NOTIFY messages sent.", tally.notify_sent, outcome)
+    yield _counter(
+        "nameserver_downstream_notify_total",
+        "NOTIFYs that a server below us has confirmed, or that were given up.",
+        tally.downstream_notify,
+        ("secondary", *outcome),
+    )
+    by_secondary = ("secondary",)
+    text = "From our publication of a version until a server below us has it."
+    got = {(secondary,): histogram for secondary, histogram in tally.downstream_lag.items()}
+    yield _histogram("nameserver_downstream_lag_seconds", text, got, by_secondary)
+    heard = {(secondary,): float(up) for secondary, up in tally.downstream_up.items()}
+    text = "Whether the server below us answered the last NOTIFY or check."
+    yield _gauge("nameserver_downstream_up", text, heard, by_secondary)
     kind = ("direction", "kind")
     yield _histogram(
         "nameserver_transfer_duration_seconds", "How long whole transfers took.", tally.transfer_durations, kind
@@ -240,6 +262,8 @@ def _zone_families() -> Iterator[tuple[str, Callable[[Labelled], str]]]:
     yield _head("nameserver_zone_transfers_sent_total", "counter", text), _sent_lines
     text = "Octets of transfers of the zone to secondaries."
     yield _head("nameserver_zone_transfer_sent_bytes_total", "counter", text), _sent_bytes_line
+    text = "Servers below us that are told of the zone and not known to have its present version."
+    yield _head("nameserver_zone_downstreams_behind", "gauge", text), _downstream_lines
     yield _head("nameserver_zone_primary_serial", "gauge", "SOA serial last seen at the primary."), _primary_lines
 
 
@@ -281,6 +305,14 @@ def _sent_lines(labelled: Labelled) -> str:
 def _sent_bytes_line(labelled: Labelled) -> str:
     label, zone = labelled
     return f"nameserver_zone_transfer_sent_bytes_total{{{label}}} {zone.bytes_sent}\n" if zone.bytes_sent else ""
+
+
+def _downstream_lines(labelled: Labelled) -> str:
+    label, zone = labelled
+    told = [each for each in zone.downstreams if each.is_told]
+    if not told:
+        return ""
+    return f"nameserver_zone_downstreams_behind{{{label}}} {sum(not each.has_it for each in told)}\n"
 
 
 def _primary_lines(labelled: Labelled) -> str:

@@ -17,6 +17,8 @@ from nameserver.telemetry.tally import Tally
 
 Json = dict[str, Any]
 
+UNNAMED = "unnamed"  # the label of all servers below us that no remote of the configuration is
+
 # The states of the refresh machine, and "not-loaded" for a primary zone whose file could not be read.
 ZONE_STATES = (
     "serving",
@@ -59,6 +61,45 @@ class PrimaryStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DownstreamStatus:
+    """One server below us, for one zone."""
+
+    name: str  # of the remote; "NS HOST" for one that only the zone names; an address for one that is not told
+    address: str = ""
+    via: str = "also-notify"  # why it is here: "also-notify", "ns" (notify-ns), "transfer" (it fetched the zone)
+    label: str = UNNAMED  # its name where that is of the configuration: of metrics
+    key: str | None = None  # name of the TSIG key that signs what we send
+    serial: int | None = None  # what it has, as far as is known
+    has_it: bool = False  # that is our present serial, or newer
+    answers: bool = False  # it said so when asked; else that is what it fetched
+    seen_at: float | None = None  # when that was heard
+    lag: float | None = None  # seconds that the last publication took to it
+    behind_since: float | None = None  # the oldest publication that it is not known to have
+    notified_serial: int | None = None  # the last NOTIFY that it confirmed, or that was given up …
+    notified_at: float | None = None
+    notify_tries: int = 0
+    notify_reason: str | None = None  # … and the `Reason` why
+    notify_detail: str = ""
+    check_reason: str | None = None  # a `Reason`, where the last check brought no serial
+    check_detail: str = ""
+    next_check: float | None = None
+
+    @property
+    def is_told(self) -> bool:
+        """Whether it is sent NOTIFY."""
+        return self.via != "transfer"
+
+    def to_json(self) -> Json:
+        """Every field under its own name."""
+        return {name: getattr(self, name) for name in _DOWNSTREAM_FIELDS}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse; unknown fields are ignored, missing ones take their defaults."""
+        return cls(**_known(data, _DOWNSTREAM_FIELDS))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneStatus:
     """One zone."""
 
@@ -78,6 +119,7 @@ class ZoneStatus:
     last_detail: str = ""
     failures: int = 0  # runs failed in a row
     primaries: tuple[PrimaryStatus, ...] = ()
+    downstreams: tuple[DownstreamStatus, ...] = ()
     last_transfer: TransferEvent | None = None
     queries: int = 0
     control_queries: int = 0  # SOA, AXFR, IXFR and NOTIFY: what peers send, not users
@@ -92,6 +134,7 @@ class ZoneStatus:
         """Every field under its own name."""
         data = {name: getattr(self, name) for name in _ZONE_FIELDS}
         data["primaries"] = [primary.to_json() for primary in self.primaries]
+        data["downstreams"] = [downstream.to_json() for downstream in self.downstreams]
         data["last_transfer"] = None if self.last_transfer is None else self.last_transfer.to_json()
         return data
 
@@ -100,6 +143,7 @@ class ZoneStatus:
         """The inverse; unknown fields are ignored, missing ones take their defaults."""
         known = _known(data, _ZONE_FIELDS)
         known["primaries"] = tuple(PrimaryStatus.from_json(each) for each in data.get("primaries", ()))
+        known["downstreams"] = tuple(DownstreamStatus.from_json(each) for each in data.get("downstreams", ()))
         transfer = data.get("last_transfer")
         known["last_transfer"] = None if transfer is None else TransferEvent.from_json(transfer)
         return cls(**known)
@@ -184,6 +228,7 @@ def _known(data: Mapping[str, Any], names: tuple[str, ...]) -> Json:
 
 # Looked up once: `dataclasses.asdict` copies deeply, which 10,000 zones would feel.
 _PRIMARY_FIELDS = tuple(each.name for each in fields(PrimaryStatus))
+_DOWNSTREAM_FIELDS = tuple(each.name for each in fields(DownstreamStatus))
 _ZONE_FIELDS = tuple(each.name for each in fields(ZoneStatus))
 _WORKER_FIELDS = tuple(each.name for each in fields(WorkerStatus))
 _SERVER_FIELDS = tuple(each.name for each in fields(ServerStatus))

@@ -7,6 +7,7 @@ Every label is a name from the configuration or a member of a closed enum, so th
 
 from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Container, Iterable
 
 from nameserver.telemetry.events import (
     CheckEvent,
@@ -66,6 +67,9 @@ class Tally:
         self.transfers: defaultdict[tuple[str, str, str, str, str], int] = defaultdict(int)
         self.notify_received: defaultdict[tuple[str, str], int] = defaultdict(int)  # outcome, reason
         self.notify_sent: defaultdict[tuple[str, str], int] = defaultdict(int)  # outcome, reason
+        self.downstream_notify: defaultdict[tuple[str, str, str], int] = defaultdict(int)  # secondary, outcome, reason
+        self.downstream_lag: dict[str, Histogram] = {}  # secondary → from our publication until it has the version
+        self.downstream_up: dict[str, bool] = {}  # secondary → whether it answered the last NOTIFY or check
         self.transfer_durations: dict[tuple[str, str], Histogram] = {}  # direction, kind
         self.transfer_sizes: dict[tuple[str, str], Histogram] = {}  # direction, kind
         self.notify_to_publish = Histogram(DELAY_BOUNDS)  # NOTIFY in → every live worker answers the new version
@@ -108,6 +112,20 @@ class Tally:
         self.primary_up[primary] = up
         if skew is not None:
             self.primary_skew[primary] = skew
+
+    def downstream_seen(self, secondary: str, *, up: bool) -> None:
+        """A NOTIFY to a server below us, or a check with it, was answered, or was not."""
+        self.downstream_up[secondary] = up
+
+    def downstream_got(self, secondary: str, lags: Iterable[float]) -> None:
+        """A server below us has got some publications, each so many seconds after it was published."""
+        for lag in lags:
+            self.downstream_lag.setdefault(secondary, Histogram(DELAY_BOUNDS)).observe(lag)
+
+    def forget_downstreams(self, known: Container[str]) -> None:
+        """Remotes left the configuration: what is a state of theirs ends."""
+        for secondary in [each for each in self.downstream_up if each not in known]:
+            del self.downstream_up[secondary]
 
     def forget_primary(self, primary: str) -> None:
         """A remote left the configuration: its gauges end (its counters stay: a counter never goes back)."""

@@ -1,4 +1,4 @@
-"""NOTIFY out: telling the servers in `also-notify` that a zone has changed, until they say they heard it (RFC 1996).
+"""NOTIFY out: telling other servers that a zone has changed, until they say they heard it (RFC 1996).
 
 One `NotifySender` per zone. Each target goes its own way, so a silent one delays no other:
 
@@ -10,7 +10,7 @@ One `NotifySender` per zone. Each target goes its own way, so a silent one delay
 To be called only once every worker answers from the new version: a secondary that asks at once must get it.
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Container, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
@@ -68,6 +68,14 @@ class NotifySender(Generic[Target]):
         """A version with this serial is being served: tell all targets. Supersedes what was under way before."""
         self._serial = serial
         self._pending = {target: _Pending(now) for target in targets}
+
+    def add(self, target: Target, now: float) -> None:
+        """Tell one target more of the serial that was published last."""
+        self._pending[target] = _Pending(now)
+
+    def keep(self, targets: Container[Target]) -> None:
+        """Tell nobody any more who is none of these."""
+        self._pending = {target: each for target, each in self._pending.items() if target in targets}
 
     def due(self, now: float) -> list[Send[Target] | GaveUp[Target]]:
         """What is to be sent now, and who has been given up since."""

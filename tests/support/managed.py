@@ -13,9 +13,9 @@ from nameserver.refresh.timers import TimerLimits
 from nameserver.server.channel import Channel, Header
 from nameserver.server.sockets import ListeningSockets
 from nameserver.server.supervisor import Supervisor
+from nameserver.server.zones.downstreams import Downstreams
 from nameserver.server.zones.entry import ZoneEntry
 from nameserver.server.zones.manager import ZoneManager
-from nameserver.server.zones.notify_out import NotifyOut
 from nameserver.server.zones.publisher import Publisher
 from nameserver.store.database import Store
 from nameserver.telemetry.tally import Tally
@@ -29,7 +29,7 @@ CALM = TimerLimits(jitter=0.0)
 class Managed:
     """`said` is what the worker was told, as (header, body). It confirms whatever it is told while `confirming`."""
 
-    def __init__(self, directory: Path, **server: int) -> None:
+    def __init__(self, directory: Path, ns_port: int = 53, **server: int) -> None:
         self.server = ServerConfig((Endpoint(LOOPBACK, 53),), directory, directory / "control", **server)
         self.store = Store.open(directory, 0.0)
         self.supervisor = Supervisor(
@@ -37,8 +37,8 @@ class Managed:
         )
         self.publisher = Publisher(self.store, self.supervisor)
         self.tally = Tally()
-        self.notify_out = NotifyOut(self.tally)
-        self.zones = ZoneManager(self.server, self.publisher, self.supervisor, self.notify_out, self.tally)
+        self.downstreams = Downstreams(self.server, self.publisher, self.tally, ns_port=ns_port)
+        self.zones = ZoneManager(self.server, self.publisher, self.supervisor, self.downstreams, self.tally)
         self.said: list[tuple[Header, bytes]] = []
         self.confirming = True
 
@@ -81,7 +81,7 @@ class Managed:
         await until(lambda: self.entry(zone).task is None)
 
     async def stop(self) -> None:
-        await self.notify_out.stop()
+        await self.downstreams.stop()
         await self.zones.stop()
         await self.publisher.close()
         channel = self.supervisor.workers[0].channel
@@ -93,9 +93,9 @@ class Managed:
 
 
 @asynccontextmanager
-async def managed(directory: Path, **server: int) -> AsyncIterator[Managed]:
-    """`server` are settings of the `[server]` table."""
-    made = Managed(directory, **server)
+async def managed(directory: Path, ns_port: int = 53, **server: int) -> AsyncIterator[Managed]:
+    """`server` are settings of the `[server]` table; name servers that only a zone names listen at `ns_port`."""
+    made = Managed(directory, ns_port, **server)
     try:
         await made.connect()
         yield made

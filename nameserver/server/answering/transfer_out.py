@@ -71,6 +71,7 @@ class TransferOut:
         self._clock = clock
         self._places = Places(limits.at_once, limits.per_address)
         self._finished: list[TransferEvent] = []
+        self.on_finished: Callable[[], None] = lambda: None  # something can be had of `take_finished`
         self._damaged: dict[bytes, int] = {}  # zone → generation at which its history was found damaged
 
     @property
@@ -92,7 +93,7 @@ class TransferOut:
             failure = await self._send_in_place(connection, request, sent)
         finally:  # also when cancelled, which is how a client that goes away ends it
             seconds, transport = time.monotonic() - began, "tcp" if connection.client is None else "tls"
-            self._finished.append(_event(connection.address, transport, request, sent, seconds, failure))
+            self._ended(_event(connection.address, transport, request, sent, seconds, failure))
         if failure is None:
             return
         if sent.messages:
@@ -202,13 +203,17 @@ class TransferOut:
         if size is None:
             return None
         sent = _Sent(served.serial, Kind.IXFR, len(answer), 1, size)
-        self._finished.append(_event(address, "udp", request, sent, time.monotonic() - began, None))
+        self._ended(_event(address, "udp", request, sent, time.monotonic() - began, None))
         return answer
 
     def take_damaged(self) -> dict[str, int]:
         """Zones, in hex, whose history was found damaged since the last call, and at which generation."""
         damaged, self._damaged = self._damaged, {}
         return {name.hex(): generation for name, generation in damaged.items()}
+
+    def _ended(self, event: TransferEvent) -> None:
+        self._finished.append(event)
+        self.on_finished()
 
     def take_finished(self) -> list[dict[str, Any]]:
         """What has ended since the last call, for the transfer process to log and count."""

@@ -50,6 +50,7 @@ from nameserver.zone.contents import Zone, ZoneLoader
 from nameserver.zone.emptied import AT_ONCE
 
 BEAT_INTERVAL = 1.0
+TRANSFERRED_WITHIN = 0.01  # seconds from the end of a transfer until it is told of, with others that end meanwhile
 CONFIRM_BATCH = 200  # zones confirmed by one message, …
 CONFIRM_WITHIN = 0.5  # … or so many seconds after the first of them was loaded
 LISTEN_PATIENCE = 5.0  # seconds of loading after which it listens with what it has; the rest is SERVFAIL meanwhile
@@ -106,6 +107,7 @@ class Worker:
             self._pipeline.transfer_opt,
             wall_clock,
         )
+        self._transfers.on_finished = self._transfer_ended
         self._pipeline.differences = self._transfers.over_udp
         self._tcp = TcpServer(
             loop,
@@ -136,6 +138,7 @@ class Worker:
         self._listen_wanted = asyncio.Event()
         self._udp: list[UdpListener] = []
         self._acceptors: list[Acceptor] = []
+        self._transferred: asyncio.TimerHandle | None = None
         self._asked = -1  # all counters together as of the last beat
         self._reported: dict[bytes, tuple[int, int]] = {}  # zone → queries as of the last beat
 
@@ -419,6 +422,16 @@ class Worker:
         again = self._again.pop(name, None)
         if again is not None:
             again.timer.cancel()
+
+    def _transfer_ended(self) -> None:
+        """Have it known soon: how long versions take to those below us is measured by it."""
+        if self._transferred is None:
+            self._transferred = self._loop.call_later(TRANSFERRED_WITHIN, self._tell_transfers)
+
+    def _tell_transfers(self) -> None:
+        self._transferred = None
+        if events := self._transfers.take_finished():
+            self._channel.send("transferred", transfers_out=events)
 
     def _refuse_transfer(self, client: TcpConnection, request: TransferRequest, rcode: int, text: str) -> bytes:
         return self._pipeline.refuse_transfer(request, client.address, rcode, text, wall_clock())

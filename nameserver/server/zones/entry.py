@@ -36,6 +36,15 @@ class Trouble(NamedTuple):
     failures: int
 
 
+class Publication(NamedTuple):
+    """A version that was committed."""
+
+    generation: int
+    serial: int
+    soa_rdata: bytes
+    at: float  # monotonic: when that was
+
+
 @dataclass(slots=True)
 class SentOut:
     """What secondaries have been sent of a zone: transfers that ended well, by what they were, and all octets."""
@@ -66,7 +75,8 @@ class ZoneEntry:
     file: FileVerdict | None = None
     last_transfer: TransferEvent | None = None
     notified_at: float | None = None  # monotonic: first NOTIFY since the last publication
-    publishing: tuple[int, float] | None = None  # generation and monotonic time of a commit not yet answered everywhere
+    publishing: list[Publication] = field(default_factory=list)  # committed, and not yet answered everywhere
+    answered: Publication | None = None  # the last that every worker has confirmed
     queries: int = 0
     control_queries: int = 0
     sent: SentOut = field(default_factory=SentOut)

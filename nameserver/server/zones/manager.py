@@ -25,9 +25,10 @@ from nameserver.refresh.outcome import Outcome as RunOutcome
 from nameserver.refresh.pace import Pace
 from nameserver.server.clocks import WallClock, machine_clock
 from nameserver.server.supervisor import Supervisor
+from nameserver.server.zones.downstreams import Downstreams
 from nameserver.server.zones.entry import ZoneEntry, ZoneTimes, level_of, update_statuses
-from nameserver.server.zones.notify_out import NotifyOut
 from nameserver.server.zones.primary_files import FileVerdict, PrimaryFiles
+from nameserver.server.zones.publications import Publications
 from nameserver.server.zones.publisher import Publisher
 from nameserver.server.zones.refresher import Refresher, ZoneRun, primary_statuses
 from nameserver.store.database import ZoneTimers
@@ -55,7 +56,7 @@ class ZoneManager:
     """Every zone of the configuration. All methods run in the event loop."""
 
     def __init__(
-        self, server: ServerConfig, publisher: Publisher, supervisor: Supervisor, notify_out: NotifyOut, tally: Tally
+        self, server: ServerConfig, publisher: Publisher, supervisor: Supervisor, downstreams: Downstreams, tally: Tally
     ) -> None:
         self.entries: dict[bytes, ZoneEntry] = {}
         self.started = False
@@ -68,7 +69,8 @@ class ZoneManager:
         publisher.on_error = self._store_failed
         publisher.on_mended = self._store_mended
         self._supervisor = supervisor
-        self._notify_out = notify_out
+        self._downstreams = downstreams
+        self.publications = Publications(supervisor, downstreams, tally)
         self._tally = tally
         self._refresher = Refresher(server, publisher, tally, self._primary_back)
         self._files = PrimaryFiles(publisher)
@@ -85,6 +87,7 @@ class ZoneManager:
 
     async def prepare(self, config: Config) -> None:
         """Make an entry for every zone, and forget stored zones that are no longer configured."""
+        self._downstreams.configured(config)
         for name, stored in list(self._publisher.stored.items()):
             zone = config.zones.get(name)
             if zone is None:
@@ -152,6 +155,7 @@ class ZoneManager:
             self._add(zone)
         # First of what follows: whatever breaks after it, the workers know the zones that we now have.
         self._publisher.configure([*added, *changed], config)
+        self._downstreams.configured(config)
         adjusted = [zone for zone in changed if zone not in replaced]
         for zone in adjusted:
             self._change(self.entries[zone.name], zone)
@@ -215,6 +219,7 @@ class ZoneManager:
         """Other settings for a zone that goes on: what is held stays; new primaries are asked at once."""
         before = entry.config
         entry.config = zone
+        self.publications.reconfigured(entry, before)
         if before.primaries != zone.primaries:
             update_statuses(entry.primaries, primary_statuses(zone))
         if entry.machine is None:
@@ -240,7 +245,8 @@ class ZoneManager:
         self._recovered.pop(name, None)
         if entry.recovery is not None:
             entry.recovery.cancel()
-        self._notify_out.forget(name)
+        self._downstreams.forget(name)
+        self.publications.on_moved(name)
         for waiter in entry.waiters:
             if not waiter.done():
                 waiter.set_exception(ControlError(f"zone {entry.config.text} was removed meanwhile"))
@@ -358,9 +364,10 @@ class ZoneManager:
                     log.log(level_of(old, new), "zone %s: %s, was %s", entry.config.text, new, old)
                 case Expire():
                     self._publisher.set_expired(entry.config.name, True)
-                    self._notify_out.forget(entry.config.name)
+                    self._downstreams.forget(entry.config.name)
                 case Revive():
                     self._publisher.set_expired(entry.config.name, False)
+                    self.publications.resume(entry)
         self._schedule(entry)
 
     async def _run(self, entry: ZoneEntry, check: Check) -> None:
@@ -436,31 +443,19 @@ class ZoneManager:
     def _published(self, entry: ZoneEntry) -> None:
         entry.held = True
         stored = self._publisher.stored[entry.config.name]
-        entry.publishing = (stored.generation, time.monotonic())
+        self.publications.committed(entry, stored)
         self.confirmed([entry.config.name])
 
     def confirmed(self, zones: list[bytes]) -> None:
         """Workers answer newer versions of some zones: where all do, the publication is complete."""
-        alive = sum(worker.channel is not None for worker in self._supervisor.workers)
+        alive = self.publications.alive
         for name in zones:
             stored = self._publisher.held(name)
             if name in self._unread and stored and self._supervisor.serving(name, stored.generation) >= alive:
                 del self._unread[name]
             entry = self.entries.get(name)
-            if entry is None or entry.publishing is None:
-                continue
-            generation, since = entry.publishing
-            if not alive or self._supervisor.serving(name, generation) < alive:
-                continue
-            entry.publishing = None
-            now = time.monotonic()
-            self._tally.publish.observe(now - since)
-            if entry.notified_at is not None:
-                self._tally.notify_to_publish.observe(now - entry.notified_at)
-                entry.notified_at = None
-            stored = self._publisher.stored.get(name)
-            if stored is not None and entry.answering:
-                self._notify_out.publish(entry.config, stored.serial, stored.soa_rdata)
+            if entry is not None:
+                self.publications.confirmed(entry, stored, alive)
 
     def worker_failed(self, name: bytes, error: str, fault: StoreFault = StoreFault.DAMAGED) -> None:
         """A worker could not load what the store holds: have the zone fetched again, if that is damaged.

@@ -1,17 +1,16 @@
-"""NOTIFY to `also-notify`: the sockets of `transfer.notify`. Told only once every worker answers the new version.
+"""NOTIFY to a zone's targets: the sockets of `transfer.notify`. Told only once every worker answers the new version.
 
-    publish ─▶ a task per zone ─ what is due ─▶ a lane per target: zones in line, a few of them being told
+    publish ─▶ a task per zone ─ what is due ─▶ a lane per target (`lanes`): zones in line, a few being told
                                                       │ answered, silent
                                                       └──▶ the zone's `NotifySender`
 
-A target that is silent holds up its own lane, and nobody else's. A zone stands in a lane once, with its newest serial.
+Who the targets are is for the caller to say (`notify_targets`), who is told in `on_result` what came of each.
 """
 
 import asyncio
-import logging
 import secrets
 import time
-from collections import defaultdict
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 
 from nameserver.config.model import Endpoint, Remote, ZoneConfig
@@ -19,6 +18,7 @@ from nameserver.errors import Reason, TransferError, WireError
 from nameserver.server.clock import wall_clock
 from nameserver.server.zones import pull
 from nameserver.server.zones.key_choice import OTHER_KEY_MAY_HELP, KeyChoice, in_one
+from nameserver.server.zones.lanes import Lanes
 from nameserver.telemetry.events import NotifySentEvent, Outcome
 from nameserver.telemetry.log import log_event
 from nameserver.telemetry.tally import Tally
@@ -31,8 +31,11 @@ from nameserver.wire.tsig import StreamVerifier, TsigKey, sign
 
 AT_ONCE = 256  # NOTIFYs on their way
 AT_ONCE_TO_ONE = 16  # … to one target, so that many must be dead before the others notice
+RATE = 500  # begun in a second, where nothing else is configured
+PATIENCE = 5.0  # seconds for an answer at most; less where the next sending is due sooner
+MOST_TROUBLES = 10_000  # targets of whose last failure is known, so that it is warned of once
 
-log = logging.getLogger("nameserver.notify")
+OnResult = Callable[[bytes, Remote, NotifySentEvent], None]
 
 
 @dataclass(slots=True)
@@ -40,99 +43,84 @@ class _Zone:
     """One zone's targets that are still to be told."""
 
     config: ZoneConfig
+    serial: int = 0
     soa_rdata: bytes = b""
-    sender: NotifySender[str] = field(default_factory=NotifySender)
+    sender: NotifySender[Remote] = field(default_factory=NotifySender)
     task: asyncio.Task[None] | None = None
 
 
-@dataclass(slots=True)
-class _Lane:
-    """What is to be told to one target, and the tasks that do so."""
-
-    waiting: dict[bytes, Send[str]] = field(default_factory=dict)  # by zone
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    serving: int = 0  # of the tasks, those that will look at `waiting` once more
-    trouble: Reason | None = None  # why it could not be told the last time
-
-
 class NotifyOut:
-    """All zones' outgoing NOTIFYs."""
+    """All zones' outgoing NOTIFYs. `on_result` hears of each that was answered with success, or given up."""
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, tally: Tally, rate: float = RATE) -> None:
         self._tally = tally
-        self._keys = KeyChoice()
+        self.keys = KeyChoice()
+        self.on_result: OnResult = lambda _zone, _target, _event: None
         self._zones: dict[bytes, _Zone] = {}
-        self._lanes: defaultdict[str, _Lane] = defaultdict(_Lane)  # by remote name
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._lanes: Lanes[Remote, Send[Remote]] = Lanes(
+            "notify", self._tell_in_turn, at_once=AT_ONCE, at_once_to_one=AT_ONCE_TO_ONE, rate=rate
+        )
+        self._troubles: dict[str, Reason] = {}  # by target: why it could not be told the last time
 
-    def publish(self, config: ZoneConfig, serial: int, soa_rdata: bytes) -> None:
-        """A version is answered everywhere: tell the zone's targets."""
-        if not config.also_notify:
+    def publish(self, config: ZoneConfig, serial: int, soa_rdata: bytes, targets: Iterable[Remote]) -> None:
+        """A version is answered everywhere: tell these targets, and nobody of what came before."""
+        told = list(targets)
+        if not told:
             self.forget(config.name)
             return
-        self._leave_lanes(config.name)  # what stands there is of an older version, perhaps for others than now
+        self._lanes.leave(config.name)  # what stands there is of an older version, perhaps for others than now
         zone = self._zones.setdefault(config.name, _Zone(config))
-        zone.config, zone.soa_rdata = config, soa_rdata
-        zone.sender.publish(serial, [remote.name for remote in config.also_notify], time.monotonic())
+        zone.config, zone.serial, zone.soa_rdata = config, serial, soa_rdata
+        zone.sender.publish(serial, told, time.monotonic())
+        self._begin(zone)
+
+    def tell(self, config: ZoneConfig, serial: int, soa_rdata: bytes, target: Remote) -> None:
+        """Tell one target more of the version that is answered everywhere."""
+        zone = self._zones.get(config.name)
+        if zone is None or zone.serial != serial:
+            self.publish(config, serial, soa_rdata, [target])
+            return
+        zone.sender.add(target, time.monotonic())
+        self._begin(zone)
+
+    def keep(self, name: bytes, targets: Container[Remote]) -> None:
+        """Tell nobody of a zone any more who is none of these."""
+        zone = self._zones.get(name)
+        if zone is not None:
+            zone.sender.keep(targets)
+
+    def _begin(self, zone: _Zone) -> None:
         if zone.task is not None:
             zone.task.cancel()
-        zone.task = asyncio.create_task(self._work(zone), name=f"notify {config.text}")
+        zone.task = asyncio.create_task(self._work(zone), name=f"notify {zone.config.text}")
 
     def forget(self, name: bytes) -> None:
         """The zone expired or went away: tell nobody any more."""
         zone = self._zones.pop(name, None)
         if zone is not None and zone.task is not None:
             zone.task.cancel()
-        self._leave_lanes(name)
-
-    def _leave_lanes(self, name: bytes) -> None:
-        for lane in self._lanes.values():
-            lane.waiting.pop(name, None)
+        self._lanes.leave(name)
 
     async def stop(self) -> None:
         """End everything."""
         tasks = [zone.task for zone in self._zones.values() if zone.task is not None]
         for name in list(self._zones):
             self.forget(name)
-        for lane in self._lanes.values():
-            for task in lane.tasks:
-                task.cancel()
-                tasks.append(task)
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._lanes.stop()
 
     async def _work(self, zone: _Zone) -> None:
         """Put into the lanes what is due, until nobody is left to be told."""
         while (deadline := zone.sender.next_deadline()) is not None:
             await asyncio.sleep(max(0.0, deadline - time.monotonic()))
             for event in zone.sender.due(time.monotonic()):
-                lane = self._lanes[event.target]
                 if isinstance(event, Send):
-                    lane.waiting[zone.config.name] = event
-                    if lane.serving < AT_ONCE_TO_ONE:
-                        lane.serving += 1
-                        task = asyncio.create_task(self._serve(lane), name=f"notify {event.target}")
-                        lane.tasks.add(task)
-                        task.add_done_callback(lane.tasks.discard)
+                    self._lanes.put(event.target, zone.config.name, event)
                 else:
-                    lane.waiting.pop(zone.config.name, None)
+                    self._lanes.leave(zone.config.name, event.target)
                     self._gave_up(zone, event)
 
-    async def _serve(self, lane: _Lane) -> None:
-        """Tell a target of one zone after the other while any is in its lane."""
-        try:
-            while lane.waiting:
-                name = next(iter(lane.waiting))
-                send, zone = lane.waiting.pop(name), self._zones[name]
-                remote = _remote(zone.config, send.target)  # now: while it waits, a reload may leave the target out
-                try:
-                    async with self._places:
-                        await self._tell(zone, remote, send)
-                except Exception:  # whoever else stands in this lane is still to be told
-                    log.exception("zone %s: telling %s broke; please report this", zone.config.text, send.target)
-        finally:
-            lane.serving -= 1
-
-    def _gave_up(self, zone: _Zone, event: GaveUp[str]) -> None:
+    def _gave_up(self, zone: _Zone, event: GaveUp[Remote]) -> None:
         if event.rcode is not None:
             reason = Reason.REFUSED
             detail = f"it answers {codes.RCODE_NAMES.get(event.rcode, str(event.rcode))}"
@@ -140,12 +128,16 @@ class NotifyOut:
             reason, detail = event.failure.reason, event.failure.detail
         else:
             reason, detail = Reason.CONNECT_TIMEOUT, "it does not answer"
-        remote = _remote(zone.config, event.target)
-        key = self._keys.to_try(remote, time.monotonic())[0]
-        self._report(zone, remote, event.serial, len(WAITS), reason, detail, key)
+        key = self.keys.to_try(event.target, time.monotonic())[0]
+        self._report(zone, event.target, event.serial, len(WAITS), reason, detail, key)
 
-    async def _tell(self, zone: _Zone, remote: Remote, send: "Send[str]") -> None:
-        patience = min(WAITS[send.attempt - 1], 5.0)
+    async def _tell_in_turn(self, target: Remote, name: bytes, send: Send[Remote]) -> None:
+        zone = self._zones.get(name)
+        if zone is not None:
+            await self._tell(zone, target, send)
+
+    async def _tell(self, zone: _Zone, remote: Remote, send: Send[Remote]) -> None:
+        patience = min(WAITS[send.attempt - 1], PATIENCE)
         for endpoint in remote.addresses:
             if send.target not in zone.sender.waiting or self._zones.get(zone.config.name) is not zone:
                 return  # told, given up or forgotten meanwhile
@@ -154,8 +146,10 @@ class NotifyOut:
             except TransferError as error:
                 zone.sender.failed(send.target, error, send.serial)
                 continue
-            if zone.sender.answered(send.target, rcode, send.serial) and rcode == codes.NOERROR:
-                self._report(zone, remote, send.serial, send.attempt, None, "", key)
+            if zone.sender.answered(send.target, rcode, send.serial) and send.target not in zone.sender.waiting:
+                failure = rcode_failure(rcode) if rcode != codes.NOERROR else None  # it does not know NOTIFY
+                reason, detail = (failure.reason, failure.detail) if failure else (None, "")
+                self._report(zone, remote, send.serial, send.attempt, reason, detail, key, endpoint)
             return
 
     async def _tell_at(
@@ -167,7 +161,7 @@ class NotifyOut:
         """
         answer: tuple[int, TsigKey | None] | None = None
         failures: list[TransferError] = []
-        for key in self._keys.to_try(remote, time.monotonic()):
+        for key in self.keys.to_try(remote, time.monotonic()):
             try:
                 rcode = await self._ask(pull.Peer(remote, endpoint, key), zone, patience)
             except TransferError as error:
@@ -178,7 +172,7 @@ class NotifyOut:
             answer = rcode, key
             if rcode not in (codes.REFUSED, codes.NOTAUTH):
                 if key is not None and len(remote.keys) > 1:
-                    self._keys.worked(remote, key, failures, time.monotonic())
+                    self.keys.worked(remote, key, failures, time.monotonic())
                 break
             failures.append(rcode_failure(rcode))
         if answer is None:
@@ -216,12 +210,13 @@ class NotifyOut:
         reason: Reason | None,
         detail: str,
         key: TsigKey | None,
+        endpoint: Endpoint | None = None,
     ) -> None:
         event = NotifySentEvent(
             at=time.time(),
             zone=zone.config.text,
             target=remote.name,
-            address=str(remote.addresses[0]),
+            address=str(endpoint or remote.addresses[0]),
             key=names.to_text(key.name) if key else "",
             serial=serial,
             tries=tries,
@@ -229,11 +224,13 @@ class NotifyOut:
             reason=reason,
             detail=detail,
         )
-        lane = self._lanes[remote.name]
-        log_event(event, repeated=reason is not None and reason is lane.trouble)
-        lane.trouble = reason
+        repeated = reason is not None and reason is self._troubles.get(remote.name)
+        if reason is None:
+            self._troubles.pop(remote.name, None)
+        else:
+            if len(self._troubles) >= MOST_TROUBLES:
+                self._troubles.clear()
+            self._troubles[remote.name] = reason
+        log_event(event, repeated=repeated)
         self._tally.add(event)
-
-
-def _remote(config: ZoneConfig, name: str) -> Remote:
-    return next(remote for remote in config.also_notify if remote.name == name)
+        self.on_result(zone.config.name, remote, event)

@@ -241,7 +241,7 @@ async def test_a_notify_goes_out_under_the_key_that_its_target_knows(tmp_path: P
             target.asked.clear()
             target.expect_notify(ZONE, Acl((AclRow(None, key.name),)))
             target.pipeline.keys = {key.name: key}
-            out.publish(zone, serial, soa(serial).rdata)
+            out.publish(zone, serial, soa(serial).rdata, zone.also_notify)
             await until(lambda serial=serial: sum(tally.notify_sent.values()) == serial)  # type: ignore[misc]
             assert both.asked == asked
         heard = [each.notify for each in target.outcomes if each.notify]
@@ -258,9 +258,9 @@ async def test_a_notify_refused_under_both_keys_is_refused_and_told_again(tmp_pa
         target.pipeline.keys = {key.name: key for key in (NEW, OLD)}
         target.expect_notify(ZONE, Acl())
         zone = ZoneConfig(names.from_text(ZONE), ZONE, also_notify=(replace(target.remote, keys=(NEW, OLD)),))
-        out.publish(zone, 1, soa(1).rdata)
+        out.publish(zone, 1, soa(1).rdata, zone.also_notify)
         pending = out._zones[zone.name].sender._pending
-        await until(lambda: bool(pending) and pending["own"].rcode == codes.REFUSED, 40)
+        await until(lambda: bool(pending) and pending[zone.also_notify[0]].rcode == codes.REFUSED, 40)
         # On a busy machine an answer may come too late, and both be asked once more.
         assert both.asked[both.asked.index("old-key") - 1] == "new-key"
         await out.stop()

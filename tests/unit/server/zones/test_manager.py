@@ -99,7 +99,7 @@ async def test_nobody_is_told_while_one_of_several_workers_has_not_confirmed(tmp
         await ours.start(of(primary, also_notify=(replace(edge.remote, name="edge"),)))
         await until(lambda: NAME in ours.supervisor.workers[0].served)
         generation = ours.publisher.stored[NAME].generation
-        assert ours.entry(ZONE).publishing is not None
+        assert ours.entry(ZONE).publishing
         slow.confirmed(NAME, generation - 1)
         ours.zones.confirmed([NAME])
         await asyncio.sleep(0.05)
@@ -204,7 +204,7 @@ async def test_what_timers_start_begins_at_the_configured_rate_and_what_notify_s
             commit_text(ours.store, zone, zone_text(zone, 5))
         ours.publisher.stored = ours.store.zones()
         server = replace(ours.server, soa_rate=1)
-        ours.zones = ZoneManager(server, ours.publisher, ours.supervisor, ours.notify_out, ours.tally)
+        ours.zones = ZoneManager(server, ours.publisher, ours.supervisor, ours.downstreams, ours.tally)
         began = machine_clock()
         await ours.start(*(of(primary, zone) for zone in zones))
         turns = sorted(entry.machine.next_deadline() or 0.0 for entry in ours.zones.entries.values() if entry.machine)

@@ -236,11 +236,11 @@ async def test_expiry_is_told_and_logged_once_and_nobody_is_notified_any_more(
 ) -> None:
     edge = Remote("edge", (Endpoint("127.0.0.1", free_port()),))
     async with serving(tmp_path, also_notify=(edge,)) as (primary, ours):
-        await until(lambda: bool(ours.notify_out._zones))
+        await until(lambda: bool(ours.downstreams.notify._zones))
         await primary.stop()
         clocks.both(EXPIRE + 1)
         await until(lambda: ours.entry(ZONE).state == State.EXPIRED)
-        assert ours.notify_out._zones == {}, "though the edge had not answered yet"
+        assert ours.downstreams.notify._zones == {}, "though the edge had not answered yet"
         for failures in range(2, 5):
             await until(lambda: ours.entry(ZONE).task is None)
             clocks.both(600)
