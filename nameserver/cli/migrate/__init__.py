@@ -11,6 +11,7 @@ VERBS = (
     Verb("ttl", "nameserver.cli.migrate.ttl", "are the TTLs low, and from when on is the cut-over safe?"),
     Verb("delegation", "nameserver.cli.migrate.delegation", "what every server of the parent says about the zone"),
     Verb("propagation", "nameserver.cli.migrate.propagation", "what resolvers return by now"),
+    Verb("dnssec", "nameserver.cli.migrate.dnssec", "do validators go on finding the zone good, and what is missing?"),
     Verb("exposure", "nameserver.cli.migrate.exposure", "does any server hand out the zone without a key?"),
     Verb("primary-snippet", "nameserver.cli.migrate.primary_snippet", "what to paste at a BIND, Knot, NSD or PowerDNS"),
 )

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,17 @@ def server(text: str) -> Server:
         return parse_server(text)
     except BadValue as bad:
         raise argparse.ArgumentTypeError(str(bad)) from bad
+
+
+def time_of_day(text: str) -> float:
+    """A time with its zone, as seconds since 1970, for argparse."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a time as 2026-11-21T12:00:00Z, got {text!r}") from None
+    if when.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"{text!r} names no time zone: put Z behind it for UTC")
+    return when.timestamp()
 
 
 def _source(text: str) -> str:

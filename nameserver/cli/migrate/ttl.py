@@ -2,7 +2,6 @@
 
 import argparse
 import time
-from datetime import datetime
 from pathlib import Path
 
 from nameserver.cli.arguments import seconds
@@ -23,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--lowered-at",
-        type=_time,
+        type=common.time_of_day,
         metavar="TIME",
         help="when the lowered TTLs were first served, as 2026-11-21T12:00:00Z",
     )
@@ -40,16 +39,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """0 when every TTL is low (and has been long enough), 1 when not, 2 usage, 3 where the zone cannot be had."""
     return common.run(args, lambda: _ttl(args))
-
-
-def _time(text: str) -> float:
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a time as 2026-11-21T12:00:00Z, got {text!r}") from None
-    if when.tzinfo is None:
-        raise argparse.ArgumentTypeError(f"{text!r} names no time zone: put Z behind it for UTC")
-    return when.timestamp()
 
 
 async def _ttl(args: argparse.Namespace) -> Report:
