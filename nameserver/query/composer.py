@@ -42,7 +42,7 @@ from nameserver.wire import codes
 from nameserver.wire.names import last_label
 from nameserver.wire.rrset import split_tails
 from nameserver.zone.lookup import ASTERISK
-from nameserver.zone.node import HAS_CASE, HAS_CNAME, HAS_DNAME, HAS_NS, HASHED_KEY, find_rrsigs, find_tails
+from nameserver.zone.node import HAS_CASE, HAS_CNAME, HAS_DNAME, HAS_NS, HASHED_KEY, PLAIN, find_rrsigs, find_tails
 
 MOST_VIEWS = 16_384
 MOST_NEGATIVES = 16_384  # answers, of all views
@@ -56,6 +56,8 @@ _POINTER_BITS = 0xC000
 _REDIRECTING = HAS_NS | HAS_DNAME
 _NO_LABEL = b"\0"
 _NOT_PLAIN = HAS_CASE | HAS_CNAME | HAS_NS
+
+_ALWAYS_FITS = 128  # octets of rdata: one such record has room in any reply, whatever the name's length
 
 # A reply without its id, and the number of its kind.
 Composed = tuple[bytes, int]
@@ -113,6 +115,9 @@ class Composer:
         key = asked[HEADER:parent_at]
         node = view.nodes.get(key)
         if node is not None:  # then it is in lower case, as the keys are
+            if node[:3] == view.single and not node[9] and (size := node[10]) <= _ALWAYS_FITS:
+                record = node[1 : 11 + size]
+                return b"".join((view.head, asked[view.question], _POINTER, record, view.opt)), view.hit_kind
             return self._present(asked, view, key, node, False)
         folded = key.lower()
         if folded != key and (node := view.nodes.get(folded)) is not None:
@@ -120,19 +125,22 @@ class Composer:
         return self._absent(asked, view, folded, b"", folded != key)
 
     def _compose_below(self, asked: bytes, views: dict[bytes, View], at: int) -> Composed | None:
-        """The same for a name further below its zone's apex, that being in lower case; `at` is past its first label."""
+        """The same for a name further below its zone's apex, or in another spelling; `at` is past its first label."""
+        folded = asked.lower()  # types and sizes have no letter case: what follows the name has to be the same as it is
         size = len(asked)
-        while at < size and 0 < (length := asked[at]) <= LONGEST_LABEL:
-            at += length + 1
-            view = views.get(asked[at:])
+        while at < size:
+            view = views.get(folded[at:])
             if view is not None:
                 if view.epoch != self._zones.epoch or view.nested or at + view.apex_size > HEADER + LONGEST_NAME:
                     break
-                if not 0 < asked[HEADER] <= LONGEST_LABEL:
+                if not 0 < asked[HEADER] <= LONGEST_LABEL or not asked.endswith(view.rest):
                     break
-                key = asked[HEADER:at]
-                folded = key.lower()
-                return self._descend(asked, view, folded, folded != key)
+                key = folded[HEADER:at]
+                spelled = asked != folded and asked[view.question] != folded[view.question]
+                return self._descend(asked, view, key, spelled)
+            if not 0 < (length := asked[at]) <= LONGEST_LABEL:
+                break
+            at += length + 1
         return self._compose_any(asked)
 
     def _compose_any(self, asked: bytes) -> Composed | None:
@@ -186,15 +194,14 @@ class Composer:
     def _descend(self, asked: bytes, view: View, key: bytes, spelled: bool) -> Composed | None:
         """Look at every name between the apex and the one asked for (RFC 1034 §4.3.2): the topmost cut wins."""
         nodes, descendants = view.nodes, view.descendants
-        size, at = len(key), 0
         encloser, cut, below = None, None, b""
+        label_at, size = 0, len(key)
+        at = key[0] + 1 if size else 0
         while at < size:
-            label_at = at
-            at += key[at] + 1
             above = key[at:]
             node = nodes.get(above)
             if node is not None:
-                if node[0] & _REDIRECTING and above:
+                if node[0] & _REDIRECTING:
                     if not node[0] & HAS_NS:
                         return None  # a DNAME: what it makes has the question's labels in it
                     cut, below = above, key[label_at:at]
@@ -202,12 +209,16 @@ class Composer:
                     encloser = above
             elif encloser is None and above in descendants:
                 encloser = above
+            label_at = at
+            at += key[at] + 1
         if cut is not None:
             return self._referral(asked, view, cut, below, spelled)
         node = nodes.get(key)
         if node is not None:
             return self._present(asked, view, key, node, spelled)
-        if encloser is None or len(encloser) == HASHED_KEY:
+        if encloser is None:
+            encloser = b""
+        elif len(encloser) == HASHED_KEY:
             return None  # perhaps an owner of NSEC3, which is no name of the zone
         return self._absent(asked, view, key, encloser, spelled)
 
@@ -228,18 +239,18 @@ class Composer:
         kind = view.hit_kind
         if not kind:
             kind = view.hit_kind = self._kind(view, Depends.NODE, Told.POSITIVE)
+            if not view.signed:
+                view.single = PLAIN + view.qtype.to_bytes(2, "big")
         count, tails = there
-        opt = view.shape.opt
-        if count == 1 and not spelled and not view.signed:
-            body = b"".join((view.head, asked[view.question], _POINTER, tails, opt))
+        question = asked[view.question]
+        owner = question[:-4].lower() if spelled else _POINTER
+        if count == 1 and not view.signed:
+            body = b"".join((view.head, question, owner, tails, view.opt))
         else:
-            question = asked[view.question]
-            owner = pointer = _POINTER
-            if spelled:
-                owner, pointer = question[:-4].lower(), (_POINTER_BITS | HEADER + 2 + len(question)).to_bytes(2, "big")
+            pointer = (_POINTER_BITS | HEADER + 2 + len(question)).to_bytes(2, "big") if spelled else _POINTER
             count, records = self._joined(view, node, count, tails, pointer)
-            body = b"".join((view.counts(count, 0, 0), question, owner, records, opt))
-        return (body, kind) if len(body) + 2 <= view.shape.limit else None
+            body = b"".join((view.counts(count, 0, 0), question, owner, records, view.opt))
+        return (body, kind) if len(body) + 2 <= view.limit else None
 
     @staticmethod
     def _joined(view: View, node: bytes, count: int, tails: bytes, pointer: bytes) -> tuple[int, bytes]:
@@ -273,16 +284,16 @@ class Composer:
         head = view.head
         if count != 1:
             head, tails = view.counts(count, 0, 0), _POINTER.join(split_tails(tails))
-        body = b"".join((head, asked[view.question], _POINTER, tails, view.shape.opt))
-        return (body, kind) if len(body) + 2 <= view.shape.limit else None
+        body = b"".join((head, asked[view.question], _POINTER, tails, view.opt))
+        return (body, kind) if len(body) + 2 <= view.limit else None
 
     def _negative(
         self, asked: bytes, view: View, key: bytes, encloser: bytes, rcode: int, spelled: bool
     ) -> Composed | None:
         """The zone's negative answer to this length of question; noted as wanted where it is not known."""
-        if last_label(key) in view.taken:
+        if (last_label(key) if key and len(key) > key[0] + 1 else key) in view.taken:
             return None
-        number = (len(asked) << 1 | spelled) << 4 | rcode
+        number = len(asked) << 5 | rcode << 1 | spelled
         if view.signed:
             return self._denial(asked, view, key, encloser, number) if rcode == codes.NXDOMAIN else None
         held = view.negatives.get(number)
@@ -297,18 +308,18 @@ class Composer:
             return None
         held = view.denials.get(number)
         if held is None:
-            spelled = number >> 4 & 1
+            spelled = number & 1
             self.wanted = Wanted(view, number, codes.NXDOMAIN, 0 if spelled else HEADER + 2 + len(key))
             return None
-        question, shape = asked[view.question], view.shape
+        question = asked[view.question]
         here = HEADER + 2 + len(question) + len(held.records)
         told = proofs(view.zone, view.proofs.nxdomain(key, encloser), held.apex_pointer, here)
         if told is None:
             return None
         count, records = told
         head = held.flags.to_bytes(2, "big") + view.counts(0, held.records_count + count, 0)[2:]
-        body = b"".join((head, question, held.records, records, shape.opt))
-        return (body, held.kind) if len(body) + 2 <= shape.limit else None
+        body = b"".join((head, question, held.records, records, view.opt))
+        return (body, held.kind) if len(body) + 2 <= view.limit else None
 
     def _referral(self, asked: bytes, view: View, cut: bytes, below: bytes, spelled: bool) -> Composed | None:
         """The referral at this cut; `below` is the question's label next below it, nothing where it has none."""
@@ -330,9 +341,9 @@ class Composer:
         kind = view.referral_kind
         if not kind:
             kind = view.referral_kind = self._kind(view, Depends.ZONE, Told.REFERRAL)
-        head = view.referral_head(referral.authorities, referral.additionals)
-        body = b"".join((head, question, referral.records(len(question)), view.shape.opt))
-        return (body, kind) if len(body) + 2 <= view.shape.limit else None
+        counts = referral.counts_with_opt if view.opt else referral.counts
+        body = b"".join((view.referral_head, counts, question, referral.records(len(question)), view.opt))
+        return (body, kind) if len(body) + 2 <= view.limit else None
 
     def _kind(self, view: View, depends: Depends, told: Told) -> int:
         """The number of a kind of answer that is not negative."""

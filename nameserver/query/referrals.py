@@ -11,6 +11,7 @@ cut that name servers have there too, which could point to it; and messages with
 """
 
 from collections.abc import Iterator
+from struct import Struct
 
 from nameserver.wire import codes
 from nameserver.wire.names import last_label, relative_key
@@ -26,18 +27,27 @@ from nameserver.zone.lookup import lookup
 LONGEST = 4096  # octets of a referral that is kept
 _LONGEST_QUESTION = 259
 _UNLIMITED = 65535
+_COUNTS = Struct("!HH")
 _LENGTHS_KEPT = 64
 
 
 class Referral:
-    """The records of a referral. `taken` are labels next below the cut that a question must not have."""
+    """The records of a referral.
 
-    __slots__ = ("_by_size", "_pointers", "_records", "_size", "additionals", "authorities", "taken")
+    `counts` are those of its authority and additional sections, as a header has them; `taken` labels next below the cut
+    that a question must not have.
+    """
+
+    __slots__ = ("_by_size", "_pointers", "_records", "_records_count", "_size", "counts", "counts_with_opt", "taken")
 
     def __init__(
         self, question_size: int, records: bytes, authorities: int, additionals: int, taken: frozenset[bytes]
     ) -> None:
-        self.authorities, self.additionals, self.taken = authorities, additionals, taken
+        self.counts, self.counts_with_opt = (
+            _COUNTS.pack(authorities, additionals),
+            _COUNTS.pack(authorities, additionals + 1),
+        )
+        self.taken, self._records_count = taken, authorities + additionals
         self._size, self._records = question_size, records
         self._pointers: list[int] | None = None
         self._by_size = {question_size: records}
@@ -58,7 +68,7 @@ class Referral:
 
     def _moved(self, by: int) -> bytes:
         if self._pointers is None:
-            self._pointers = list(_pointers(self._records, self.authorities + self.additionals))
+            self._pointers = list(_pointers(self._records, self._records_count))
         moved = bytearray(self._records)
         for place in self._pointers:
             pointer = (moved[place] << 8 | moved[place + 1]) + by

@@ -3,9 +3,9 @@
 `query.pipeline` is the one place that says what an answer is. This module only saves it work, in three steps, each of
 which gives exactly the octets that the pipeline would give, or nothing:
 
-    message ──▶ 1  the same octets, but for the id, were answered by the pipeline before  ──▶ that answer
+    message ──▶ 1  the same octets, but for the id, were answered before, and that was kept  ──▶ it
             ──▶ 2  an ordinary question, answered by a look at the packed nodes (`query.composer`)
-            ──▶ 3  the question was, in another spelling                                  ──▶ that answer's records
+            ──▶ 3  the pipeline answered the question in another spelling  ──▶ that answer's records
             ──▶ the pipeline; what it says is learnt for all three steps
 
 What an answer depends on (`Depends`) decides how long it is good. Every change that a worker takes in gets the next
@@ -13,10 +13,11 @@ number of `ZoneSet.epoch`; an answer carries the number it was made under. Where
 one comparison. Else the zone is asked whether what the answer depends on has changed since.
 
 Step 1 compares octets as they are, so whatever a message holds (options, flags, sizes), two cannot be confused. A
-message is kept there when it comes the second time, so that a flood of made-up names pushes nothing out; at once where
-the pipeline was needed to answer for a name that is there, of which there are only so many. Answers kept are bounded in
-number and octets; the one kept longest makes room. What step 2 answers is made anew each time: that costs no more than
-to find it among a hundred thousand answers, all of them far from the processor, and takes no memory.
+message is kept there when it comes the second time within some ten thousand, so that a flood of made-up names pushes
+nothing out; at once where the pipeline was needed to answer for a name that is there, of which there are only so many.
+Answers kept are bounded in number and octets; the one kept longest makes room. Of what step 2 answers only the popular
+is kept, a sample telling (`keep`): to make an answer anew costs hardly more than to find it among a hundred thousand,
+all of them far from the processor.
 
 Step 3 is for names that are not all in lower case: nothing in such an answer but an owner made from the name points
 into it (see `query.composer`), so what follows the question fits every other spelling too.
@@ -27,7 +28,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
-from nameserver.query.composer import Composer
+from nameserver.query.composer import Composed, Composer
 from nameserver.query.exchange import Outcome
 from nameserver.query.pipeline import Pipeline
 from nameserver.query.tally import Tally
@@ -39,7 +40,7 @@ MOST_ANSWERS = 131_072
 MOST_OCTETS = 32 * 1024 * 1024  # of all answers kept by step 1 and their messages
 MOST_SPELLED = 65_536  # answers kept by step 3
 MOST_SPELLED_OCTETS = 16 * 1024 * 1024  # of these and their messages
-DOORS = 1 << 18  # places in the table of messages that came once
+DOORS = 1 << 14  # places in the table of messages that came once
 
 # An answer of step 1: epoch, address of the body, its length, number of its kind, the body. The body is the reply
 # without its first two octets, the id.
@@ -177,6 +178,14 @@ class Shortcut:
             self._keep(asked, entry, at_once=_is_there(repeatable.dependence.served, name))
         elif repeatable.dependence.any_spelling:
             self._keep_spelled(asked, end, reply[2:], number)
+
+    def keep(self, asked: bytes, answer: Composed) -> None:
+        """Keep an answer that was composed, should its message be a popular one: what is kept is given at once.
+
+        Told of one in some answers, it finds those that come again while some ten thousand others come.
+        """
+        body, kind = answer
+        self._keep(asked, (self.zones.epoch, self._locate(body), len(body), kind, body))
 
     def _keep_spelled(self, asked: bytes, name_end: int, body: bytes, kind: int) -> None:
         """Keep an answer for step 3."""

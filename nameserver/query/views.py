@@ -28,6 +28,7 @@ _TLSA, _SSHFP, _CAA = 52, 44, 257
 # Types whose answer is the RRset and nothing else: no names to compress, nothing to add.
 _PLAIN = frozenset({codes.A, codes.AAAA, codes.TXT, _SSHFP, _TLSA, _CAA})
 _COUNTS = Struct("!HHHHH")  # a header without its id
+_BEGINNING = Struct("!HHH")  # the same up to the counts of the last two sections
 _NO_LABEL = b"\0"
 
 
@@ -60,16 +61,17 @@ class View:
 
     `longest` is where the apex stands in the longest message about a name one label below it; zero where there may be
     a zone of its own below this one (`nested`). `question` is where the question is in a message. `head` begins an
-    answer of one record, `plain`: the records of the type asked for are the whole answer. `negatives` and `denials` are
-    by RCODE, length of the message, and spelling. `proofs` is given where the client is to have signatures, and the
-    proofs are ones that `query.nsec3_denial` can put together; `costly`: they are computed within a budget only. The
-    numbers of kinds are zero until they are needed.
+    answer of one record, `referral_head` a referral. `plain`: the records of the type asked for are the whole answer;
+    `single` is then, once an answer was made so, how nodes begin that hold that type first, each RRset in one record.
+    `negatives` and `denials` are by length of the message, RCODE and spelling. `proofs` is given where the client is to
+    have signatures, and the proofs are ones that `query.nsec3_denial` can put together; `costly`: they are computed
+    within a budget only. The numbers of kinds are zero until they are needed.
     """
 
     __slots__ = (
-        "apex_size", "costly", "denials", "descendants", "epoch", "head", "hit_kind", "longest", "negatives", "nested",
-        "nodes", "plain", "proofs", "qtype", "question", "referral_kind", "referrals", "served", "shape", "signed",
-        "taken", "wildcard_kind", "zone",
+        "apex_size", "costly", "denials", "descendants", "epoch", "head", "hit_kind", "limit", "longest", "negatives",
+        "nested", "nodes", "opt", "plain", "proofs", "qtype", "question", "referral_head", "referral_kind", "referrals",
+        "rest", "served", "shape", "signed", "single", "taken", "wildcard_kind", "zone",
     )  # fmt: skip
 
     def __init__(
@@ -83,8 +85,12 @@ class View:
         self.nested = served.name in zones.above
         room = min(LONGEST_LABEL, LONGEST_NAME - 1 - self.apex_size)
         self.longest = 0 if self.nested else HEADER + 1 + room
+        self.rest = rest
         self.question = slice(HEADER, 4 - len(rest) or None)
+        self.opt, self.limit = shape.opt, shape.limit
         self.head = self.counts(1, 0, 0)
+        self.referral_head = _BEGINNING.pack(shape.flags & ~codes.AA, 1, 0)
+        self.single = b""
         self.plain = plain and shape.qtype in _PLAIN
         self.signed = shape.dnssec and zone.denial is not None
         active = zone.denial.active if self.signed and zone.denial is not None else None
@@ -97,12 +103,7 @@ class View:
 
     def counts(self, answers: int, authorities: int, additionals: int) -> bytes:
         """A header without its id, of an authoritative reply."""
-        return _COUNTS.pack(self.shape.flags, 1, answers, authorities, additionals + (1 if self.shape.opt else 0))
-
-    def referral_head(self, authorities: int, additionals: int) -> bytes:
-        """The same of a referral, which is not authoritative."""
-        extra = additionals + (1 if self.shape.opt else 0)
-        return _COUNTS.pack(self.shape.flags & ~codes.AA, 1, 0, authorities, extra)
+        return _COUNTS.pack(self.shape.flags, 1, answers, authorities, additionals + (1 if self.opt else 0))
 
 
 def can_be_seen(served: ServedZone) -> Zone | None:

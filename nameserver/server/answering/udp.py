@@ -29,7 +29,7 @@ LAST_BATCHES = 16  # that are answered of what waits when the end has come
 _ANCILLARY = 64  # bytes: one packet-info message
 _UNANSWERED = as_received(UNANSWERED)
 _TOO_LARGE = dropped_slot(TOO_LARGE)
-
+_SAMPLE = 7 << 2  # of the slots: each eighth
 _Get = Callable[[bytes], Entry | None]
 _Compose = Callable[[bytes], Composed | None]
 _Find = Callable[[bytes, int, int], Composed | None]
@@ -182,6 +182,8 @@ class BatchListener(UdpListener):
             try:
                 if asked[-12:-8] != CLIENT_ALONE:
                     found = compose(asked)
+                    if found is not None and not word & _SAMPLE:
+                        shortcut.keep(asked, found)
                 elif (found := compose_for_cookie(asked[:-8])) is not None:
                     waiting.add(word >> 2, found, asked[-8:])
             except Exception:  # noqa: BLE001 - it is tried again, where that is told

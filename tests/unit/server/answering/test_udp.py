@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+import dns.edns
 import dns.message
 import pytest
 from support.own_server import LOOPBACK_ONLY, until
@@ -17,7 +18,7 @@ from support.served_zones import HEAD
 
 from nameserver.config.model import Endpoint
 from nameserver.query import pipeline as pipeline_module
-from nameserver.query.exchange import Outcome
+from nameserver.query.exchange import Outcome, QuerySettings
 from nameserver.server import sockets
 from nameserver.server.answering import batch
 from nameserver.server.answering.batch import SLOTS, locate
@@ -175,6 +176,24 @@ async def test_each_of_many_clients_gets_its_own_answer_whatever_comes_between()
         finally:
             for sock in clients:
                 sock.close()
+
+
+async def test_a_popular_question_is_answered_from_what_is_kept_and_each_cookie_all_the_same() -> None:
+    """What is kept for a message is never given to one with a cookie, which looks the same each time it is sent."""
+    with listening("127.0.0.1") as ours, client() as sock:
+        ours.pipeline.settings = QuerySettings(cookie_secrets=(bytes(16),))
+        cookie = [dns.edns.GenericOption(dns.edns.OptionType.COOKIE, b"client--")]
+        server, shortcut = ("127.0.0.1", ours.port), ours.shortcuts.of("udp", 4)
+        for name in ("ns1.example.com.", "nowhere.example.com."):
+            plain, odd = question(name), question(name, edns=1232, options=cookie)
+            for _ in range(4):
+                data, _ = await answer(sock, server, plain)
+                assert not dns.message.from_wire(data).options
+                data, _ = await answer(sock, server, odd)
+                (option,) = dns.message.from_wire(data).options
+                assert len(option.to_wire()) == 24
+            assert plain[2:] in shortcut.entries or ours.kind is PlainListener
+        assert len(shortcut.entries) == (0 if ours.kind is PlainListener else 2)
 
 
 async def test_what_arrived_before_the_listener_closes_is_still_answered() -> None:
