@@ -85,6 +85,10 @@ def server_lines(server: ServerStatus, palette: Palette) -> list[str]:
         ("started", words.moment(server.started, server.now)),
         ("configuration", f"{safe(server.config_path)}, loaded {loaded}"),
         ("listening on", safe(", ".join(server.listen))),
+        *(
+            ("certificate", f"{safe(name)}, ends {full_moment(ends, server.now)}")
+            for name, ends in server.certificates.items()
+        ),
         ("workers", palette.paint(workers, "good" if alive == len(server.workers) and alive else "bad")),
         ("transfers", f"{running.get('in', 0)} in, {running.get('out', 0)} out, {queued.get('in', 0)} waiting"),
         ("zones", states or "none"),
@@ -194,6 +198,9 @@ def primary_lines(primary: PrimaryStatus, now: float, palette: Palette) -> list[
     if primary.last_reason:
         result = palette.paint(safe(primary.last_reason), "warn")
         result += f": {safe(primary.last_detail)}" if primary.last_detail else ""
+    over_tls = "yes" if primary.tls else ""
+    if primary.certificate_expires is not None:
+        over_tls += f", its certificate ends {full_moment(primary.certificate_expires, now)}"
     skew = ""
     if primary.skew is not None and abs(primary.skew) >= 1:
         skew = f"{abs(primary.skew):.0f} s {'ahead of' if primary.skew > 0 else 'behind'} this machine"
@@ -201,6 +208,7 @@ def primary_lines(primary: PrimaryStatus, now: float, palette: Palette) -> list[
         ("primary", palette.paint(safe(primary.name), "bold")),
         ("address", safe(primary.address)),
         ("key", key),
+        ("over TLS", over_tls),
         ("preferred", preferred),
         ("serial", "" if primary.serial is None else str(primary.serial)),
         ("last try", full_moment(primary.last_attempt, now) or "never"),
@@ -259,4 +267,5 @@ def transfer_text(event: TransferEvent | None, now: float) -> str:
     if not event.messages:
         amount = ""
     peer = event.primary or event.address
-    return safe(f"{words.moment(event.at, now)} from {peer}: {event.outcome}{failed}, {what}{serials}{amount}")
+    over = " over TLS" if event.transport == "tls" else ""
+    return safe(f"{words.moment(event.at, now)} from {peer}{over}: {event.outcome}{failed}, {what}{serials}{amount}")

@@ -101,6 +101,7 @@ class TlsPeer:
     pins: tuple[bytes, ...] = ()  # SHA-256 of its SubjectPublicKeyInfo
     ca: str = ""  # PEM; empty: the system's
     certificate: Certificate | None = None  # ours
+    require_alpn: bool = True  # that it agrees to ALPN "dot", as RFC 9103 says; old servers pass it over
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,7 @@ TLS: Mapping[str, Setting] = {
     "server-name": Setting("server_name", values.host_name),
     "pin": Setting("pins", _PINS),
     "ca": Setting("ca", values.non_empty),
+    "require-alpn": Setting("require_alpn", values.boolean),
     "certificate": Setting("certificate", values.non_empty),
     "key": Setting("key", values.non_empty),
 }

@@ -86,7 +86,8 @@ def _peer(name: str, entry: Entry, problems: Problems) -> TlsPeer | None:
     ca = _authorities(place.below("ca"), row["ca"], problems) if "ca" in row else ""
     if not good or ca is None:
         return None
-    return TlsPeer(name, row.get("server_name", ""), row.get("pins", ()), ca, certificate)
+    identity = row.get("server_name", ""), row.get("pins", ()), ca
+    return TlsPeer(name, *identity, certificate, row.get("require_alpn", True))
 
 
 def _certificate(chain_at: tuple[Place, str], key_at: tuple[Place, str], problems: Problems) -> Certificate | None:

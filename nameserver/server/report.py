@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import nameserver
+from nameserver.config.model import Config
 from nameserver.errors import Reason
 from nameserver.query.counters import CALLBACK, COUNTERS, INTERNAL_ERROR_METRIC
 from nameserver.server.http import Response, Route, plain
@@ -153,6 +154,7 @@ class Reporter:
             transfers_in_progress={"in": state.zones.transferring, "out": sum(state.sending.values())},
             transfer_queue_length={"in": state.zones.waiting, "out": sum(state.queued.values())},
             store_up=not state.publisher.watch.troubled,
+            certificates=_certificates(state.config),
             notices=(*state.store.notices, *filter(None, (state.publisher.watch.notice, state.zones.unread_notice))),
         )
 
@@ -205,6 +207,15 @@ class Reporter:
             workers_serving=state.supervisor.serving(entry.config.name, stored.generation) if stored else 0,
             unstored=entry.config.name in state.publisher.unstored,
         )
+
+
+def _certificates(config: Config) -> dict[str, float]:
+    """When each certificate that we show ends."""
+    found = {} if config.tls is None else {"server": config.tls.certificate.expires}
+    for remote in config.remotes.values():
+        if remote.tls is not None and remote.tls.certificate is not None:
+            found[f"tls.{remote.tls.name}"] = remote.tls.certificate.expires
+    return found
 
 
 def _refusal(asked: str, reason: str, *, zone: str = "", source: str = "", key: str = "") -> Event:

@@ -66,8 +66,10 @@ def check_primary(secured: ssl.SSLObject, peer: TlsPeer) -> float | None:
 
     Raises TransferError: tls-handshake for a server that did not agree to "dot", tls-peer-identity for another key.
     """
-    if secured.selected_alpn_protocol() != ALPN:
-        raise TransferError(Reason.TLS_HANDSHAKE, 'it did not agree to ALPN "dot": this is no DNS over TLS')
+    agreed = secured.selected_alpn_protocol()
+    if agreed != ALPN and (agreed is not None or peer.require_alpn):
+        text = 'it did not agree to ALPN "dot": this is no DNS over TLS, or a server that needs require-alpn = false'
+        raise TransferError(Reason.TLS_HANDSHAKE, text)
     shown = secured.getpeercert(binary_form=True)
     if shown is None:
         raise TransferError(Reason.TLS_PEER_IDENTITY, "it showed no certificate")

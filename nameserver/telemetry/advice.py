@@ -32,12 +32,14 @@ ADVICE: dict[Reason, Advice] = {
         "An IPv6 address needs IPv6 here too.",
     ),
     Reason.TLS_HANDSHAKE: Advice(
-        "The TLS handshake with {address} failed.",
-        'Check that the port speaks DNS over TLS with ALPN "dot" and that both sides share a TLS version.',
+        'There is no TLS 1.3 connection with {address}: no TLS, no ALPN "dot", or our certificate is not accepted.',
+        "Look at what it says: openssl s_client -connect {address} -alpn dot -tls1_3. Where it is our certificate, "
+        "its authority must be known there; nothing was tried in plain.",
     ),
     Reason.TLS_PEER_IDENTITY: Advice(
-        "The certificate at {address} is not the one expected.",
-        "Compare the certificate's names and pins with the remote's settings; it may have been renewed.",
+        "The certificate at {address} is not the one expected, or has expired; nothing was asked.",
+        "Compare name, authority, pin and dates with the remote's [tls.NAME]: openssl s_client -connect {address} "
+        "-alpn dot -showcerts. It may have been renewed; if not, somebody else answers there.",
     ),
     Reason.IDLE_TIMEOUT: Advice(
         "The primary stopped sending in the middle of the transfer.",

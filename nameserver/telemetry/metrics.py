@@ -100,6 +100,13 @@ class MetricsCollector(Collector):
                 "The earliest time at which any zone expires unless its primary is reached.",
                 {(): min(expiries)},
             )
+        if server.certificates:
+            yield _gauge(
+                "nameserver_tls_certificate_expires_timestamp_seconds",
+                'When a certificate that we show ends: "server" to clients, "tls.NAME" to remotes.',
+                {(name,): ends for name, ends in server.certificates.items()},
+                ("certificate",),
+            )
         for name, text, values in (
             ("nameserver_transfers_in_progress", "Transfers running now.", server.transfers_in_progress),
             ("nameserver_transfer_queue_length", "Transfers waiting for a place.", server.transfer_queue_length),
@@ -210,6 +217,9 @@ def _tally_families(tally: Tally) -> Iterator[Metric]:
     skews = {(primary,): skew for primary, skew in tally.primary_skew.items()}
     text = "The primary's clock minus ours, from its last signed reply."
     yield _gauge("nameserver_primary_clock_skew_seconds", text, skews, ("primary",))
+    ends = {(primary,): when for primary, when in tally.primary_certificate.items()}
+    text = "When the certificate ends that the primary showed last."
+    yield _gauge("nameserver_primary_certificate_expires_timestamp_seconds", text, ends, ("primary",))
     ups = {(primary,): float(up) for primary, up in tally.primary_up.items()}
     yield _gauge("nameserver_primary_up", "Whether the primary answered the last exchange.", ups, ("primary",))
 

@@ -190,6 +190,7 @@ class ServerStatus:
     transfers_in_progress: dict[str, int] = field(default_factory=dict)  # by direction: "in", "out"
     transfer_queue_length: dict[str, int] = field(default_factory=dict)  # by direction
     store_up: bool = True  # the state directory takes writes, as far as is known
+    certificates: dict[str, float] = field(default_factory=dict)  # ours, "server" or "tls.NAME" → when it ends
     notices: tuple[str, ...] = ()  # what the operator should know: "the store was damaged and …"
 
     def to_json(self) -> Json:

@@ -80,6 +80,7 @@ class Tally:
         )  # where → faults survived in the transfer process
         self.store_errors: defaultdict[str, int] = defaultdict(int)  # fault → calls that failed for it
         self.primary_skew: dict[str, float] = {}  # primary → its clock minus ours, seconds
+        self.primary_certificate: dict[str, float] = {}  # primary → when the certificate ends that it showed last
         self.primary_up: dict[str, bool] = {}  # primary → whether the last exchange got an answer
 
     def add(self, event: TransferEvent | CheckEvent | NotifyReceivedEvent | NotifySentEvent, times: int = 1) -> None:
@@ -107,9 +108,16 @@ class Tally:
         """The transfer process survived a fault of its own."""
         self.internal_errors[where] += 1
 
-    def primary_seen(self, primary: str, *, up: bool, skew: float | None = None) -> None:
-        """An exchange with a primary ended: did it answer at all (`up`), and how far is its clock from ours."""
+    def primary_seen(
+        self, primary: str, *, up: bool, skew: float | None = None, certificate: float | None = None
+    ) -> None:
+        """An exchange with a primary ended: did it answer at all (`up`), and how far is its clock from ours.
+
+        `certificate`: when the one ends that it showed, where it did.
+        """
         self.primary_up[primary] = up
+        if certificate is not None:
+            self.primary_certificate[primary] = certificate
         if skew is not None:
             self.primary_skew[primary] = skew
 
@@ -131,3 +139,4 @@ class Tally:
         """A remote left the configuration: its gauges end (its counters stay: a counter never goes back)."""
         self.primary_up.pop(primary, None)
         self.primary_skew.pop(primary, None)
+        self.primary_certificate.pop(primary, None)

@@ -174,7 +174,12 @@ async def test_7_1_a_primary_without_tls_1_3_or_without_alpn_dot_is_no_primary(t
             async with foreign_primary(context, heard) as port:
                 error = await failure(secondary(server, TRUSTED, port))
                 assert (error.reason, text in error.detail) == (Reason.TLS_HANDSHAKE, True), error
-    assert heard == []
+        assert heard == []
+        async with foreign_primary(foreign_context(tmp_path, alpn=None), heard) as port:
+            easy = secondary(server, replace(TRUSTED, require_alpn=False), port)
+            with pytest.raises(TransferError):
+                await transfer(replace(easy, pull=replace(HASTY, idle_timeout=0.2)))
+            assert heard, "asked, since the operator says so"
 
 
 async def test_9_3_plain_tcp_where_tls_is_expected_gets_no_question(tmp_path: Path) -> None:

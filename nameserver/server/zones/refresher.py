@@ -345,12 +345,12 @@ class Refresher:
 
     def _primary_answered(self, work: ZoneRun, peer: pull.Peer, serial: int) -> None:
         self._note(work, peer, serial=serial, last_success=time.time(), last_reason=None, last_detail="")
-        self._tally.primary_seen(peer.remote.name, up=True, skew=peer.skew)
+        self._tally.primary_seen(peer.remote.name, up=True, skew=peer.skew, certificate=peer.certificate_expires)
 
     def _primary_failed(self, work: ZoneRun, peer: pull.Peer, error: TransferError) -> None:
         self._note(work, peer, last_reason=error.reason, last_detail=error.detail)
         silent = error.reason in (Reason.CONNECT_REFUSED, Reason.CONNECT_TIMEOUT, Reason.UNREACHABLE)
-        self._tally.primary_seen(peer.remote.name, up=not silent, skew=peer.skew)
+        self._tally.primary_seen(peer.remote.name, up=not silent, skew=peer.skew, certificate=peer.certificate_expires)
 
     def _note_key(self, work: ZoneRun, peer: pull.Peer, key: TsigKey) -> None:
         """Which of a remote's keys was accepted, and if that is not the preferred one, what came of that."""
