@@ -7,6 +7,7 @@ that never reached the disk) and then must find that
 
     the store opens: damage is never a reason for a start that fails
     each zone it says it holds is, whole, the version of that generation, or reading it says that it is damaged
+    what it says of how a zone came to its version is what was committed, or reading it says that it is damaged
     single owners likewise; what is damaged can be put aside; a new version can be committed and read back
     it opens a second time, with the same zones and the version committed before
 
@@ -20,6 +21,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -30,7 +32,9 @@ from support.stored import APEX, NOW, TIMERS, key, nodes_of
 from nameserver.errors import StoreDamaged
 from nameserver.store import chunks
 from nameserver.store.database import Store, StoredZone
+from nameserver.store.history import NewSteps
 from nameserver.store.reader import StoreReader
+from nameserver.zone.history import HistoryLimits, PackedStep
 
 DATABASE, JOURNAL, INDEX = "state.db", "state.db-wal", "state.db-shm"
 LARGE, MIDDLE, SMALL, LATE = b"\x05large\x00", b"\x06middle\x00", b"\x05small\x00", b"\x04late\x00"
@@ -50,6 +54,7 @@ class Life:
         self.moments: dict[str, Files] = {}
         self.versions: dict[tuple[bytes, int], Content] = {}
         self.rows: set[StoredZone] = set()
+        self.steps: dict[tuple[bytes, int, int], PackedStep] = {}  # by zone, generation and old serial
         self._contents: dict[bytes, Content] = {}
         with _small_chunks(), _directory() as directory:
             self._live(directory)
@@ -98,15 +103,25 @@ class Life:
         self._noted(commit(store, name, nodes, serial), nodes)
 
     def _commit_changes(self, store: Store, name: bytes, changes: dict[bytes, bytes | None], serial: int) -> None:
+        held = store.zones()[name]
+        new_steps = None
+        if serial > held.serial:
+            # Two at once, and parts of some length: histories that take several pages.
+            serials = (held.serial, held.serial + 1, serial) if serial > held.serial + 1 else (held.serial, serial)
+            steps = [_step(name, *each) for each in pairwise(serials)]
+            new_steps = NewSteps(steps, HistoryLimits(max_changes=6), NOW)
         row = store.commit_changes(
             name,
             changes,
-            base_generation=store.zones()[name].generation,
+            base_generation=held.generation,
             serial=serial,
             soa_rdata=b"soa rdata %d" % serial,
             records_delta=0,
             timers=TIMERS,
+            new_steps=new_steps,
         )
+        for step in new_steps.steps if new_steps else ():
+            self.steps[name, row.generation, step.old_serial] = step
         merged = {**self._contents[name], **changes}
         self._noted(row, {each: node for each, node in merged.items() if node is not None})
 
@@ -128,6 +143,12 @@ def commit(store: Store, name: bytes, nodes: Content, serial: int) -> StoredZone
         source="192.0.2.1",
         timers=TIMERS,
     )
+
+
+def _step(name: bytes, old: int, new: int) -> PackedStep:
+    """A step whose parts say what they are."""
+    parts = tuple(b"<%b %d to %d, part %d>" % (name, old, new, part) * 40 for part in range(new % 3 + 1))
+    return PackedStep(old, new, new, 9, parts)
 
 
 def _changes(serial: int, owners: int) -> dict[bytes, bytes | None]:
@@ -328,6 +349,7 @@ class Target:
                     _claim(found == sorted(content.items()), f"zone {row.text} of generation {row.generation} is wrong")
                 except StoreDamaged:
                     damaged.append(name)
+                self._read_history(reader, row)
                 for each in (b"", key("host00004"), key("host00021"), key("new5"), key("none")):
                     try:
                         _claim(store.node(name, each) == content.get(each) or name in damaged, "an owner is wrong")
@@ -335,6 +357,23 @@ class Target:
                         if name not in damaged:
                             damaged.append(name)
         return damaged
+
+    def _read_history(self, reader: StoreReader, row: StoredZone) -> None:
+        """Every step that is told is one that was committed, and they lead to the version held."""
+        for serial in range(1, 22):
+            try:
+                with closing(reader.load(row.name)) as loaded:
+                    told = loaded.steps_since(serial)
+                    for step in told:
+                        wanted = self._life.steps.get((row.name, step.number >> 16, step.old_serial))
+                        _claim(wanted is not None, "a step that never was")
+                        found = (step.new_serial, step.records, step.size, tuple(loaded.parts_of(step)))
+                        _claim(found == (wanted.new_serial, wanted.records, wanted.size, wanted.parts), "a wrong step")
+                serials = [step.old_serial for step in told] + [step.new_serial for step in told[-1:]]
+                _claim(not told or (serials[0], serials[-1]) == (serial, row.serial), "steps that lead elsewhere")
+                _claim(all(a.new_serial == b.old_serial for a, b in pairwise(told)), "steps with a gap")
+            except StoreDamaged:
+                continue
 
 
 def _claim(truth: bool, otherwise: str) -> None:
