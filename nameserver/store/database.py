@@ -333,6 +333,9 @@ class Store:
         rows = [replace(self._zones[name], **new._asdict()) for name, new in timers.items() if name in self._zones]
         with self._transaction("saving the zones' timers") as database:
             database.executemany(PUT_ZONE, map(zone_row, rows))
+            for zone in rows:  # a good time, too, to let go of what has become too old
+                held = self._histories.get(zone.id) or history.totals(database, zone.id)
+                self._histories[zone.id] = history.prune(database, zone.id, zone.last_success, held)
         self._zones.update((zone.name, zone) for zone in rows)
 
     def remove(self, name: bytes) -> None:

@@ -1,6 +1,7 @@
 """The history of zones in the database: a row per part of a step, written along with the version that it leads to.
 
     number      generation of the version it leads to << 16 | place among the steps of that commit
+    until       when the step is too old, by the limit that held when it was written; wall clock
     after       the number of the step before; 0: the history begins here
 
 So a history hangs together, row by row, and at its end with the zone's row: what is left of one that was cut off, or a
@@ -20,21 +21,21 @@ from nameserver.zone.serial import newer
 
 MOST_STEPS = 1 << 16  # of one commit
 
-COLUMNS = "zone, number, part, after, old_serial, new_serial, at, parts, records, size, crc, data"
+COLUMNS = "zone, number, part, after, old_serial, new_serial, until, parts, records, size, crc, data"
 TABLES = (
     """CREATE TABLE history (
         id INTEGER PRIMARY KEY, zone INTEGER NOT NULL, number INTEGER NOT NULL, part INTEGER NOT NULL,
-        after INTEGER NOT NULL, old_serial INTEGER NOT NULL, new_serial INTEGER NOT NULL, at REAL NOT NULL,
+        after INTEGER NOT NULL, old_serial INTEGER NOT NULL, new_serial INTEGER NOT NULL, until REAL NOT NULL,
         parts INTEGER NOT NULL, records INTEGER NOT NULL, size INTEGER NOT NULL, crc INTEGER NOT NULL,
         data BLOB NOT NULL)""",
     "CREATE UNIQUE INDEX history_by_number ON history (zone, number, part)",
 )
 
 _PUT = f"INSERT INTO history ({COLUMNS}) VALUES ({', '.join('?' * 12)})"  # noqa: S608 - constants of ours
-_TOTALS = "SELECT count(*), total(size), min(at), max(number) FROM history WHERE zone = ? AND part = 0"
-_OLDEST = "SELECT number, at, size FROM history WHERE zone = ? AND part = 0 ORDER BY number"
+_TOTALS = "SELECT count(*), total(size), min(until), max(number) FROM history WHERE zone = ? AND part = 0"
+_OLDEST = "SELECT number, until, size FROM history WHERE zone = ? AND part = 0 ORDER BY number"
 _STEPS = (
-    "SELECT number, after, old_serial, new_serial, at, parts, records, size FROM history "
+    "SELECT number, after, old_serial, new_serial, until, parts, records, size FROM history "
     "WHERE zone = ? AND part = 0 ORDER BY number DESC"
 )
 _ROWS = f"SELECT {COLUMNS} FROM history WHERE zone = ? AND number = ? ORDER BY part"  # noqa: S608
@@ -60,7 +61,7 @@ class StoredStep:
     after: int
     old_serial: int
     new_serial: int
-    at: float
+    until: float
     parts: int
     records: int
     size: int
@@ -72,14 +73,14 @@ class Totals:
 
     steps: int
     size: int
-    oldest: float  # wall clock
+    until: float  # when the oldest step is too old, wall clock
     last: int  # number of the newest step
 
 
 def totals(database: sqlite3.Connection, zone_id: int) -> Totals:
     """What the rows of a zone come to."""
-    count, size, oldest, last = database.execute(_TOTALS, (zone_id,)).fetchone()
-    return Totals(count, int(size), oldest or 0.0, last or 0)
+    count, size, until, last = database.execute(_TOTALS, (zone_id,)).fetchone()
+    return Totals(count, int(size), until or 0.0, last or 0)
 
 
 def append(
@@ -96,49 +97,57 @@ def append(
         del kept[0]
     if not kept or len(kept) < len(new.steps):
         held = drop(database, zone_id)
+    until = new.at + limits.max_age
     for place, step in enumerate(kept):
         number = generation << 16 | place
         _put(database, zone_id, StoredStep(
-            number, held.last, step.old_serial, step.new_serial, new.at, len(step.parts), step.records, step.size
+            number, held.last, step.old_serial, step.new_serial, until, len(step.parts), step.records, step.size
         ), step.parts)  # fmt: skip
-        oldest = held.oldest if held.steps else new.at
-        held = Totals(held.steps + 1, held.size + step.size, oldest, number)
-    return _prune(database, zone_id, room, limits, new.at, held)
+        first = held.until if held.steps else until
+        held = Totals(held.steps + 1, held.size + step.size, first, number)
+    most, largest = held.steps, held.size
+    # Beyond a limit by a little more than needed: not every change costs a removal.
+    if held.steps > limits.max_changes:
+        most = max(1, limits.max_changes - limits.max_changes // 8)
+    if held.size > room:
+        largest = room - room // 8
+    return prune(database, zone_id, new.at, held, most, largest)
 
 
 def _put(database: sqlite3.Connection, zone_id: int, step: StoredStep, parts: Sequence[bytes]) -> None:
     for part, data in enumerate(parts):
         crc = _crc(zone_id, part, step, data)
         database.execute(_PUT, (
-            zone_id, step.number, part, step.after, step.old_serial, step.new_serial, step.at, step.parts,
+            zone_id, step.number, part, step.after, step.old_serial, step.new_serial, step.until, step.parts,
             step.records, step.size, crc, data,
         ))  # fmt: skip
 
 
-def _prune(
-    database: sqlite3.Connection, zone_id: int, room: int, limits: HistoryLimits, now: float, held: Totals
+def prune(
+    database: sqlite3.Connection,
+    zone_id: int,
+    now: float,
+    held: Totals,
+    most: int | None = None,
+    largest: int | None = None,
 ) -> Totals:
-    """Let go of the oldest steps. Beyond a limit by a little more than needed: not every change costs a removal."""
-    too_many, too_large = held.steps > limits.max_changes, held.size > room
-    too_old = now - limits.max_age
-    if not (too_many or too_large or held.oldest < too_old):
+    """Let go of what is too old, and of the oldest steps until no more are left than these; what is then kept.
+
+    The newest stays: it is what a client that was told a moment ago asks for.
+    """
+    most, largest = held.steps if most is None else most, held.size if largest is None else largest
+    if held.steps <= max(1, most) and held.size <= largest and (held.until >= now or held.steps < 2):
         return held
-    most, largest = held.steps, held.size
-    if too_many:
-        most = max(1, limits.max_changes - limits.max_changes // 8)
-    if too_large:
-        largest = room - room // 8
-    steps, size, first, oldest = held.steps, held.size, held.last, held.oldest
-    with_rows = database.execute(_OLDEST, (zone_id,))
-    for number, at, step_size in with_rows:
-        first, oldest = number, at
-        # The newest stays: it is what a client that was told a moment ago asks for.
-        if number == held.last or (steps <= most and size <= largest and at >= too_old):
+    steps, size, first, first_until = held.steps, held.size, held.last, held.until
+    rows = database.execute(_OLDEST, (zone_id,))
+    for number, until, step_size in rows:
+        first, first_until = number, until
+        if number == held.last or (steps <= most and size <= largest and until >= now):
             break
         steps, size = steps - 1, size - step_size
-    with_rows.close()
+    rows.close()
     database.execute("DELETE FROM history WHERE zone = ? AND number < ?", (zone_id, first))
-    return Totals(steps, size, oldest, held.last)
+    return Totals(steps, size, first_until, held.last)
 
 
 def drop(database: sqlite3.Connection, zone_id: int) -> Totals:
@@ -239,7 +248,7 @@ def _checked(zone_id: int, row: tuple[object, ...], expected: StoredStep | None)
 def _crc(zone_id: int, part: int, step: StoredStep, data: bytes) -> int:
     try:
         place = _PLACE.pack(
-            zone_id, step.number, part, step.after, step.old_serial, step.new_serial, step.at, step.parts,
+            zone_id, step.number, part, step.after, step.old_serial, step.new_serial, step.until, step.parts,
             step.records, step.size,
         )  # fmt: skip
     except error:  # numbers that fit no field

@@ -149,6 +149,20 @@ def test_no_older_ones_are_kept(store: Store) -> None:
     assert not chain(store, 3) and chain(store, 4)
 
 
+def test_what_becomes_too_old_goes_with_the_next_check_but_for_the_newest_step(store: Store) -> None:
+    limits = HistoryLimits(max_age=100.0)
+    for serial in (2, 3, 4):
+        change(store, serial, limits=limits, at=NOW + serial)
+    store.save_timers({NAME: TIMERS._replace(last_success=NOW + 102)})
+    assert chain(store, 1)
+    store.save_timers({NAME: TIMERS._replace(last_success=NOW + 103)})
+    assert not chain(store, 1) and chain(store, 2) == [(2, 3), (3, 4)]
+    store.close()
+    with closing(Store.open(store.path.parent, NOW)) as again:
+        again.save_timers({NAME: TIMERS._replace(last_success=NOW + 1000)})
+        assert not chain(again, 2) and chain(again, 3) == [(3, 4)]
+
+
 def test_they_take_no_more_room_than_the_limit_says(store: Store) -> None:
     for serial in range(2, 200):
         change(store, serial, size=1000)
@@ -183,7 +197,7 @@ def test_a_commit_that_fails_leaves_the_history_as_it_was(store: Store) -> None:
     assert chain(store, 1) == [(1, 2), (2, 3)]
 
 
-COLUMNS = ("number", "part", "after", "old_serial", "new_serial", "at", "parts", "records", "size", "crc", "data")
+COLUMNS = ("number", "part", "after", "old_serial", "new_serial", "until", "parts", "records", "size", "crc", "data")
 
 
 @pytest.mark.parametrize("column", COLUMNS)
