@@ -85,12 +85,10 @@ class MetricsCollector(Collector):
         yield _gauge("nameserver_store_up", text, {(): float(server.store_up)})
         states = {(state,): float(server.zones_by_state.get(state, 0)) for state in ZONE_STATES}
         yield _gauge("nameserver_zones", "Zones by state.", states, ("state",))
-        behind = Counter(
-            (each.label,)
-            for zone in self._snapshot.zones
-            for each in zone.downstreams
-            if each.is_told and not each.has_it
-        )
+        behind: Counter[tuple[str]] = Counter()
+        for zone in self._snapshot.zones:
+            for each in zone.downstreams:
+                behind[(each.label,)] += each.is_told and not each.has_it
         text = "Zones of which the server below us is not known to have the present version."
         yield _gauge("nameserver_downstream_zones_behind", text, behind, ("secondary",))
         expiries = [zone.expires for zone in self._snapshot.zones if zone.expires is not None]

@@ -75,7 +75,7 @@ class Middle(Own):
 
     def transfers_out(self) -> Counter[tuple[str, str, str]]:
         """(key, asked, got) → how often, of those that went well."""
-        lines = re.findall(r"transfer out .*key=(\S+) asked=(\w+) got=(\w+) .*outcome=ok", self.log)
+        lines = re.findall(r"transfer out .*key=(\S+) transport=\w+ asked=(\w+) got=(\w+) .*outcome=ok", self.log)
         return Counter(lines)
 
 
@@ -107,6 +107,22 @@ def comparable(records: set[Record] | None) -> set[tuple[str, int, str, str]] | 
     return None if records is None else {(r.owner.lower(), r.ttl, r.rdtype, r.rdata.lower()) for r in records}
 
 
+def known_below(ours: Middle, below: dict[str, Secondary], serial: int) -> None:
+    """What ours says of those below it: told, asked under its key, and measured for each version."""
+    rows = {row["name"]: row for row in ours.zone(ZONE)["downstreams"] if row["via"] == "also-notify"}
+    assert {name: (row["serial"], row["answers"], row["notify_reason"]) for name, row in rows.items()} == {
+        name.lower(): (serial, True, None) for name in below
+    }
+    samples = ours.metrics()
+    published = samples["nameserver_publish_duration_seconds_count"]
+    for name in map(str.lower, below):
+        metric, label = "nameserver_downstream_lag_seconds", f'{{secondary="{name}"}}'
+        count, total = samples[f"{metric}_count{label}"], samples[f"{metric}_sum{label}"]
+        assert count == published, name
+        print(f"{name:10}{count:5.0f} versions of ours measured, {1000 * total / count:.0f} ms on average")  # noqa: T201
+        assert samples[f'nameserver_downstream_zones_behind{{secondary="{name}"}}'] == 0
+
+
 def test_each_of_them_follows_every_change_and_ends_equal_to_the_primary_above(
     tree: tuple[UpdatableBind, Middle, dict[str, Secondary]],
 ) -> None:
@@ -131,6 +147,11 @@ def test_each_of_them_follows_every_change_and_ends_equal_to_the_primary_above(
             print(f"{server.name:10}{len(server.delays):5} changes, served after: p50 {p50:.0f} ms, p95 {p95:.0f} ms")  # noqa: T201
             bound = BOUND if CHANGES < 100 else LONG_BOUND + 100 * (server.name == IxfrPdns.name)
             assert p95 <= bound, f"{server.name} took {p95:.0f} ms (p95)"
+        changes.make()
+    last = CHANGES + 2
+    ours.command("wait", ZONE, "--serial", str(last), "--all", "--timeout", "50")
+    assert {name: each.serial(ZONE) for name, each in below.items()} == dict.fromkeys(below, last)
+    known_below(ours, below, last)
 
     wanted = comparable(upstream.zone_records(ZONE))
     assert wanted is not None and len(wanted) > 300

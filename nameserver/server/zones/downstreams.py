@@ -39,7 +39,7 @@ from nameserver.wire.failures import rcode_failure
 
 CHECKS_AT_ONCE = 64
 CHECKS_AT_ONCE_TO_ONE = 8
-PATIENCE = PullLimits(connect_timeout=2.0, idle_timeout=2.0, udp_timeout=2.0, udp_tries=1)
+PATIENCE = PullLimits(connect_timeout=2.0, idle_timeout=2.0, total_timeout=4.0, udp_timeout=2.0, udp_tries=1)
 MOST_OTHERS = 16  # of those who fetch a zone and are not told, the latest
 
 log = logging.getLogger("nameserver.downstream")
@@ -323,8 +323,8 @@ class Downstreams:
         for key in self.notify.keys.to_try(target, time.monotonic()):
             peer.key = key
             try:
-                response = await pull.soa_over_udp(peer, config, PATIENCE)
-                if response.truncated:
+                response = None if target.tls else await pull.soa_over_udp(peer, config, PATIENCE)
+                if response is None or response.truncated:  # to a remote over TLS nothing goes unencrypted
                     response = await pull.soa_over_tcp(peer, config, PATIENCE)
                 if response.rcode != codes.NOERROR:
                     reason = rcode_failure(response.rcode).reason
