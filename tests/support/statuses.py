@@ -2,7 +2,14 @@
 
 from nameserver.errors import Reason
 from nameserver.telemetry.events import Kind, TransferEvent
-from nameserver.telemetry.status import PrimaryStatus, ServerStatus, Snapshot, WorkerStatus, ZoneStatus
+from nameserver.telemetry.status import (
+    DownstreamStatus,
+    PrimaryStatus,
+    ServerStatus,
+    Snapshot,
+    WorkerStatus,
+    ZoneStatus,
+)
 
 NOW = 1_795_225_000.0  # 2026-11-21 01:36:40 UTC
 
@@ -23,6 +30,25 @@ def primary(**changes: object) -> PrimaryStatus:
         "skew": 0.4,
     }
     return PrimaryStatus(**{**fields, **changes})
+
+
+def downstream(**changes: object) -> DownstreamStatus:
+    """A server below us that has the version."""
+    fields: dict[str, object] = {
+        "name": "edge-1",
+        "address": "192.0.2.53:53",
+        "label": "edge-1",
+        "key": "transfer-key",
+        "serial": 2026112101,
+        "has_it": True,
+        "answers": True,
+        "seen_at": NOW - 3598,
+        "lag": 0.25,
+        "notified_serial": 2026112101,
+        "notified_at": NOW - 3599,
+        "notify_tries": 1,
+    }
+    return DownstreamStatus(**{**fields, **changes})
 
 
 def transfer(**changes: object) -> TransferEvent:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.control_peer import ControlPeer, Json
-from support.statuses import HOSTILE, NOW, failing, primary, server, transfer, zone
+from support.statuses import HOSTILE, NOW, downstream, failing, primary, server, transfer, zone
 
 from nameserver.cli import status
 from nameserver.cli.present import Palette
@@ -186,3 +186,36 @@ def test_primary_zones_show_their_type() -> None:
     lines = status.zones_lines([zone(type="primary", primaries=()), zone(name="b")], NOW, PLAIN)
     assert "TYPE" in lines[0]
     assert " primary " in lines[2]
+
+
+def test_the_table_tells_how_many_of_those_below_have_the_version(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edges = (downstream(), downstream(name="edge-2", has_it=False), downstream(via="transfer", has_it=False))
+    run(tmp_path, zones=(zone(downstreams=edges), zone(name="alone.example")))
+    lines = text_of(capsys).splitlines()
+    assert any("DOWNSTREAM" in line for line in lines)
+    assert any("example.com" in line and "1 of 2 current" in line for line in lines)
+    (tmp_path / "c.sock").unlink()
+    run(tmp_path, zones=(zone(name="alone.example"),))
+    assert "DOWNSTREAM" not in text_of(capsys), "where nobody is told there is no such column"
+
+
+def test_a_zone_in_full_shows_each_of_those_below(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edges = (
+        downstream(),
+        downstream(
+            name=HOSTILE, via="ns", has_it=False, serial=2026112100, behind_since=NOW - 60, notify_reason="refused",
+            notify_detail=HOSTILE, check_reason="connect-timeout", check_detail=HOSTILE, next_check=NOW + 30,
+        ),
+        downstream(name="192.0.2.9", via="transfer", key=None, answers=False, notified_at=None, lag=None),
+    )  # fmt: skip
+    run(tmp_path, "example.com", zones=(zone(downstreams=edges),))
+    text = text_of(capsys)
+    assert "serial      2026112101, which it answers, 59m 58s ago" in text
+    assert "took        250 ms" in text
+    assert "confirmed at try 1" in text
+    assert "behind      since 1m ago" in text and "given up, refused" in text and "next check  in 30s" in text
+    assert "(named by the zone's NS records)" in text and "(fetches the zone, and is not told)" in text
+    assert "which it fetched" in text
+    assert "\x1b" not in text

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.control_peer import ControlPeer
-from support.statuses import HOSTILE, NOW, failing, primary, server, zone
+from support.statuses import HOSTILE, NOW, downstream, failing, primary, server, zone
 
 from nameserver.cli import why
 from nameserver.cli.present import Palette
@@ -147,3 +147,20 @@ def test_nothing_of_a_peer_reaches_the_terminal_raw() -> None:
         name=HOSTILE, primaries=(primary(name=HOSTILE, address=HOSTILE, last_reason="refused", last_detail=HOSTILE),)
     )
     assert text_of(hostile).replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"notify_reason": "refused"}, "does not take NOTIFY from here"),
+        ({"notify_reason": "connect-timeout"}, "No answer"),
+        ({"notify_reason": "tsig-badkey"}, "could not be told"),
+        ({"notify_reason": None, "notified_at": None}, "has not confirmed the NOTIFY yet"),
+        ({"notify_reason": None, "serial": None, "check_reason": "refused"}, "does not say what it has"),
+        ({"notify_reason": None, "serial": 2026112100}, "has not taken the version"),
+    ],
+)
+def test_a_server_below_that_is_behind_is_explained(changes: dict[str, object], sentence: str) -> None:
+    assert sentence in text_of(zone(downstreams=(downstream(has_it=False, **changes),)))
+    for well in (downstream(**changes), downstream(has_it=False, via="transfer", **changes)):
+        assert "this means" not in text_of(zone(downstreams=(well,)))

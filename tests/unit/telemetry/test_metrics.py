@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support.cpu import least_cpu_seconds
-from support.statuses import HOSTILE, NOW, failing, primary, server, snapshot, transfer, zone
+from support.statuses import HOSTILE, NOW, downstream, failing, primary, server, snapshot, transfer, zone
 
 from nameserver.errors import Reason
 from nameserver.query.counters import COUNTERS
@@ -60,6 +60,31 @@ def test_what_secondaries_were_sent_of_a_zone_is_counted_where_there_was_somethi
     assert samples["nameserver_zone_transfers_sent_total", labels(zone="example.com", kind="ixfr")] == 30
     assert samples["nameserver_zone_transfer_sent_bytes_total", here] == 4096
     assert ("nameserver_zone_transfer_sent_bytes_total", here) not in scrape(snapshot(zone()))
+
+
+def test_those_below_have_the_zones_they_lack_and_how_long_versions_took_to_them() -> None:
+    edges = (
+        downstream(),
+        downstream(name="edge-2", label="edge-2", has_it=False),
+        downstream(name="NS ns1.example.net", label="unnamed", via="ns", has_it=False),
+        downstream(name="192.0.2.9", label="unnamed", via="transfer", has_it=False),
+    )
+    tally = Tally()
+    tally.downstream_got("edge-1", [0.02, 0.3])
+    tally.downstream_seen("edge-1", up=True)
+    tally.downstream_seen("gone", up=False)
+    tally.downstream_notify["edge-1", "ok", ""] += 2
+    tally.forget_downstreams({"edge-1"})
+    samples = scrape(snapshot(zone(downstreams=edges), zone(name="other.example", downstreams=edges[:1]), tally=tally))
+    behind = "nameserver_downstream_zones_behind"
+    assert [samples[behind, labels(secondary=each)] for each in ("edge-1", "edge-2", "unnamed")] == [0, 1, 1]
+    assert samples["nameserver_zone_downstreams_behind", labels(zone="example.com")] == 2
+    assert samples["nameserver_downstream_lag_seconds_count", labels(secondary="edge-1")] == 2
+    assert samples["nameserver_downstream_lag_seconds_bucket", labels(secondary="edge-1", le="0.025")] == 1
+    assert samples["nameserver_downstream_up", labels(secondary="edge-1")] == 1
+    assert ("nameserver_downstream_up", labels(secondary="gone")) not in samples
+    sent = labels(secondary="edge-1", outcome="ok", reason="")
+    assert samples["nameserver_downstream_notify_total", sent] == 2
 
 
 @pytest.mark.parametrize("serial", [0, 2**31 - 1, 2**31, 2**32 - 1])

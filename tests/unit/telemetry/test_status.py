@@ -2,7 +2,7 @@
 
 import json
 
-from support.statuses import failing, server, zone
+from support.statuses import NOW, downstream, failing, server, zone
 
 from nameserver.telemetry.status import ZONE_STATES, ServerStatus, WorkerStatus, ZoneStatus
 
@@ -10,6 +10,13 @@ from nameserver.telemetry.status import ZONE_STATES, ServerStatus, WorkerStatus,
 def test_a_zone_survives_the_way_through_json() -> None:
     for each in (zone(), failing(), zone(last_transfer=None, primaries=(), serial=None)):
         assert ZoneStatus.from_json(json.loads(json.dumps(each.to_json()))) == each
+
+
+def test_those_below_survive_the_way_through_json() -> None:
+    edges = (downstream(), downstream(via="transfer", serial=None, notify_reason="refused", next_check=NOW))
+    again = ZoneStatus.from_json(json.loads(json.dumps(zone(downstreams=edges).to_json())))
+    assert again.downstreams == edges
+    assert [each.is_told for each in edges] == [True, False]
 
 
 def test_a_server_survives_the_way_through_json() -> None:

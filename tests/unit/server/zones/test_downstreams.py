@@ -12,7 +12,7 @@ from support.own_server import KEY, LOOPBACK, OwnServer, own_server, until
 from support.process import free_port
 from support.zones import zone_text
 
-from nameserver.config.model import Endpoint, Remote, ZoneConfig
+from nameserver.config.model import Endpoint, Remote, TlsPeer, ZoneConfig
 from nameserver.errors import Reason
 from nameserver.query.acl import Acl, AclRow
 from nameserver.server.zones.notify_targets import NotifyTargets
@@ -254,6 +254,27 @@ async def test_hundreds_of_checks_of_a_silent_server_hold_up_no_check_of_another
 def soa_of(zone: str) -> bytes:
     """The rdata of a zone's SOA."""
     return b"".join(names.from_text(each) for each in (f"ns.{zone}", f"hostmaster.{zone}")) + bytes(20)
+
+
+async def test_to_a_remote_over_tls_no_question_goes_unencrypted(tmp_path: Path) -> None:
+    got: list[bytes] = []
+
+    class Listens(asyncio.DatagramProtocol):
+        def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+            got.append(data)
+
+    loop = asyncio.get_running_loop()
+    plain, _ = await loop.create_datagram_endpoint(Listens, (LOOPBACK, 0))
+    address = Endpoint(*plain.get_extra_info("sockname"))
+    async with own_server(tmp_path / "a") as primary, managed(tmp_path / "b") as ours:
+        primary.serve(ZONE, zone_text(ZONE, 5))
+        await ours.start(of(primary, Remote("edge", (address,), tls=TlsPeer("edge"))))
+        await until(lambda: ours.entry(ZONE).answered is not None)
+        ours.downstreams.hurry(NAME, 5)
+        await until(lambda: below(ours).check_reason is not None)
+        assert below(ours).check_reason == Reason.CONNECT_REFUSED
+    plain.close()
+    assert got == []
 
 
 # --- notify-ns -------------------------------------------------------------------------------------------------------
