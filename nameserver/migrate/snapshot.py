@@ -9,7 +9,7 @@ Both are written whole or not at all. The zone file of an unchanged zone is the 
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,16 @@ class SnapshotError(NameserverError):
 
 
 @dataclass(frozen=True, slots=True)
+class Parent:
+    """What the parent says of the zone: what a way back has to restore. TTLs in seconds."""
+
+    ns: list[str] = field(default_factory=list)
+    ns_ttl: int = 0
+    ds: list[str] = field(default_factory=list)
+    ds_ttl: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """What is known of a zone as it was at `taken` (seconds since 1970). TTLs in seconds."""
 
@@ -48,9 +58,10 @@ class Snapshot:
     ttls: dict[str, int]  # "owner TYPE" → TTL
     ns: list[str]
     ns_ttl: int
+    parent_ns: list[str]
+    parent_ns_ttl: int
     ds: list[str]  # at the parent, as text; empty: unsigned, or not asked
     ds_ttl: int
-    parent_ns_ttl: int
     format: int = FORMAT
 
 
@@ -71,12 +82,12 @@ def take(
     now: float,
     *,
     complete: bool = True,
-    ds: tuple[list[str], int] = ([], 0),
-    parent_ns_ttl: int = 0,
+    parent: Parent | None = None,
 ) -> tuple[Snapshot, list[str]]:
     """(what is known, the lines of the zone file). Raises SnapshotError for a zone that holds nothing but its SOA."""
     if not stream.records:
         raise SnapshotError(f"{source} has no record but the SOA: nothing that could be restored from")
+    parent = parent or Parent()
     lines = list(zone_lines(stream))
     digest = hashlib.sha384()
     for line in lines:
@@ -100,9 +111,10 @@ def take(
             ttls,
             sorted(contents.apex_ns),
             contents.apex_ns_ttl,
-            sorted(ds[0]),
-            ds[1],
-            parent_ns_ttl,
+            parent.ns,
+            parent.ns_ttl,
+            parent.ds,
+            parent.ds_ttl,
         ),
         lines,
     )

@@ -20,6 +20,8 @@ from nameserver.errors import NameserverError
 from nameserver.migrate.asking import Asker, Question, Reply
 
 MAX_STEPS = 32  # referrals and aliases on the way to one name
+AT_ONCE = 4  # addresses of one server, or of the root, that are asked together
+MOST_TRIED = 12  # addresses, after which a zone is given up
 MAX_DEPTH = 6  # names of servers that have to be found before another can
 
 # The root servers' addresses, IPv4 and IPv6 (IANA's root hints; they change once in years).
@@ -131,15 +133,19 @@ class Tree:
         return Nameserver(target, tuple(found))
 
     async def _ask_zone(self, zone: Zone, question: Question, depth: int) -> Reply:
-        """The first usable reply of a zone's servers, one after the other. Raises NotFound."""
-        tried = []
+        """The first usable reply of a zone's servers, a few of them asked at a time. Raises NotFound."""
+        tried: list[str] = []
         for server in zone.servers:
             named = await self._with_addresses(server, depth)
-            for endpoint in named.addresses:
-                outcome = await self.asker.ask(question, endpoint)
-                if isinstance(outcome, Reply) and outcome.rcode in ("NOERROR", "NXDOMAIN"):
-                    return outcome
-                tried.append(f"{endpoint}: {outcome.rcode if isinstance(outcome, Reply) else outcome.detail}")
+            for start in range(0, min(len(named.addresses), MOST_TRIED), AT_ONCE):
+                few = named.addresses[start : start + AT_ONCE]
+                for outcome in await asyncio.gather(*(self.asker.ask(question, endpoint) for endpoint in few)):
+                    if isinstance(outcome, Reply) and outcome.rcode in ("NOERROR", "NXDOMAIN"):
+                        return outcome
+                    told = outcome.rcode if isinstance(outcome, Reply) else outcome.detail
+                    tried.append(f"{outcome.endpoint}: {told}")
+            if len(tried) >= MOST_TRIED:
+                break
         asked = f"{question.name} {dns.rdatatype.to_text(question.type)}"
         raise NotFound(f"no server of {zone.name} answered {asked}: {'; '.join(tried[:4]) or 'none has an address'}")
 

@@ -20,15 +20,18 @@ from nameserver.cli.arguments import seconds
 from nameserver.cli.migrate.render import markdown, text
 from nameserver.cli.present import Palette, safe_lines
 from nameserver.config.load import load_config
-from nameserver.config.model import Endpoint
+from nameserver.config.model import Endpoint, PullLimits
 from nameserver.config.one_key import read_key
 from nameserver.config.values import DNS_PORT
 from nameserver.errors import ConfigError, NameserverError
 from nameserver.migrate.asking import Asker
+from nameserver.migrate.files import write_whole
 from nameserver.migrate.nameservers import Target, find_targets
 from nameserver.migrate.report import UNREACHABLE, USAGE, Report
 from nameserver.migrate.root_hints import read_root_hints
 from nameserver.migrate.servers import BadValue, Server, parse_server
+from nameserver.migrate.sides import Source
+from nameserver.migrate.survey import Survey
 from nameserver.migrate.tree import NotFound, Tree
 from nameserver.wire import names
 from nameserver.wire.tsig import TsigKey
@@ -106,6 +109,16 @@ def add_server_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "servers", metavar="@SERVER", nargs="*", type=server, help="instead of those that parent and zone name"
     )
+
+
+def add_side_arguments(parser: argparse.ArgumentParser) -> None:
+    """`--old` and `--new`, each one server or several; which way to move a signed zone."""
+    for name, help_text in (("old", "where the zone is now"), ("new", "where it is to go")):
+        parser.add_argument(
+            f"--{name}", metavar="SERVER", type=server, nargs="+", required=True, help=f"{help_text}; all its servers"
+        )
+    parser.add_argument("--ignore-dnssec", action="store_true", help="compare: leave out what signers make")
+    parser.add_argument("--plan", choices=["unsign", "multi-signer"], default="", help="how a signed zone is moved")
 
 
 def add_key_arguments(parser: argparse.ArgumentParser, *prefixes: str) -> None:
@@ -189,6 +202,32 @@ async def targets(tools: Tools, args: argparse.Namespace) -> tuple[list[Target],
         Target(str(server), endpoint, "given") for server in args.servers for endpoint in await endpoints(tools, server)
     ]
     return found, []
+
+
+async def survey(args: argparse.Namespace) -> Survey:
+    """What measures a move between the servers of `--old` and `--new`. Raises UsageError."""
+    found = tools(args)
+    sides = []
+    for name, servers in (("old", args.old), ("new", args.new)):
+        side_key = key(args, name)
+        side = [
+            Source(name, str(each), endpoint, side_key) for each in servers for endpoint in await endpoints(found, each)
+        ]
+        sides.append(tuple(side))
+    wait = args.timeout
+    limits = PullLimits(connect_timeout=wait, idle_timeout=wait * 3, udp_timeout=wait, udp_tries=2)
+    old, new = sides
+    return Survey(
+        found.asker, found.tree, args.zone, old, new, ignore_dnssec=args.ignore_dnssec, plan=args.plan, limits=limits
+    )
+
+
+def write_markdown(path: Path, report: Report) -> None:
+    """The report as a file. Raises UsageError."""
+    try:
+        write_whole(path, (f"{line}\n" for line in markdown(report)))
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
 
 
 def vantage(targets: Sequence[Target], sources: Sequence[str]) -> str:

@@ -47,7 +47,7 @@ def test_the_inventory_names_what_a_move_would_lose():
 
 def test_a_snapshot_is_the_same_file_as_long_as_the_zone_is_the_same(tmp_path: Path):
     with world() as net:
-        words = ["migrate", "snapshot", "shop.example", f"@{HOST}:{net.port}", "-o", str(tmp_path)]
+        words = ["migrate", "snapshot", "shop.example", f"@{HOST}:{net.port}", "-o", str(tmp_path), "--no-parent"]
         first = nameserver(*words)
         text = (tmp_path / "shop.example.zone").read_bytes()
         again = nameserver(*words)
@@ -65,7 +65,15 @@ def test_a_snapshot_is_the_same_file_as_long_as_the_zone_is_the_same(tmp_path: P
 def test_a_snapshot_of_a_server_that_refuses_is_made_of_questions_and_says_so(tmp_path: Path):
     (tmp_path / "names").write_text("@\nwww\n")
     with world(transfer="none") as net:
-        words = ["migrate", "snapshot", "shop.example", f"@{HOST}:{net.port}", "-o", str(tmp_path / "zones")]
+        words = [
+            "migrate",
+            "snapshot",
+            "shop.example",
+            f"@{HOST}:{net.port}",
+            "-o",
+            str(tmp_path / "zones"),
+            "--no-parent",
+        ]
         refused = nameserver(*words)
         asked = nameserver(*words, "--names", str(tmp_path / "names"))
     assert refused.returncode == 3
@@ -79,7 +87,7 @@ def test_a_snapshot_of_a_server_that_refuses_is_made_of_questions_and_says_so(tm
 def test_ttls_are_held_against_the_target_and_the_time_against_the_old_ones(tmp_path: Path):
     with world() as net:
         where = ["shop.example", f"@{HOST}:{net.port}"]
-        nameserver("migrate", "snapshot", *where, "-o", str(tmp_path))
+        nameserver("migrate", "snapshot", *where, "-o", str(tmp_path), "--no-parent")
         high = nameserver("migrate", "ttl", *where)
         net.servers[HOST].change(
             "shop.example.", f"$TTL 300\n{soa('shop.example.', 2026062002)}{BODY.replace('3600', '')}"

@@ -1,0 +1,55 @@
+"""`nameserver migrate gate ZONE --old A --new B`: go, or no go, with reasons."""
+
+import argparse
+import time
+from pathlib import Path
+
+from nameserver.cli.migrate import common
+from nameserver.migrate import snapshot
+from nameserver.migrate.gate import combine
+from nameserver.migrate.report import Report
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("zone", metavar="ZONE", type=common.zone_name)
+    common.add_side_arguments(parser)
+    parser.add_argument("--target", type=int, default=300, metavar="SECONDS", help="what every TTL should be (300)")
+    parser.add_argument(
+        "--baseline", type=Path, metavar="DIRECTORY", help="the snapshot from before the TTLs were lowered"
+    )
+    parser.add_argument(
+        "--lowered-at", type=common.time_of_day, metavar="TIME", help="when the lowered TTLs were first served"
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write the report there as Markdown too")
+    common.add_arguments(parser)
+    common.add_key_arguments(parser, "old", "new")
+
+
+def main(args: argparse.Namespace) -> int:
+    """0 go, 1 no go, 2 usage, 3 when nothing could be reached."""
+    return common.run(args, lambda: _gate(args))
+
+
+async def _gate(args: argparse.Namespace) -> Report:
+    survey = await common.survey(args)
+    survey.target_ttl = args.target
+    try:
+        baseline = snapshot.read(args.baseline, args.zone.to_text(True).lower()) if args.baseline else None
+    except snapshot.SnapshotError as error:
+        raise common.UsageError(str(error)) from error
+    now = time.time()
+    reports = {
+        "path": await survey.path(),
+        "parity": await survey.parity(),
+        "serials": await survey.serials(),
+        "ttl": await survey.ttl(baseline, args.lowered_at, now),
+        "overlap": await survey.overlap(),
+        "delegation": await survey.delegation(),
+        "dnssec": await survey.dnssec(None, 0, now),
+        "exposure": await survey.exposure(),
+    }
+    report = combine(survey.zone.to_text(omit_final_dot=True), reports)
+    if args.output is not None:
+        common.write_markdown(args.output, report)
+    return report

@@ -1,0 +1,134 @@
+"""What the commands of a planned move share: its state file, what measures it, its snapshot, its metrics."""
+
+import argparse
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from nameserver.cli.migrate import common
+from nameserver.config.model import PullLimits
+from nameserver.migrate import gates, phases, snapshot
+from nameserver.migrate.gate import combine
+from nameserver.migrate.phases import State, StateError
+from nameserver.migrate.report import Report
+from nameserver.migrate.servers import parse_server
+from nameserver.migrate.sides import Source
+from nameserver.migrate.survey import Survey
+
+METRICS_TIMEOUT = 10.0  # seconds
+MOST_METRICS = 64 * 1024 * 1024  # octets of a page of metrics that are read
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """ZONE, the state file, keys and the common options."""
+    parser.add_argument("zone", metavar="ZONE", type=common.zone_name)
+    parser.add_argument("--state", type=Path, metavar="FILE", help="the move's state (ZONE.migration.json)")
+    common.add_arguments(parser)
+    common.add_key_arguments(parser, "old", "new")
+
+
+def path_of(args: argparse.Namespace) -> Path:
+    """Where the state is."""
+    if args.state is not None:
+        return Path(args.state)
+    return Path(f"{args.zone.to_text(omit_final_dot=True).lower().replace('/', '%2F')}.migration.json")
+
+
+def load(args: argparse.Namespace) -> State:
+    """The state. Raises UsageError."""
+    path = path_of(args)
+    try:
+        state = phases.read(path)
+    except StateError as error:
+        raise common.UsageError(str(error)) from error
+    zone = args.zone.to_text(omit_final_dot=True).lower()
+    if state.zone != zone:
+        raise common.UsageError(f"{path} is the move of {state.zone}, not of {zone}")
+    return state
+
+
+def save(args: argparse.Namespace, state: State) -> None:
+    """Write the state. Raises UsageError."""
+    try:
+        phases.write(path_of(args), state)
+    except StateError as error:
+        raise common.UsageError(str(error)) from error
+
+
+def baseline(args: argparse.Namespace, state: State) -> tuple[snapshot.Snapshot | None, str]:
+    """(the snapshot, why there is none)."""
+    try:
+        return snapshot.read(path_of(args).parent / state.snapshot, state.zone), ""
+    except snapshot.SnapshotError as error:
+        return None, str(error)
+
+
+async def survey(args: argparse.Namespace, state: State) -> Survey:
+    """What measures this move. Raises UsageError."""
+    found = common.tools(args)
+    sides: list[tuple[Source, ...]] = []
+    for name, texts, key_name in (("old", state.old, state.old_key), ("new", state.new, state.new_key)):
+        if getattr(args, f"{name}_key") is None and key_name and (args.config or getattr(args, f"{name}_key_file")):
+            setattr(args, f"{name}_key", key_name)
+        key = common.key(args, name)
+        side: list[Source] = []
+        for each in map(parse_server, texts):
+            side += [Source(name, str(each), endpoint, key) for endpoint in await common.endpoints(found, each)]
+        sides.append(tuple(side))
+    resolvers = [endpoint for text in state.resolvers for endpoint in await common.endpoints(found, parse_server(text))]
+    wait = args.timeout
+    limits = PullLimits(connect_timeout=wait, idle_timeout=wait * 3, udp_timeout=wait, udp_tries=2)
+    old, new = sides
+    return Survey(
+        found.asker,
+        found.tree,
+        args.zone,
+        old,
+        new,
+        target_ttl=state.target_ttl,
+        floor=state.floor,
+        ignore_dnssec=state.dnssec == "multi-signer",
+        plan=state.dnssec,
+        resolvers=tuple(resolvers),
+        limits=limits,
+    )
+
+
+def metrics_of(state: State) -> Callable[[], str] | None:
+    """What fetches the page of metrics on which the old side counts its queries; None where there is none."""
+    if not state.metrics:
+        return None
+    url = state.metrics if "://" in state.metrics else f"http://{state.metrics}/metrics"
+    if not url.startswith(("http://", "https://")):
+        raise common.UsageError(f"{state.metrics}: expected an http or https address of metrics")
+
+    def fetch() -> str:
+        with urllib.request.urlopen(url, timeout=METRICS_TIMEOUT) as page:  # noqa: S310 - the scheme is checked above
+            return str(page.read(MOST_METRICS).decode("utf-8", "replace"))
+
+    return fetch
+
+
+async def measure(args: argparse.Namespace, state: State, command: str) -> Report:
+    """Measure the gates of the next phase, and keep in the state what was seen. Raises UsageError."""
+    wanted = tuple(name for gate in phases.shown_gates(state.phase).values() for name in gate)
+    if not state.resolvers:
+        wanted = tuple(name for name in wanted if name != "resolvers")
+    old, problem = baseline(args, state)
+    reports = await gates.measure(
+        await survey(args, state), state, wanted, time.time(), old, problem, metrics_of(state)
+    )
+    save(args, state)
+    report = combine(state.zone, reports, command)
+    report.facts |= {"phase": state.phase, "next": state.following}
+    openings = {name: each.facts["safe_from"] for name, each in reports.items() if "safe_from" in each.facts}
+    report.facts["opens"] = openings
+    if state.following is None:
+        report.verdict = f"{state.zone} has been moved."
+    elif report.exit_code == 0:
+        report.verdict = f"In phase {state.phase}. The gate to {state.following} is open: nameserver migrate advance."
+    else:
+        report.verdict = f"In phase {state.phase}. The gate to {state.following} is closed."
+    return report

@@ -1,0 +1,121 @@
+"""`nameserver migrate plan ZONE --old A --new B`: begin a move, as a file that is made for version control."""
+
+import argparse
+import asyncio
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dns.name
+import dns.rdatatype
+
+from nameserver.cli.arguments import seconds
+from nameserver.cli.migrate import common, moving
+from nameserver.config.model import Endpoint
+from nameserver.migrate import phases
+from nameserver.migrate.asking import Asker, Question, Reply
+from nameserver.migrate.files import write_whole
+from nameserver.migrate.report import Level, Report, Table
+from nameserver.migrate.servers import Server
+
+YEAR = 366 * 86400
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    moving.add_arguments(parser)
+    common.add_side_arguments(parser)
+    parser.add_argument("--new-ns", metavar="NAME", type=common.zone_name, nargs="+", help="the names to delegate to")
+    parser.add_argument(
+        "--snapshot", default="zones", metavar="DIRECTORY", help="where the snapshot is or will be (zones)"
+    )
+    parser.add_argument("--target", type=int, default=300, metavar="SECONDS", help="the lowered TTL (300)")
+    parser.add_argument(
+        "--floor", type=seconds(YEAR), default=48 * 3600, metavar="SECONDS", help="least wait for TTLs (48 h)"
+    )
+    parser.add_argument(
+        "--keep", type=seconds(YEAR), default=phases.KEEP, metavar="SECONDS", help="keep the old side (72 h)"
+    )
+    parser.add_argument(
+        "--quiet", type=seconds(YEAR), default=86400, metavar="SECONDS", help="silence wanted of it (24 h)"
+    )
+    parser.add_argument(
+        "--resolvers", metavar="SERVER", type=common.server, nargs="+", default=[], help="whom to ask too"
+    )
+    parser.add_argument("--metrics", metavar="URL", default="", help="where the old side counts the zone's queries")
+    parser.add_argument("--start", type=common.time_of_day, metavar="TIME", help="of the calendar (now)")
+    parser.add_argument("--ics", type=Path, metavar="FILE", help="write the calendar for a calendar program")
+
+
+def main(args: argparse.Namespace) -> int:
+    """0 with the state written, 2 where there is one already or it cannot be written."""
+    return common.run(args, lambda: _plan(args))
+
+
+async def _plan(args: argparse.Namespace) -> Report:
+    path = moving.path_of(args)
+    if path.exists():
+        raise common.UsageError(f"{path} is there already: see nameserver migrate status, or remove it to begin again")
+    tools = common.tools(args)
+    old_at, new_at = await asyncio.gather(common.endpoints(tools, args.old[0]), common.endpoints(tools, args.new[0]))
+    old_ns = await _ns(tools.asker, args.zone, old_at[0])
+    new_ns = [_text(name) for name in args.new_ns] if args.new_ns else await _ns(tools.asker, args.zone, new_at[0])
+    now = time.time()
+    state = phases.State(
+        _text(args.zone),
+        [_written(server) for server in args.old],
+        [_written(server) for server in args.new],
+        args.snapshot,
+        old_ns,
+        sorted(new_ns),
+        args.plan,
+        args.target,
+        args.floor,
+        args.keep,
+        args.quiet,
+        [_written(server) for server in args.resolvers],
+        args.metrics,
+        args.old_key or "",
+        args.new_key or "",
+        entered={"plan": now},
+    )
+    moving.save(args, state)
+    return _tell(args, state, path, now)
+
+
+def _tell(args: argparse.Namespace, state: phases.State, path: Path, now: float) -> Report:
+    baseline, problem = moving.baseline(args, state)
+    entries = phases.calendar(state, args.start or now, baseline)
+    report = Report("plan", state.zone)
+    rows = tuple((datetime.fromtimestamp(when, UTC).strftime("%a %Y-%m-%d %H:%M UTC"), what) for when, what in entries)
+    report.tables.append(Table("Calendar, were every gate to open as early as it can", ("WHEN", "WHAT"), rows))
+    gate_rows = tuple((phase, ", ".join(names)) for phase, names in phases.GATES.items())
+    report.tables.append(Table("Gates", ("BEFORE", "HAS TO HOLD"), gate_rows))
+    if not state.new_ns:
+        text = "the names to delegate to are not known: the new side does not answer for the zone yet"
+        report.add(Level.WARNING, "no-new-ns", text, f"Write them into new_ns in {path}, or plan with --new-ns.")
+    if problem:
+        report.add(Level.WARNING, "no-snapshot", problem)
+    if args.ics is not None:
+        try:
+            write_whole(args.ics, [phases.icalendar(entries, state.zone)])
+        except OSError as error:
+            raise common.UsageError(f"{args.ics}: {error.strerror}") from error
+    report.facts = {"state": str(path), "old_ns": state.old_ns, "new_ns": state.new_ns}
+    report.measured = {"calendar": [list(entry) for entry in entries]}
+    report.verdict = f"Wrote {path}. Next: nameserver migrate status {state.zone}."
+    return report
+
+
+async def _ns(asker: Asker, zone: dns.name.Name, endpoint: Endpoint) -> list[str]:
+    outcome = await asker.ask(Question(zone, dns.rdatatype.NS), endpoint)
+    found = outcome.answer(zone, dns.rdatatype.NS) if isinstance(outcome, Reply) else None
+    return sorted(_text(record.target) for record in found) if found else []
+
+
+def _text(name: dns.name.Name) -> str:
+    return name.canonicalize().to_text(omit_final_dot=True)
+
+
+def _written(server: Server) -> str:
+    return str(server.endpoint or server)

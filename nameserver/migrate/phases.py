@@ -1,0 +1,239 @@
+"""The five phases of a move, as a state that is made for version control, and the gates between them.
+
+    plan ──▶ lower-ttl ──▶ parallel ──▶ cutover ──▶ decommission ──▶ done
+         snapshot      ttl · aged    path · parity   delegation ·    parent TTLs run out ·
+                                     serials ·       resolvers       old side silent
+                                     overlap ·
+                                     dnssec
+
+The state says what was done and seen, and when; a gate is measured when it is asked, never taken from the state. An
+override is recorded with its reason for good. Times are seconds since 1970.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from nameserver.errors import NameserverError
+from nameserver.migrate.files import write_whole
+from nameserver.migrate.snapshot import Snapshot
+
+FORMAT = 1
+PHASES = ("plan", "lower-ttl", "parallel", "cutover", "decommission", "done")
+GATES: dict[str, tuple[str, ...]] = {
+    "lower-ttl": ("snapshot",),
+    "parallel": ("ttl",),
+    "cutover": ("path", "parity", "serials", "ttl", "overlap", "dnssec"),
+    "decommission": ("delegation", "resolvers"),
+    "done": ("parent-ttl", "quiet"),
+}
+KEEP = 72 * 3600  # seconds that the old side is kept at least after the cut-over
+
+
+class StateError(NameserverError):
+    """The state of a move cannot be read, written, or does not allow what was asked."""
+
+
+@dataclass(slots=True)
+class State:
+    """One move. `old`, `new`: servers as they were written. `entered`: when each phase began.
+
+    `seen`: when something was first seen that time is counted from: "ttl-lowered", "ds-gone", "delegated", "quiet".
+    `log`: one entry for each step that was taken, with the digest of the report that allowed it.
+    """
+
+    zone: str
+    old: list[str]
+    new: list[str]
+    snapshot: str  # directory, as seen from the state file
+    old_ns: list[str] = field(default_factory=list)
+    new_ns: list[str] = field(default_factory=list)
+    dnssec: str = ""  # "", "unsign" or "multi-signer"
+    target_ttl: int = 300
+    floor: float = 48 * 3600.0
+    keep: float = KEEP
+    quiet: float = 24 * 3600.0
+    resolvers: list[str] = field(default_factory=list)
+    metrics: str = ""  # where the old side's queries are counted; "" for nowhere
+    old_key: str = ""
+    new_key: str = ""
+    phase: str = "plan"
+    entered: dict[str, float] = field(default_factory=dict)
+    seen: dict[str, float] = field(default_factory=dict)
+    samples: list[list[float]] = field(default_factory=list)  # [when, queries that the old side has counted]
+    log: list[dict[str, Any]] = field(default_factory=list)
+    format: int = FORMAT
+
+    @property
+    def following(self) -> str | None:
+        """The phase after this one."""
+        at = PHASES.index(self.phase)
+        return PHASES[at + 1] if at + 1 < len(PHASES) else None
+
+    def enter(self, now: float, digest: str, override: str = "") -> None:
+        """Go on to the next phase. Raises StateError after the last."""
+        if self.following is None:
+            raise StateError(f"{self.zone} has been moved: there is no phase after {self.phase}")
+        self.phase = self.following
+        self.entered[self.phase] = now
+        entry: dict[str, Any] = {"at": now, "entered": self.phase, "digest": digest}
+        self.log.append(entry | {"override": override} if override else entry)
+
+    def go_back(self, now: float, reason: str) -> None:
+        """Go back to where the old side alone is delegated to: what was waited for since has to be waited for anew."""
+        self.log.append({"at": now, "rolled_back_from": self.phase, "reason": reason})
+        self.phase = "parallel" if PHASES.index(self.phase) > PHASES.index("parallel") else "plan"
+        for name in ("delegated", "quiet"):
+            self.seen.pop(name, None)
+        self.samples.clear()
+
+    def note(self, what: str, holds: bool, now: float) -> None:
+        """Something was measured: the first time in a row that it holds is kept."""
+        if holds:
+            self.seen.setdefault(what, now)
+        else:
+            self.seen.pop(what, None)
+
+
+def read(path: Path) -> State:
+    """Raises StateError."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(values, dict) or values.get("format") != FORMAT:
+            raise StateError(f"{path} is not a migration of format {FORMAT}; it was made by another version")
+        state = State(**values)
+    except OSError as error:
+        raise StateError(
+            f"{path}: {error.strerror}; begin one: nameserver migrate plan ZONE --old … --new …"
+        ) from error
+    except (ValueError, TypeError) as error:
+        raise StateError(f"{path} is not what `migrate plan` wrote: {error}") from error
+    if state.phase not in PHASES:
+        raise StateError(f"{path} names a phase that there is not: {state.phase!r}")
+    return state
+
+
+def write(path: Path, state: State) -> None:
+    """Raises StateError, with the file of before untouched."""
+    try:
+        write_whole(path, [json.dumps(asdict(state), indent=1, sort_keys=True), "\n"])
+    except OSError as error:
+        raise StateError(f"{path}: {error.strerror}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A gate that only time opens. `since` None: what it is counted from has not been seen."""
+
+    name: str
+    since: float | None
+    terms: tuple[tuple[str, float], ...]  # name and seconds of each thing that has to run out
+
+    @property
+    def longest(self) -> tuple[str, float]:
+        """The term that decides."""
+        return max(self.terms, key=lambda term: term[1])
+
+    def opens(self) -> float | None:
+        """When it opens."""
+        return None if self.since is None else self.since + self.longest[1]
+
+
+def parent_wait(state: State, baseline: Snapshot | None, parent_ns_ttl: int) -> Wait:
+    """How long the old side may still be asked after the delegation was changed everywhere."""
+    apex = baseline.ns_ttl if baseline else 0
+    old_parent = max(parent_ns_ttl, baseline.parent_ns_ttl if baseline else 0)
+    terms = ((f"NS at the parent ({old_parent} s)", float(old_parent)), (f"NS at the apex ({apex} s)", float(apex)))
+    return Wait(
+        "parent-ttl", state.seen.get("delegated"), (*terms, ("the least time to keep the old side", state.keep))
+    )
+
+
+def quiet_since(samples: list[list[float]]) -> float | None:
+    """Since when the old side has counted no more queries; None where the last two samples differ, or of fewer.
+
+    A counter that went down was reset: what it counted before is not known, so it begins there.
+    """
+    since = None
+    for (_, before), (when, count) in pairwise(samples):
+        if count != before:
+            since = None
+        elif since is None:
+            since = when
+    if since is None:
+        return None
+    index = next(number for number, (when, _) in enumerate(samples) if when == since)
+    return samples[index - 1][0]
+
+
+def rollback_lines(state: State, baseline: Snapshot | None) -> list[str]:
+    """What to restore, in this phase, word for word: at the registrar first, then at the sides."""
+    zone = state.zone
+    old_ns = (baseline.parent_ns or baseline.ns) if baseline else state.old_ns
+    lines = []
+    if state.phase in ("plan", "lower-ttl"):
+        lines.append(f"Nothing points at the new side. Raise the TTLs of {zone} again at your leisure.")
+    if state.phase == "parallel":
+        lines.append(
+            f"At both sides: remove the new side's servers from the NS set of {zone}. The parent was not changed."
+        )
+    if state.phase in ("cutover", "decommission"):
+        lines.append(f"At the registrar of {zone}, set these nameservers and no others:")
+        lines += [f"  {name.rstrip('.')}" for name in old_ns]
+        if baseline is not None and baseline.ds:
+            lines.append("and these DS records and no others:")
+            lines += [f"  {zone}. DS {ds}" for ds in baseline.ds]
+        elif state.dnssec:
+            lines.append("and no DS record.")
+        ttl = baseline.parent_ns_ttl if baseline else 0
+        lines.append(
+            f"Resolvers that have the new servers go on asking them for up to {ttl} s: keep the new side serving."
+        )
+    if state.phase == "done":
+        lines.append(f"The old side is gone: import {state.snapshot}/{zone}.zone there before you point anybody at it.")
+    if baseline is not None:
+        lines.append(
+            f"The zone as it was: {state.snapshot}, serial {baseline.serial}, SHA-384 {baseline.digest[:16]}…."
+        )
+    return lines
+
+
+def calendar(state: State, start: float, baseline: Snapshot | None) -> list[tuple[float, str]]:
+    """(when, what) of the whole move from the zone's own TTLs, were every gate to open as early as it can."""
+    largest = baseline.largest_ttl if baseline else 86400
+    parent = baseline.parent_ns_ttl if baseline else 2 * 86400
+    lowered = start
+    cutover = lowered + max(2.0 * largest, state.floor)
+    delegated = cutover
+    over = delegated + max(float(parent), state.keep)
+    return [
+        (start, f"Lower the TTLs of {state.zone} to {state.target_ttl} s"),
+        (
+            lowered + min(86400.0, max(2.0 * largest, state.floor) / 2),
+            "Fill the new side, prove parity, add both sides' NS",
+        ),
+        (cutover, "Change the NS at the registrar: the old TTLs have run out"),
+        (cutover + 86400, "Verify again"),
+        (over, "Decommission the old side, if it is silent"),
+    ]
+
+
+def icalendar(entries: list[tuple[float, str]], zone: str) -> str:
+    """The calendar as RFC 5545 has it: an event of half an hour each."""
+    lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//nameserver//migrate//EN"]
+    for number, (when, what) in enumerate(entries, 1):
+        stamp = datetime.fromtimestamp(when, UTC).strftime("%Y%m%dT%H%M%SZ")
+        lines += ["BEGIN:VEVENT", f"UID:{zone}-{number}-{stamp}@nameserver", f"DTSTAMP:{stamp}", f"DTSTART:{stamp}"]
+        text = what.replace("\\", "\\\\").replace(",", "\\,").replace(";", "\\;")
+        lines += ["DURATION:PT30M", f"SUMMARY:{text}", "END:VEVENT"]
+    return "".join(f"{line}\r\n" for line in [*lines, "END:VCALENDAR"])
+
+
+def shown_gates(phase: str) -> Mapping[str, tuple[str, ...]]:
+    """The gates of the phase after `phase`, by that phase's name; empty after the last."""
+    at = PHASES.index(phase)
+    return {} if at + 1 == len(PHASES) else {PHASES[at + 1]: GATES[PHASES[at + 1]]}

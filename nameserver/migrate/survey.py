@@ -1,0 +1,227 @@
+"""Everything that can be measured about a move, each as the report of its own command: what the gates are made of.
+
+Nothing is kept between two measurements: a gate is measured when it is asked, never assumed.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+import dns.name
+import dns.rdatatype
+
+from nameserver.config.model import Endpoint, PullLimits
+from nameserver.errors import TransferError
+from nameserver.migrate import (
+    check,
+    compare,
+    delegation,
+    dnssec,
+    dnssec_plan,
+    exposure,
+    inventory,
+    propagation,
+    serials,
+)
+from nameserver.migrate import sides as both_sides
+from nameserver.migrate import ttl as ttls
+from nameserver.migrate.asking import Asker, Question, Reply
+from nameserver.migrate.contents import take_stock
+from nameserver.migrate.nameservers import Target
+from nameserver.migrate.report import Level, Report
+from nameserver.migrate.sides import Source
+from nameserver.migrate.snapshot import Snapshot
+from nameserver.migrate.tree import NotFound, Tree
+from nameserver.migrate.zone_stream import ZoneStream, fetch_zone
+from nameserver.telemetry.advice import advise
+from nameserver.wire import names
+
+
+@dataclass(slots=True)
+class Survey:
+    """What measures one move. `old` and `new`: every address of each side; the first is transferred from."""
+
+    asker: Asker
+    tree: Tree
+    zone: dns.name.Name
+    old: tuple[Source, ...]
+    new: tuple[Source, ...]
+    target_ttl: int = 300
+    floor: float = ttls.FLOOR
+    ignore_dnssec: bool = False
+    plan: str = ""  # "", "unsign" or "multi-signer"
+    resolvers: tuple[Endpoint, ...] = ()
+    limits: PullLimits = field(default_factory=PullLimits)
+
+    @property
+    def wire(self) -> bytes:
+        """The zone's folded wire name."""
+        return names.fold(self.zone.to_wire() or b"")
+
+    def _text(self) -> str:
+        return self.zone.to_text(omit_final_dot=True)
+
+    def targets(self) -> list[Target]:
+        """Every address of both sides."""
+        sides = (("old", self.old), ("new", self.new))
+        return [Target(f"{name} {source.text}", source.endpoint, "given") for name, each in sides for source in each]
+
+    async def path(self) -> Report:
+        """Can the zone be had from each address of the new side?"""
+        key = self.new[0].key
+        measured = [
+            await check.measure(self.asker, self.zone, source.endpoint, source.key, self.limits) for source in self.new
+        ]
+        return check.judge(self.zone, measured, key)
+
+    async def parity(self) -> Report:
+        """Do both sides hold the same?"""
+        try:
+            one, two = await both_sides.measure(self.asker, self.wire, self.old[0], self.new[0])
+        except TransferError as error:
+            return self._failed("compare", error, self.new[0].endpoint)
+        return compare.judge(one, two, ignore_dnssec=self.ignore_dnssec)
+
+    async def serials(self) -> Report:
+        """Does every address of the new side serve the same version?"""
+        targets = [target for target in self.targets() if target.label.startswith("new ")]
+        return serials.judge(self.zone, await serials.measure(self.asker, self.zone, targets))
+
+    async def inventory(self) -> Report:
+        """What the old side holds that a move has to take care of."""
+        try:
+            stream = await self._zone_of(self.old[0])
+        except TransferError as error:
+            return self._failed("inventory", error, self.old[0].endpoint)
+        today = datetime.now(UTC).strftime("%Y%m%d")
+        return inventory.judge(stream, take_stock(stream), self.old[0].text, today)
+
+    async def ttl(self, baseline: Snapshot | None, lowered_at: float | None, now: float) -> Report:
+        """Are the TTLs low at the old side, and have the old ones run out?"""
+        try:
+            stream = await self._zone_of(self.old[0])
+        except TransferError as error:
+            return self._failed("ttl", error, self.old[0].endpoint)
+        return ttls.judge(
+            stream,
+            take_stock(stream),
+            self.target_ttl,
+            baseline=baseline,
+            lowered_at=lowered_at,
+            now=now,
+            floor=self.floor,
+        )
+
+    async def exposure(self) -> Report:
+        """Does anybody hand out the zone without a key?"""
+        targets = self.targets()
+        return exposure.judge(self.zone, await exposure.measure(self.asker, self.zone, targets))
+
+    async def delegation(self, expected: frozenset[str] | None = None) -> Report:
+        """Is the zone delegated to whom it should be, at every server of the parent?"""
+        given = [(target.label, target.endpoint) for target in self.targets() if expected is None]
+        try:
+            seen = await delegation.measure(self.tree, self.zone, given)
+        except NotFound as error:
+            return self._unfound("delegation", error)
+        return delegation.judge(self.zone, seen, expected)
+
+    async def overlap(self) -> Report:
+        """Is the zone's own NS set the same at every address of both sides, and does it hold what the parent names?"""
+        report = Report("overlap", self._text())
+        question = Question(self.zone, dns.rdatatype.NS)
+        targets = self.targets()
+        outcomes = await asyncio.gather(*(self.asker.ask(question, target.endpoint) for target in targets))
+        sets: dict[str, frozenset[str]] = {}
+        for target, outcome in zip(targets, outcomes, strict=True):
+            found = outcome.answer(self.zone, dns.rdatatype.NS) if isinstance(outcome, Reply) else None
+            if found is None:
+                report.add(
+                    Level.FAULT,
+                    "server-silent",
+                    f"{target.label} ({target.endpoint}) does not answer with the zone's NS",
+                )
+                continue
+            sets[target.label] = frozenset(
+                record.target.canonicalize().to_text(omit_final_dot=True) for record in found
+            )
+        if len(set(sets.values())) > 1:
+            told = "; ".join(f"{label}: {', '.join(sorted(each))}" for label, each in sorted(sets.items()))
+            step = "Put the servers of both sides into the NS set at the apex, on both sides."
+            report.add(Level.FAULT, "ns-mismatch", f"the NS sets differ: {told}", step)
+        await self._hold_against_parent(report, set(sets.values()))
+        report.facts = {label: sorted(each) for label, each in sets.items()}
+        report.verdict = (
+            "Both sides name the same servers." if report.exit_code == 0 else "The sides do not overlap yet."
+        )
+        return report
+
+    async def _hold_against_parent(self, report: Report, sets: set[frozenset[str]]) -> None:
+        try:
+            seen = await delegation.measure(self.tree, self.zone, only_parent=True)
+        except NotFound as error:
+            report.add(Level.FAULT, "parent-silent", str(error))
+            return
+        named = frozenset().union(*(view.ns for view in seen.parents))
+        for each in sets:
+            if missing := named - each:
+                text = f"the parent names {', '.join(sorted(missing))}, the zone does not"
+                report.add(Level.FAULT, "ns-mismatch", text, "Add them to the NS set at the apex.")
+
+    async def dnssec(self, ds_gone_since: float | None, old_ds_ttl: int, now: float) -> Report:
+        """Does the chain of trust hold at each side, and is the plan's part of it done?"""
+        try:
+            parent = await delegation.measure(self.tree, self.zone, only_parent=True)
+        except NotFound as error:
+            return self._unfound("dnssec", error)
+        views = [view for view in parent.parents if not view.problem]
+        pairs = (("old", self.old[0]), ("new", self.new[0]))
+        sides = await asyncio.gather(
+            *(dnssec.measure_side(self.asker, self.zone, name, source.endpoint) for name, source in pairs)
+        )
+        ds_ttl = max((view.ds_ttl for view in views), default=0)
+        seen = dnssec.Measured({str(view.endpoint): view.ds for view in views}, ds_ttl, list(sides))
+        report = dnssec.judge(self.zone, seen, now)
+        if self.plan == "unsign":
+            dnssec_plan.tell(report, dnssec_plan.unsign(self.zone, seen, ds_gone_since, max(old_ds_ttl, ds_ttl), now))
+        elif self.plan == "multi-signer":
+            dnssec_plan.tell(report, dnssec_plan.multi_signer(self.zone, seen, now))
+        return report
+
+    async def resolved(self, expected: Sequence[str]) -> Report:
+        """Do the resolvers return the servers that are expected?"""
+        texts = [f"{name}." for name in expected]
+        sights = await propagation.measure(self.asker, self.zone, dns.rdatatype.NS, self.resolvers)
+        return propagation.judge(self.zone, dns.rdatatype.NS, sights, expected=texts)
+
+    async def same_at_resolvers(self, kind: str) -> Report:
+        """Do the resolvers return what the new side has at the apex?"""
+        rdtype = dns.rdatatype.from_text(kind)
+        outcome = await self.asker.ask(Question(self.zone, rdtype), self.new[0].endpoint)
+        found = outcome.answer(self.zone, rdtype) if isinstance(outcome, Reply) else None
+        sights = await propagation.measure(self.asker, self.zone, rdtype, self.resolvers)
+        if found is None:  # no such records: then nowhere
+            sights = [replace(sight, problem="") if sight.problem == "no data" else sight for sight in sights]
+        expected = [record.to_text() for record in found or ()]
+        return propagation.judge(self.zone, rdtype, sights, expected=expected)
+
+    async def _zone_of(self, source: Source) -> ZoneStream:
+        return await fetch_zone(
+            self.wire, source.endpoint, source.key, source=self.asker.source_for(source.endpoint), limits=self.limits
+        )
+
+    def _failed(self, command: str, error: TransferError, endpoint: Endpoint) -> Report:
+        report = Report(command, self._text())
+        step = advise(error.reason, zone=self._text(), address=str(endpoint)).next_step
+        report.add(Level.FAULT, str(error.reason), error.detail or str(error.reason), step)
+        report.unreachable = True
+        report.verdict = f"{endpoint} does not let us have the zone."
+        return report
+
+    def _unfound(self, command: str, error: NotFound) -> Report:
+        report = Report(command, self._text())
+        report.add(Level.FAULT, "parent-silent", str(error), "Check the way to the parent's servers.")
+        report.unreachable = True
+        report.verdict = "The parent cannot be reached."
+        return report
