@@ -39,6 +39,8 @@ VERBS = (
     Verb("retransfer", "nameserver.cli.retransfer", "fetch a zone afresh, whatever its serial"),
     Verb("wait", "nameserver.cli.wait", "wait until a serial is answered, here and downstream"),
     Verb("reload", "nameserver.cli.reload", "read the configuration again"),
+    Verb("promote", "nameserver.cli.promote", "make a primary zone of a secondary one"),
+    Verb("demote", "nameserver.cli.demote", "make a secondary zone of a primary one"),
     Verb("export", "nameserver.cli.export", "write a zone as a canonical zone file"),
     Verb("ask", "nameserver.cli.ask", "ask a nameserver one question"),
     Verb("demo", "nameserver.cli.demo", "run an example primary and secondary on this machine"),

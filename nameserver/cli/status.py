@@ -110,7 +110,7 @@ def _row(zone: ZoneStatus, now: float) -> list[Cell]:
     held = "-" if zone.serial is None else str(zone.serial)
     return [
         Cell(zone.name, "bold"),
-        Cell(zone.type if zone.type != "secondary" else ""),
+        Cell(f"{zone.type}, by command" if zone.override else zone.type if zone.type != "secondary" else ""),
         Cell(zone.state, TONES.get(zone.state, "bad")),
         Cell(f"{held} (primary {zone.primary_serial})" if behind else held, "warn" if behind else "", right=True),
         Cell(_or_dash(zone.last_change, now)),
@@ -156,6 +156,7 @@ def zone_lines(zone: ZoneStatus, server: ServerStatus, palette: Palette) -> list
     pairs = [
         ("zone", palette.paint(safe(zone.name), "bold") + f" ({safe(zone.type)})"),
         ("state", palette.paint(safe(zone.state), TONES.get(zone.state, "bad"))),
+        ("role", palette.paint(safe(zone.override), "warn")),
         ("answered", answered),
         ("serial", serial),
         ("content", f"{words.plural(zone.records, 'record')}, {words.size(zone.size)}, generation {zone.generation}"),

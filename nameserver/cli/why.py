@@ -145,6 +145,8 @@ def lines(zone: ZoneStatus, now: float, palette: Palette) -> list[str]:
         palette,
         "  ",
     )
+    if zone.override:
+        result += ["", palette.paint(safe(f"The zone was {zone.override}"), "warn")]
     own = _zone_advice(zone)
     if own is not None:
         detail = f": {zone.last_detail}" if zone.last_detail else ""

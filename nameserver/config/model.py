@@ -151,6 +151,7 @@ class ZoneConfig:
     limits: TransferLimits = TransferLimits()
     pull: PullLimits = PullLimits()
     history: HistoryLimits = HistoryLimits()
+    override: str = ""  # why type, file and primaries are not what the configuration says; empty where they are
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,18 @@ and starts nothing; but times in the store then are of another age than the cloc
 have to be written anew: see `WallClock`.
 """
 
+import logging
 import math
 import time
+from collections.abc import Iterable
 
+from nameserver.telemetry.words import timestamp
+
+CLOCK_BEHIND = 60.0  # seconds by which the clock may be behind the last check of a stored zone
 TOLERANCE = 2.0  # seconds by which the clocks may run apart, as they do while NTP slews, before that is a step
 _MACHINE = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+log = logging.getLogger("nameserver.zones")
 
 
 def machine_clock() -> float:
@@ -45,3 +52,18 @@ class WallClock:
             return 0.0
         self._apart = apart
         return step
+
+
+def tell_if_behind(checked: Iterable[float]) -> None:
+    """Say so where the clock is behind what the store holds: it was not set yet, or it was wrong before.
+
+    `checked` is when stored zones were checked last, by the wall clock.
+    """
+    last = max(checked, default=0.0)
+    if last - time.time() > CLOCK_BEHIND:
+        log.warning(
+            "the clock says %s, but stored zones were checked at %s: it was set back, or is wrong. How old they "
+            "are cannot be told; they are served as if just checked, and are checked now",
+            timestamp(time.time()),
+            timestamp(last),
+        )

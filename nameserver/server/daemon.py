@@ -12,11 +12,13 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from nameserver.config.load import load_config
 from nameserver.config.model import Config, Endpoint, ServerConfig
+from nameserver.config.roles import apply_roles, read_roles
 from nameserver.control.protocol import ControlError, Json
 from nameserver.control.server import ControlServer, Verb
 from nameserver.errors import ConfigError, NameserverError, StoreFault
@@ -39,6 +41,7 @@ from nameserver.server.zones.downstreams import Downstreams
 from nameserver.server.zones.entry import ZoneEntry
 from nameserver.server.zones.manager import ZoneManager
 from nameserver.server.zones.publisher import Publisher
+from nameserver.server.zones.roles import RoleChanges, RoleState, save_roles
 from nameserver.store.database import Store
 from nameserver.telemetry import log as telemetry_log
 from nameserver.telemetry.tally import Tally
@@ -63,6 +66,7 @@ class Daemon:
         self._stop = asyncio.Event()
         self._impatient = asyncio.Event()
         self._reload_wanted = asyncio.Event()
+        self._roles = RoleState(config, config, {})
         self._reload_lock = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._patience: asyncio.Task[None] | None = None
@@ -113,15 +117,37 @@ class Daemon:
         for notice in store.notices:
             log.error("%s", notice)
         try:
+            self._take_roles(self._config)
             sockets = await self._bind(server.listen, server.listen_tls, workers)
         except NameserverError:
             store.close()
             raise
+        for warning in self._config.warnings[len(self._roles.configured.warnings) :]:
+            log.warning("%s", warning)
         if sockets is None:
             store.close()
             return False
         self._assemble(store, sockets, _hello(fitting, store))
         return True
+
+    def _take_roles(self, configured: Config) -> None:
+        """Put what was promoted and demoted before a configuration, and forget what holds no more.
+
+        Raises ConfigError, with nothing changed, where the two cannot be brought together.
+        """
+        try:
+            applied = apply_roles(configured, read_roles(configured.server.state_dir))
+        except OSError as error:
+            raise ConfigError([f"{error.filename}: {error.strerror}: it says what was promoted or demoted"]) from error
+        self._roles = RoleState(configured, applied.config, applied.roles)
+        self._config = applied.config
+        for text in applied.forgotten:
+            log.warning("%s", text)
+        if applied.forgotten:
+            try:
+                save_roles(configured.server.state_dir, applied.roles)
+            except OSError as error:
+                log.error("what was promoted or demoted cannot be written: %s", error)
 
     async def _start_unless_stopped(self) -> None:
         """Start; where a signal says stop before that is done, leave off."""
@@ -165,6 +191,7 @@ class Daemon:
         self._watch.lag = tally.loop_lag["transfer"]
         self._reporter = Reporter(self._state)
         self._exports = Exports(store.path)
+        self._role_changes = RoleChanges(self._state.zones, publisher, store.path)
         self._control = ControlServer(server.control, self._verbs())
         self._http = HttpServer(server.http, self._reporter.routes()) if server.http else None
 
@@ -304,14 +331,16 @@ class Daemon:
             if self._state.config.zones and not fresh.zones and not force:
                 # A directory of zones that is not mounted, a glob with a typing error: too much to lose by a reload.
                 raise ConfigError([f"{fresh.path}: no zone would be left; if that is meant: nameserver reload --force"])
+            message = restart_needed(self._state.config.server, fresh.server)
+            fresh = replace(fresh, server=self._state.config.server, tls=fresh.tls or self._state.config.tls)
+            self._take_roles(fresh)
         except ConfigError as error:
             self._state.reload = Reload(now, self._state.reload.succeeded, False, "\n".join(error.problems))
             for problem in error.problems:
                 log.error("reload: %s", problem)
             log.error("reload: nothing was changed")
             raise
-        message = restart_needed(self._state.config.server, fresh.server)
-        self._state.config = replace(fresh, server=self._state.config.server, tls=fresh.tls or self._state.config.tls)
+        fresh = self._state.config = self._config
         try:
             summary, files_in_error = await self._state.zones.reconcile(self._state.config)
         except NameserverError as error:
@@ -335,6 +364,8 @@ class Daemon:
             "refresh": self._verb_refresh,
             "retransfer": self._verb_retransfer,
             "reload": self._verb_reload,
+            "promote": self._verb_promote,
+            "demote": self._verb_demote,
             "export": self._verb_export,
             "export-piece": lambda request: self._exports.piece(request.get("export")),
             "wait": self._waiting.verb,
@@ -352,6 +383,30 @@ class Daemon:
     async def _verb_retransfer(self, request: Json) -> Json:
         entry = self._zone_of(request, "retransfer")
         return await self._state.zones.retransfer(entry, wait=bool(request.get("wait")))
+
+    async def _verb_promote(self, request: Json) -> Json:
+        file = request.get("file")
+        async with self._role_of(request, "promote") as entry:
+            self._roles, done = await self._role_changes.promote(entry, self._roles, str(file) if file else None)
+        return done
+
+    async def _verb_demote(self, request: Json) -> Json:
+        primaries, lower = request.get("primaries") or (), bool(request.get("accept_lower"))
+        async with self._role_of(request, "demote") as entry:
+            self._roles, done = await self._role_changes.demote(
+                entry, self._roles, tuple(map(str, primaries)), accept_lower=lower
+            )
+        return done
+
+    @asynccontextmanager
+    async def _role_of(self, request: Json, verb: str) -> AsyncIterator[ZoneEntry]:
+        """The zone whose role a request changes; no reload goes on meanwhile. Raises ControlError."""
+        if not self._state.zones.started:
+            raise ControlError("the server is starting; try again in a moment")
+        async with self._reload_lock:
+            yield self._zone_of(request, verb)
+            self._config = self._state.config = self._roles.config
+            await self._state.supervisor.heard(HEARD_PATIENCE)
 
     async def _verb_export(self, request: Json) -> Json:
         entry = self._zone_of(request, "export")

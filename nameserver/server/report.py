@@ -5,7 +5,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import nameserver
@@ -155,8 +155,12 @@ class Reporter:
             transfer_queue_length={"in": state.zones.waiting, "out": sum(state.queued.values())},
             store_up=not state.publisher.watch.troubled,
             certificates=_certificates(state.config),
-            notices=(*state.store.notices, *filter(None, (state.publisher.watch.notice, state.zones.unread_notice))),
+            notices=(*state.store.notices, *filter(None, self._notices())),
         )
+
+    def _notices(self) -> tuple[str, ...]:
+        zones = self._state.zones
+        return self._state.publisher.watch.notice, zones.unread_notice, _override_notice(zones.entries.values())
 
     def _workers(self) -> list[WorkerStatus]:
         state = self._state
@@ -205,6 +209,7 @@ class Reporter:
             bytes_sent=entry.sent.bytes,
             generation=stored.generation if stored else 0,
             workers_serving=state.supervisor.serving(entry.config.name, stored.generation) if stored else 0,
+            override=entry.config.override,
             unstored=entry.config.name in state.publisher.unstored,
         )
 
@@ -216,6 +221,15 @@ def _certificates(config: Config) -> dict[str, float]:
         if remote.tls is not None and remote.tls.certificate is not None:
             found[f"tls.{remote.tls.name}"] = remote.tls.certificate.expires
     return found
+
+
+def _override_notice(entries: Iterable[ZoneEntry]) -> str:
+    """A sentence about zones whose role is not what the configuration says; empty while there are none."""
+    zones = [entry.config.text for entry in entries if entry.config.override]
+    if not zones:
+        return ""
+    more = f" and {plural(len(zones) - 3, 'other zone')}" if len(zones) > 3 else ""
+    return f"promoted or demoted by command, other than configured: {', '.join(sorted(zones)[:3])}{more}"
 
 
 def _refusal(asked: str, reason: str, *, zone: str = "", source: str = "", key: str = "") -> Event:

@@ -338,6 +338,15 @@ class Store:
                 self._histories[zone.id] = history.prune(database, zone.id, zone.last_success, held)
         self._zones.update((zone.name, zone) for zone in rows)
 
+    def change_kind(self, name: bytes, kind: str, timers: ZoneTimers) -> StoredZone:
+        """A zone goes on as another kind, with other times: its version and history stay. Raises StoreError."""
+        self._ready()
+        zone = replace(self._held(name), kind=kind, **timers._asdict())
+        with self._transaction(f"saving zone {zone.text}") as database:
+            database.execute(PUT_ZONE, zone_row(zone))
+        self._zones[name] = zone
+        return zone
+
     def remove(self, name: bytes) -> None:
         """Forget a zone, if it is held. Raises StoreError."""
         self._ready()

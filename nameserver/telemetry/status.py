@@ -128,6 +128,7 @@ class ZoneStatus:
     bytes_sent: int = 0  # of all transfers to secondaries
     generation: int = 0
     workers_serving: int = 0  # live workers that answer this generation
+    override: str = ""  # why its type is not what the configuration says; empty where it is
     unstored: bool = False  # answered from memory alone: what was stored of it is lost
 
     def to_json(self) -> Json:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from nameserver.config.model import ZoneConfig
+from nameserver.control.protocol import ControlError
 from nameserver.errors import Reason
 from nameserver.refresh.machine import RefreshMachine, State
 from nameserver.refresh.outcome import Outcome as RunOutcome
@@ -107,6 +108,14 @@ class ZoneEntry:
         if self.file is None or self.file.reason is None:
             return Trouble(None, "", 0)
         return Trouble(self.file.reason, self.file.detail, 1)
+
+    def ordered_machine(self) -> RefreshMachine:
+        """The machine that takes an operator's order. Raises ControlError where there is none, or none yet."""
+        if self.machine is None:
+            raise ControlError(f"{self.config.text} is a primary zone: it has nobody to ask; use reload")
+        if not self.live:
+            raise ControlError("the server is starting, and will check every zone; try again in a moment")
+        return self.machine
 
     def times(self) -> ZoneTimes:
         """When what happened and will."""

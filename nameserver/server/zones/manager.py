@@ -23,11 +23,11 @@ from nameserver.refresh.machine import Action, Check, Expire, RefreshMachine, Re
 from nameserver.refresh.outcome import Failed, Transferred
 from nameserver.refresh.outcome import Outcome as RunOutcome
 from nameserver.refresh.pace import Pace
-from nameserver.server.clocks import WallClock, machine_clock
+from nameserver.server.clocks import WallClock, machine_clock, tell_if_behind
 from nameserver.server.supervisor import Supervisor
 from nameserver.server.zones.downstreams import Downstreams
 from nameserver.server.zones.entry import ZoneEntry, ZoneTimes, level_of, update_statuses
-from nameserver.server.zones.primary_files import FileVerdict, PrimaryFiles
+from nameserver.server.zones.primary_files import FileVerdict, PrimaryFiles, adopt
 from nameserver.server.zones.publications import Publications
 from nameserver.server.zones.publisher import Publisher
 from nameserver.server.zones.refresher import Refresher, ZoneRun, primary_statuses
@@ -37,7 +37,7 @@ from nameserver.telemetry.events import Outcome as Verdict
 from nameserver.telemetry.log import log_event
 from nameserver.telemetry.tally import Tally
 from nameserver.telemetry.throttle import Throttle
-from nameserver.telemetry.words import duration, plural, timestamp
+from nameserver.telemetry.words import duration, plural
 from nameserver.wire import names
 from nameserver.zone.serial import newer
 from nameserver.zone.soa import parse_soa
@@ -47,7 +47,6 @@ DUE_AT_ONCE = 200  # zones whose time has come that are seen to in one turn of t
 LONGEST_SLEEP = 5.0  # seconds: a clock that went on during a suspend is noticed this soon
 RECOVERY_SPACING = 60.0  # seconds between two times that a zone's stored copy is set aside as damaged
 BROKEN_CLOCK_WAIT = 30.0  # seconds until a zone whose clock broke is looked at again
-CLOCK_BEHIND = 60.0  # seconds by which the clock may be behind the last check of a stored zone
 
 log = logging.getLogger("nameserver.zones")
 
@@ -92,6 +91,9 @@ class ZoneManager:
             zone = config.zones.get(name)
             if zone is None:
                 log.info("zone %s is no longer configured: forgotten", stored.text)
+            elif zone.type != stored.kind and zone.override:
+                await adopt(self._publisher, zone, stored)
+                continue
             elif zone.type != stored.kind:
                 log.info("zone %s was %s and is %s: its old content is forgotten", zone.text, stored.kind, zone.type)
             else:
@@ -106,23 +108,12 @@ class ZoneManager:
         for entry in self.entries.values():
             if entry.machine is None:
                 await self._load_file(entry)
-        self._judge_the_clock()
         stored = self._publisher.stored
+        tell_if_behind(each.last_success for each in stored.values())
         # The longest overdue go first: checks of what is held begin at a limited rate.
         for name in sorted(self.entries, key=lambda name: stored[name].refresh_at if name in stored else 0.0):
             self._start_machine(self.entries[name])
         self.started = True
-
-    def _judge_the_clock(self) -> None:
-        """Say so where the clock is behind what the store holds: it was not set yet, or it was wrong before."""
-        last = max((each.last_success for each in self._publisher.stored.values()), default=0.0)
-        if last - time.time() > CLOCK_BEHIND:
-            log.warning(
-                "the clock says %s, but stored zones were checked at %s: it was set back, or is wrong. How old they "
-                "are cannot be told; they are served as if just checked, and are checked now",
-                timestamp(time.time()),
-                timestamp(last),
-            )
 
     async def stop(self) -> None:
         """End every run; nothing that is not committed is lost, for it would have been asked for again."""
@@ -257,6 +248,37 @@ class ZoneManager:
         log.error("zone %s: %s", entry.config.text, _left_behind(error))
         return [f"zone {entry.config.text}: {_left_behind(error)}"]
 
+    async def go_on_as(self, entry: ZoneEntry, zone: ZoneConfig, reason: str) -> ZoneEntry:
+        """End what goes on for a zone; its new entry is as `zone` says, with what is held, and waits for `begin`."""
+        for task in (entry.task, entry.recovery):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        for waiter in entry.waiters:
+            if not waiter.done():
+                waiter.set_exception(ControlError(f"zone {zone.text} was {reason} meanwhile"))
+        self._files.forget(zone.name)
+        self._add(zone)
+        fresh = self.entries[zone.name]
+        fresh.queries, fresh.control_queries = entry.queries, entry.control_queries
+        fresh.publishing, fresh.answered = entry.publishing, entry.answered
+        return fresh
+
+    def begin(self, entry: ZoneEntry, config: Config, *, changed: bool = False) -> None:
+        """Have workers and timers go by a zone's new entry. `changed`: it has a version to be told of."""
+        self._publisher.configure([entry.config], config)
+        entry.tried = True
+        if entry.machine is None:
+            self._files.took(entry.config)
+        self._start_machine(entry)
+        if changed:
+            self._published(entry)
+
+    async def try_primaries(self, zone: ZoneConfig, *, force: bool) -> RunOutcome:
+        """A refresh run of its own, for a zone that has no machine yet. `force`: a transfer of whatever serial."""
+        self._refresher.reach.ask_again(zone)
+        return await self._refresher.run(ZoneRun(zone, primary_statuses(zone), force))
+
     async def _load_file(self, entry: ZoneEntry) -> bool:
         try:
             verdict = await self._files.load(entry.config)
@@ -317,22 +339,13 @@ class ZoneManager:
 
     def refresh(self, entry: ZoneEntry) -> None:
         """An operator asks for a check."""
-        machine = self._machine_of(entry)
+        machine = entry.ordered_machine()
         self._refresher.reach.ask_again(entry.config)
         self._act(entry, machine.refresh(machine_clock()))
 
-    @staticmethod
-    def _machine_of(entry: ZoneEntry) -> RefreshMachine:
-        """The machine that takes an operator's order. Raises ControlError where there is none, or none yet."""
-        if entry.machine is None:
-            raise ControlError(f"{entry.config.text} is a primary zone: it has nobody to ask; use reload")
-        if not entry.live:
-            raise ControlError("the server is starting, and will check every zone; try again in a moment")
-        return entry.machine
-
     async def retransfer(self, entry: ZoneEntry, *, wait: bool) -> Json:
         """An operator asks for a full transfer, whatever its serial."""
-        machine = self._machine_of(entry)
+        machine = entry.ordered_machine()
         waiter: asyncio.Future[RunOutcome] = asyncio.get_running_loop().create_future()
         running = entry.task is not None
         self._refresher.reach.ask_again(entry.config)

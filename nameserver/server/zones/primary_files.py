@@ -13,7 +13,7 @@ wrong.
 import asyncio
 import logging
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -27,6 +27,7 @@ from nameserver.wire import names
 from nameserver.zone.builder import BuiltZone
 from nameserver.zone.replaced_nodes import Replaced, as_applied, replaced_nodes
 from nameserver.zone.serial import newer
+from nameserver.zone.soa import parse_soa
 
 log = logging.getLogger("nameserver.zones")
 
@@ -154,9 +155,30 @@ class PrimaryFiles:
         with closing(self._publisher.slices(held.name)) as old:
             return replaced_nodes(old, built.nodes, held.apex_as_received, limit)
 
+    def took(self, zone: ZoneConfig) -> None:
+        """The zone's file was just written from what is stored: it need not be read."""
+        if zone.file is not None:
+            with suppress(OSError):
+                self._taken[zone.name] = [state_of(zone.file)]
+
     def forget(self, name: bytes) -> None:
         """The zone is gone or changed: read its file afresh next time."""
         self._taken.pop(name, None)
+
+
+def timers_as(kind: str, stored: StoredZone, now: float) -> ZoneTimers:
+    """The times of a stored zone that goes on as a zone of this kind: a primary one does not expire."""
+    if kind == "primary":
+        return ZoneTimers(now, stored.last_change, NEVER, NEVER)
+    return ZoneTimers(now, stored.last_change, now + parse_soa(stored.soa_rdata).expire, now)
+
+
+async def adopt(publisher: Publisher, zone: ZoneConfig, stored: StoredZone) -> None:
+    """A zone's role was changed by command, and we were stopped before the store heard of it."""
+    try:
+        await publisher.change_kind(zone, timers_as(zone.type, stored, time.time()))
+    except StoreError as error:
+        log.error("zone %s: %s", zone.text, error)
 
 
 def _owners(replaced: Replaced, apex: bytes) -> str:

@@ -307,6 +307,15 @@ class Publisher:
         except StoreError as error:
             log.warning("zone %s: %s; tried again after the next change", zone.text, error)
 
+    async def change_kind(self, zone: ZoneConfig, timers: ZoneTimers) -> None:
+        """A stored zone goes on as what it now is, a primary or a secondary zone: with its version and its history.
+
+        Workers answer it, expired or not, until these timers say otherwise. Raises StoreError, with nothing changed.
+        """
+        stored = await self._write(partial(self._store.change_kind, zone.name, zone.type, timers))
+        self._committed(zone.name, stored)
+        self.set_expired(zone.name, False)
+
     def held(self, name: bytes) -> StoredZone | None:
         """What is answered of a zone, whether the store still has it or not."""
         return self.stored.get(name) or self.unstored.get(name)

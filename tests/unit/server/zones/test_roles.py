@@ -1,0 +1,162 @@
+"""Promote and demote where something breaks: the zone stays as it was, or is what it was to be, and is never lost."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.managed import CALM, HASTY, Managed, managed
+from support.own_server import OwnServer, own_server, until
+from support.zones import zone_text
+
+from nameserver.config.model import ZoneConfig
+from nameserver.config.roles import FILE_NAME, apply_roles, read_roles
+from nameserver.control.protocol import ControlError, Json
+from nameserver.errors import StoreError
+from nameserver.server.zones.roles import RoleChanges, RoleState
+from nameserver.store.database import Store
+from nameserver.wire import names
+
+ZONE = "example.com"
+NAME = names.from_text(ZONE)
+
+
+class Changing:
+    """A secondary zone of `above`, and what changes its role."""
+
+    def __init__(self, above: OwnServer, ours: Managed, directory: Path) -> None:
+        self.above, self.ours, self.directory = above, ours, directory
+        zone = ZoneConfig(NAME, ZONE, primaries=(above.remote,), pull=HASTY, timers=CALM)
+        config = replace(ours.config(zone), remotes={above.remote.name: above.remote})
+        applied = apply_roles(config, read_roles(directory))
+        self.state = RoleState(config, applied.config, applied.roles)
+        self.changes = RoleChanges(ours.zones, ours.publisher, ours.store.path)
+
+    async def start(self) -> None:
+        await self.ours.zones.prepare(self.state.config)
+        await self.ours.zones.start()
+        await self.ours.idle(ZONE)
+
+    async def promote(self, file: str | None = None) -> Json:
+        self.state, done = await self.changes.promote(self.ours.entry(ZONE), self.state, file)
+        await self.ours.idle(ZONE)
+        return done
+
+    async def demote(self, *, accept_lower: bool = False) -> Json:
+        self.state, done = await self.changes.demote(self.ours.entry(ZONE), self.state, (), accept_lower=accept_lower)
+        await self.ours.idle(ZONE)
+        return done
+
+    @property
+    def role(self) -> tuple[str, str, int | None]:
+        """What the zone is here, and in the store, and its serial."""
+        stored = self.ours.publisher.stored[NAME]
+        return self.ours.entry(ZONE).config.type, stored.kind, stored.serial
+
+
+@asynccontextmanager
+async def changing(tmp_path: Path, serial: int = 5) -> AsyncIterator[Changing]:
+    async with own_server(tmp_path / "above") as above, managed(tmp_path / "state") as ours:
+        above.serve(ZONE, zone_text(ZONE, serial))
+        made = Changing(above, ours, tmp_path / "state")
+        await made.start()
+        assert made.role == ("secondary", "secondary", serial)
+        yield made
+
+
+async def test_workers_are_told_of_the_new_role_and_that_the_zone_does_not_expire(tmp_path: Path) -> None:
+    async with changing(tmp_path) as zone:
+        zone.ours.said.clear()
+        await zone.promote()
+        assert zone.role == ("primary", "primary", 5)
+        await until(lambda: zone.ours.told("state"))
+        (told,) = [header for header in zone.ours.told("state") if header["state"] == "serving"]
+        assert told["expires"][NAME.hex()] == float("inf")
+        rows = [row for header in zone.ours.told("configure") for row in header.get("zones", ())]
+        assert [row["type"] for row in rows] == ["primary"]
+        await zone.demote()
+        assert zone.role == ("secondary", "secondary", 5)
+        assert zone.ours.entry(ZONE).times().expires is not None
+        assert not read_roles(zone.directory)
+
+
+async def test_where_the_file_cannot_be_written_the_zone_goes_on_as_a_secondary_zone(tmp_path: Path) -> None:
+    async with changing(tmp_path) as zone:
+        blocked = tmp_path / "no-directory"
+        blocked.write_text("")
+        with pytest.raises(ControlError, match=r"stays a secondary zone: .*no-directory"):
+            await zone.promote(str(blocked / "z.zone"))
+        await zone.ours.idle(ZONE)
+        assert zone.role == ("secondary", "secondary", 5)
+        assert not (zone.directory / FILE_NAME).exists()
+        zone.above.serve(ZONE, zone_text(ZONE, 6))
+        zone.ours.zones.refresh(zone.ours.entry(ZONE))
+        await zone.ours.idle(ZONE)
+        assert zone.role[2] == 6
+
+
+@pytest.mark.parametrize("verb", ["promote", "demote"])
+async def test_where_the_store_does_not_take_it_the_zone_stays_what_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    async with changing(tmp_path) as zone:
+        if verb == "demote":
+            await zone.promote()
+        before, roles = zone.ours.entry(ZONE).config.type, read_roles(zone.directory)
+        monkeypatch.setattr(Store, "change_kind", _refuse)
+        with pytest.raises(ControlError, match=f"stays a {before} zone: the disk is full"):
+            await getattr(zone, verb)()
+        monkeypatch.undo()
+        await zone.ours.idle(ZONE)
+        assert (zone.ours.entry(ZONE).config.type, read_roles(zone.directory)) == (before, roles)
+        await getattr(zone, verb)()
+        assert zone.role[0] != before
+
+
+def _refuse(*_: object) -> None:
+    raise StoreError("the disk is full")
+
+
+async def test_where_no_primary_gives_the_zone_or_only_an_older_one_it_stays_a_primary_zone(tmp_path: Path) -> None:
+    async with changing(tmp_path) as zone:
+        await zone.promote()
+        file = zone.ours.entry(ZONE).config.file
+        assert file is not None
+        file.write_text(file.read_text().replace(" 5 3600 ", " 7 3600 "))
+        await zone.ours.zones.reconcile(zone.state.config)
+        with pytest.raises(ControlError, match="its serial is 7, and 5 at the primary"):
+            await zone.demote()
+        assert zone.role == ("primary", "primary", 7)
+        await zone.above.stop()
+        with pytest.raises(ControlError, match="no primary gave it: connect-refused"):
+            await zone.demote(accept_lower=True)
+        assert zone.role == ("primary", "primary", 7)
+
+
+@pytest.mark.parametrize("verb", ["promote", "demote"])
+async def test_where_we_are_killed_before_the_store_hears_of_the_role_the_next_start_goes_on_with_the_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """By what is written then: the role stands before the store has its kind, or the store has it before that."""
+    async with changing(tmp_path) as zone:
+        if verb == "demote":
+            await zone.promote()
+        broken = "write_whole" if verb == "demote" else "Publisher.change_kind"
+        monkeypatch.setattr(f"nameserver.server.zones.roles.{broken}", _killed)
+        with pytest.raises(_Killed):
+            await getattr(zone, verb)()
+        monkeypatch.undo()
+    async with own_server(tmp_path / "another") as above, managed(tmp_path / "state") as ours:
+        again = Changing(above, ours, tmp_path / "state")
+        assert list(again.state.roles) == [NAME]
+        await again.start()
+        assert again.role == ("primary", "primary", 5)
+
+
+class _Killed(BaseException):
+    pass
+
+
+def _killed(*_: object) -> None:
+    raise _Killed
