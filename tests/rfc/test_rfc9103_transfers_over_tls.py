@@ -3,9 +3,9 @@
 import asyncio
 import ssl
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,17 +14,21 @@ from support.certificates import Authority, Issued, authority, self_signed
 from support.own_server import KEY, LOOPBACK, LOOPBACK_ONLY, OwnServer, own_server, until
 from support.pipelines import counted, question
 from support.process import free_port
+from support.transfer_messages import NOW, NS, WWW, inbound, message, soa
 from support.zones import zone_text
 
 from nameserver.config.model import Certificate, Endpoint, PullLimits, Remote, ServerTls, TlsPeer, ZoneConfig
 from nameserver.errors import Reason, TransferError
 from nameserver.query.acl import Acl, AclRow
+from nameserver.refresh.plan import PrimaryPlan, RefreshRun, StepKind
 from nameserver.server.answering.tcp import TcpLimits
+from nameserver.server.answering.tls_layer import Handshakes
 from nameserver.server.tls import client_context, server_context
 from nameserver.server.zones import pull
+from nameserver.server.zones.kept_connections import KeptConnections
 from nameserver.transfer.inbound import FullTransfer, InboundTransfer, TransferKind
 from nameserver.transfer.limits import TransferLimits
-from nameserver.wire import names
+from nameserver.wire import codes, names
 from nameserver.wire.tsig import StreamVerifier
 
 ZONE = "example.com"
@@ -343,3 +347,112 @@ async def test_a_certificate_that_was_exchanged_is_shown_from_the_next_connectio
 def test_contexts_of_remotes_are_made_once() -> None:
     assert client_context(TRUSTED) is client_context(replace(TRUSTED))
     assert client_context(TRUSTED) is not client_context(replace(TRUSTED, server_name="else.example.net"))
+
+
+# --- what is sent, and what is not -----------------------------------------------------------------------------------
+
+
+async def test_9_1_no_datagram_goes_to_a_remote_with_tls_whoever_asks(tmp_path: Path) -> None:
+    """A NOTIFY, or an SOA query by whoever takes the remote for one without TLS: it goes over TLS, or not at all."""
+    async with own_server(tmp_path, KEY, tls=settings()) as server:
+        server.serve(ZONE, zone_text(ZONE, 7))
+        zone = secondary(server, TRUSTED)
+        assert (await pull.soa_over_udp(peer_of(zone), zone, HASTY)).serial == 7
+        assert handshakes(server) == {"ok": 1}
+        with pytest.raises(TransferError) as caught:
+            await pull.soa_over_udp(peer_of(secondary(server, TRUSTED, server.port)), zone, HASTY)
+        assert caught.value.reason is Reason.TLS_HANDSHAKE
+        assert len(server.asked) == 1
+
+
+async def test_6_2_a_connection_is_used_again_but_not_for_a_remote_that_is_to_be_somebody_else(tmp_path: Path) -> None:
+    async with own_server(tmp_path, KEY, tls=settings()) as server:
+        server.serve(ZONE, zone_text(ZONE, 7))
+        kept, zone = KeptConnections(), secondary(server, TRUSTED)
+        for _ in range(3):
+            await pull.soa_over_tcp(peer_of(zone), zone, HASTY, kept)
+        assert handshakes(server) == {"ok": 1}
+        stranger = secondary(server, TlsPeer("own", pins=(bytes(32),)))
+        with pytest.raises(TransferError) as caught:
+            await pull.soa_over_tcp(peer_of(stranger), stranger, HASTY, kept)
+        assert caught.value.reason is Reason.TLS_PEER_IDENTITY
+        kept.close()
+
+
+@pytest.mark.parametrize("primaries", [[True], [True, False], [False, True]])
+def test_9_1_a_primary_with_tls_is_asked_for_its_soa_over_that(primaries: list[bool]) -> None:
+    run = RefreshRun([PrimaryPlan(str(tls), datagrams=not tls) for tls in primaries], 5)
+    for tls in primaries:
+        assert run.step is not None
+        assert run.step.kind is (StepKind.SOA_TCP if tls else StepKind.SOA_UDP)
+        if not tls:
+            run.failed(Reason.CONNECT_TIMEOUT)
+        run.failed(Reason.CONNECT_TIMEOUT)
+    assert run.step is None
+
+
+def test_6_3_messages_that_hold_nothing_but_padding_are_taken() -> None:
+    """§6.3.3: so that a server may hide how large a zone is."""
+    option = b"\0\x0c\x01\x00" + bytes(256)
+    padding = b"\0" + struct.pack("!HHIH", codes.OPT, 1232, 0, len(option)) + option
+    empty = bytearray(message(tail=padding))
+    empty[10:12] = b"\0\1"
+    padded = bytearray(message(WWW, tail=padding))
+    padded[10:12] = b"\0\1"
+    transfer = inbound()
+    for each in (message(soa(6), NS), bytes(empty), bytes(padded), bytes(empty)):
+        assert not transfer.feed(each, NOW)
+    assert transfer.feed(message(soa(6)), NOW)
+    assert transfer.result().built.records == 3
+
+
+# --- handshakes in line ----------------------------------------------------------------------------------------------
+
+
+class Turns:
+    """A loop of which nothing is left but its order: what is due next happens next, and takes as long as it says."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.due: list[tuple[float, int, Callable[[], None]]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, delay: float, call: Callable[[], None]) -> None:
+        self.due.append((self.now + delay, len(self.due), call))
+
+    def call_soon(self, call: Callable[[], None]) -> None:
+        self.call_later(0.0, call)
+
+    def run(self) -> None:
+        while self.due:
+            first = min(self.due)
+            self.due.remove(first)
+            self.now = max(self.now, first[0])
+            first[2]()
+
+
+@dataclass
+class Step:
+    """A layer whose step takes a while; none where there is nothing to do."""
+
+    loop: Turns
+    cost: float
+    began: float = -1.0
+
+    def step(self) -> bool:
+        self.began = self.loop.now
+        self.loop.now += self.cost
+        return self.cost > 0
+
+
+def test_handshakes_leave_half_of_the_time_to_everybody_else() -> None:
+    """A step in a turn, then a rest as long as it took; one that has nothing to do costs no turn."""
+    loop = Turns()
+    line = Handshakes(loop, 5.0, lambda _outcome: None)
+    steps = [Step(loop, cost) for cost in (0.002, 0.0, 0.004, 0.001)]
+    for each in steps:
+        line.want(each)
+    loop.run()
+    assert [round(each.began, 4) for each in steps] == [0.0, 0.004, 0.004, 0.012]

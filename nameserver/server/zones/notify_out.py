@@ -197,9 +197,7 @@ class NotifyOut:
                 verifier.check(answer, wall_clock())
             return answer[3] & 0x0F
 
-        if peer.remote.tls is not None:  # nothing of what is told to it goes unencrypted
-            return await pull.ask_over_tls(peer, message, read, patience)
-        return await pull.ask_over_udp(peer, message, read, patience)
+        return await pull.ask_once(peer, message, read, patience)
 
     def _report(
         self,

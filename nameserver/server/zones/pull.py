@@ -92,16 +92,17 @@ async def soa_over_udp(peer: Peer, zone: ZoneConfig, limits: PullLimits) -> SoaR
 
 async def _one_udp_try(peer: Peer, zone: ZoneConfig, patience: float) -> SoaResponse:
     question = _question(peer, zone, codes.SOA)
-    return await ask_over_udp(
-        peer, question.message, lambda answer: _checked_soa(answer, question, peer, zone), patience
-    )
+    return await ask_once(peer, question.message, lambda answer: _checked_soa(answer, question, peer, zone), patience)
 
 
-async def ask_over_udp(peer: Peer, message: bytes, read: Callable[[bytes], Answer], patience: float) -> Answer:
+async def ask_once(peer: Peer, message: bytes, read: Callable[[bytes], Answer], patience: float) -> Answer:
     """Send one datagram from a fresh random port; what `read` makes of the first answer that passes its checks.
 
-    `read` raises WireError for what is not an answer to this message, TransferError for one that fails its checks.
+    `read` raises WireError for what is not an answer to this message, TransferError for one that fails its checks. To a
+    remote with TLS no datagram is sent, whoever calls: the message goes over a TLS connection of its own.
     """
+    if peer.remote.tls is not None:
+        return await _ask_over_tls(peer, message, read, patience)
     try:
         with _connected_udp(peer) as sock:
             sock.send(message)
@@ -110,8 +111,8 @@ async def ask_over_udp(peer: Peer, message: bytes, read: Callable[[bytes], Answe
         raise network_failure(error, "UDP") from error
 
 
-async def ask_over_tls(peer: Peer, message: bytes, read: Callable[[bytes], Answer], patience: float) -> Answer:
-    """The same over a TLS connection of its own; what comes there is from the remote, so the first answer counts."""
+async def _ask_over_tls(peer: Peer, message: bytes, read: Callable[[bytes], Answer], patience: float) -> Answer:
+    """What comes there is from the remote, so the first answer counts."""
     limits = PullLimits(connect_timeout=patience, idle_timeout=patience)
     dialogue = await Dialogue.connect(peer, limits)
     try:

@@ -116,7 +116,7 @@ async def test_notify_goes_to_configured_targets_alone_whatever_the_zones_ns_rec
 ) -> None:
     """Names that are no host's, that point back at us, or at nobody: none of them is even looked at."""
     asked: list[Endpoint] = []
-    ask = pull.ask_over_udp
+    ask = pull.ask_once
 
     async def watched(peer: pull.Peer, *more: Any) -> Any:
         asked.append(peer.endpoint)
@@ -130,7 +130,7 @@ async def test_notify_goes_to_configured_targets_alone_whatever_the_zones_ns_rec
     ):
         primary.serve(ZONE, zone_text(ZONE, 5, extra="".join(f"@ NS {name}\n" for name in odd)))
         edge.expect_notify(ZONE)
-        monkeypatch.setattr(pull, "ask_over_udp", watched)
+        monkeypatch.setattr(pull, "ask_once", watched)
         await ours.start(of(primary, also_notify=(replace(edge.remote, name="edge"),)))
         await until(lambda: bool(edge.outcomes))
         assert set(asked) == {edge.endpoint}
