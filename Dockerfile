@@ -31,7 +31,7 @@ ENV PATH=/opt/nameserver/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1
 USER 10053:10053
 VOLUME /var/lib/nameserver
-EXPOSE 53/udp 53/tcp
+EXPOSE 53/udp 53/tcp 853/tcp
 STOPSIGNAL SIGTERM
 # A DNS question to the daemon's own port: any answer says that it answers. For more, name a zone it must serve.
 HEALTHCHECK --interval=30s --timeout=6s --start-period=60s --retries=3 \

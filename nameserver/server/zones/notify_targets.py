@@ -38,8 +38,9 @@ class NotifyTargets:
         except StoreError as error:
             log.warning("zone %s: only also-notify is told, its NS records cannot be read: %s", config.text, error)
             return config.also_notify
-        by_address = {endpoint: remote for remote in self.remotes.values() for endpoint in remote.addresses}
-        taken = {endpoint for remote in (*config.also_notify, *config.primaries) for endpoint in remote.addresses}
+        by_address = {each: remote for remote in self.remotes.values() for each in self._where_named(remote)}
+        by_address |= {each: remote for remote in self.remotes.values() for each in remote.addresses}
+        taken = {each for remote in (*config.also_notify, *config.primaries) for each in self._where_named(remote)}
         found: list[Remote] = []
         for text, addresses in hosts:
             endpoints = tuple(Endpoint(address, self._port) for address in addresses)
@@ -47,9 +48,14 @@ class NotifyTargets:
                 continue
             known = next(filter(None, map(by_address.get, endpoints)), None)
             remote = known or Remote(f"NS {text}", endpoints)
-            taken.update(remote.addresses)
+            taken.update(self._where_named(remote))
             found.append(remote)
         return (*config.also_notify, *found)
+
+    def _where_named(self, remote: Remote) -> set[Endpoint]:
+        """Its addresses, and those of one with TLS also as NS records name them: it must not be told in plain."""
+        named = () if remote.tls is None else remote.addresses
+        return {*remote.addresses, *(each._replace(port=self._port) for each in named)}
 
     def _hosts(self, name: bytes, soa_rdata: bytes) -> list[tuple[str, list[str]]]:
         """In the store's thread: the servers that a zone names, each with its addresses as far as they are known."""

@@ -307,6 +307,9 @@ async def test_with_notify_ns_the_servers_that_the_zone_names_are_told(tmp_path:
         assert set(ours.tally.downstream_notify) == {(UNNAMED, Outcome.OK, "")}, "no name off the wire is a label"
 
 
+TLS = TlsPeer("k", pins=(bytes(32),))
+
+
 async def test_whom_the_notify_set_leaves_out(tmp_path: Path) -> None:
     """The MNAME, we ourselves, the zone's primaries, also-notify's remotes, and who is nowhere that we know of."""
     async with own_server(tmp_path / "a") as primary, managed(tmp_path / "b") as ours:
@@ -329,6 +332,14 @@ async def test_whom_the_notify_set_leaves_out(tmp_path: Path) -> None:
             (f"NS new.{ZONE}", ["192.0.2.7:53"]),
         ]
         assert await targets.of(replace(zone, notify_ns=False), b"") == (at["t"],)
+
+        # RFC 9103: a remote with TLS is known by its host where NS records name it, and is not told in plain.
+        over = {name: replace(at[name], addresses=(Endpoint(at[name].addresses[0].host, 853),), tls=TLS) for name in at}
+        targets.remotes = over
+        zone = replace(zone, also_notify=(over["t"],), primaries=(over["o"],))
+        found = await targets.of(zone, ours.entry(ZONE).answered.soa_rdata)
+        assert [each.name for each in found] == ["t", "k", f"NS both.{ZONE}", f"NS new.{ZONE}"]
+        assert found[1] is over["k"]
 
 
 async def test_a_zone_that_names_odd_hosts_is_told_to_nobody_and_harms_nothing(tmp_path: Path) -> None:
