@@ -9,6 +9,7 @@ page that is whole but old, fits nowhere. Each row's CRC covers its place and al
 not check is no reason to lose a zone: it is answered whole, and its history dropped (`Store.drop_history`).
 """
 
+import math
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -160,26 +161,28 @@ def drop(database: sqlite3.Connection, zone_id: int) -> Totals:
 
 
 def steps_since(
-    database: sqlite3.Connection, zone_id: int, generation: int, serial: int, goal: int
+    database: sqlite3.Connection, zone_id: int, generation: int, serial: int, goal: int, at_most: float = math.inf
 ) -> list[StoredStep]:
     """The steps, oldest first, from a serial to the version of a generation, whose serial is `goal`; empty: none lead.
 
-    Raises StoreDamaged where the history does not hang together, sqlite3.Error.
+    Nor are there any where they take more than `at_most` octets: it is not looked further then. Raises
+    StoreDamaged where the history does not hang together, sqlite3.Error.
     """
     chain: list[StoredStep] = []
     rows = database.execute(_STEPS, (zone_id,))
     try:
-        wanted, reached = 0, goal
+        wanted, reached, size = 0, goal, 0
         for row in rows:
             step = _step_of(row)
+            size += step.size
             fits = step.number == wanted if chain else step.number >> 16 == generation
             if not fits or step.new_serial != reached or not newer(step.new_serial, step.old_serial):
                 raise StoreDamaged("a step of its history is not where it belongs")
             chain.append(step)
             if step.old_serial == serial:
-                return chain[::-1]
+                return chain[::-1] if size <= at_most else []
             wanted, reached = step.after, step.old_serial
-            if not wanted:
+            if not wanted or size > at_most:
                 break
         return []
     finally:

@@ -8,6 +8,7 @@ journal from being cut short, so it ends as soon as the last slice was taken or 
                                                               └ overlay ┴▶ merge ─▶ slices ─▶ ROLLBACK ─▶ pool
 """
 
+import math
 import sqlite3
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -106,13 +107,15 @@ class Snapshot:
         except StoreDamaged as error:
             raise StoreDamaged(f"stored zone {meta.text} is damaged: {error}") from error
 
-    def steps_since(self, meta: StoredZone, serial: int) -> list[StoredStep]:
+    def steps_since(self, meta: StoredZone, serial: int, at_most: float = math.inf) -> list[StoredStep]:
         """The steps, oldest first, from a serial to the zone's version; empty where the history does not reach there.
+
+        Or where they take more than `at_most` octets.
 
         Raises StoreDamaged where the history is damaged (the zone may be whole), StoreError where it cannot be read.
         """
         with self._explained(meta):
-            return history.steps_since(self._open(), meta.id, meta.generation, serial, meta.serial)
+            return history.steps_since(self._open(), meta.id, meta.generation, serial, meta.serial, at_most)
 
     def parts_of(self, meta: StoredZone, step: StoredStep) -> Iterator[bytes]:
         """The parts of one of these steps (nameserver.zone.history). Raises as `steps_since` does."""
@@ -174,9 +177,9 @@ class LoadedZone:
         self.slices: Iterator[list[Item]] = snapshot.slices(meta)
         self._snapshot = snapshot
 
-    def steps_since(self, serial: int) -> list[StoredStep]:
+    def steps_since(self, serial: int, at_most: float = math.inf) -> list[StoredStep]:
         """As `Snapshot.steps_since`: of this version, before `slices` has ended."""
-        return self._snapshot.steps_since(self.meta, serial)
+        return self._snapshot.steps_since(self.meta, serial, at_most)
 
     def parts_of(self, step: StoredStep) -> Iterator[bytes]:
         """As `Snapshot.parts_of`."""

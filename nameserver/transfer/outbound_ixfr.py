@@ -39,6 +39,11 @@ def are_few(steps: Sequence[Step]) -> bool:
     return sum(step.size for step in steps) <= CONDENSE_AT_MOST
 
 
+def largest_chain(zone_size: int) -> int:
+    """The octets of steps beyond which the whole zone is the answer, whatever they would come to condensed."""
+    return max(zone_size, CONDENSE_AT_MOST)
+
+
 def condensing(
     parts: Sequence[bytes], steps: Sequence[Step], apex: bytes
 ) -> Generator[None, None, tuple[Sequence[bytes], Sequence[Step]]]:

@@ -36,6 +36,7 @@ from nameserver.transfer.outbound_ixfr import (
     is_larger_than_zone,
     ixfr_messages,
     ixfr_rrsets,
+    largest_chain,
 )
 from nameserver.wire import codes, names
 from nameserver.wire.rrset import RRset
@@ -159,7 +160,7 @@ class TransferOut:
         if request.qtype != codes.IXFR or request.serial is None:
             return None
         try:
-            making = _making(loaded, request.serial)
+            making = _making(loaded, request.serial, largest_chain(loaded.meta.size))
             while True:
                 try:
                     next(making)
@@ -264,13 +265,13 @@ class _Changed:
     records: int
 
 
-def _making(loaded: LoadedZone, serial: int, at_most: int | None = None) -> Generator[None, None, _Changed | None]:
+def _making(loaded: LoadedZone, serial: int, at_most: int) -> Generator[None, None, _Changed | None]:
     """Choose the steps to send to a client with this serial, in slices of work; None: the whole zone is the answer.
 
     `at_most`: octets of steps beyond which it is not worth looking. Raises StoreError, ZoneError.
     """
-    steps = loaded.steps_since(serial)
-    if not steps or (at_most is not None and sum(step.size for step in steps) > at_most):
+    steps = loaded.steps_since(serial, at_most)
+    if not steps:
         return None
     parts: Iterable[bytes] = (part for step in steps for part in loaded.parts_of(step))
     changed: Sequence[Step] = steps

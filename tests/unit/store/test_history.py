@@ -80,6 +80,18 @@ def test_steps_lead_from_each_serial_that_was_there_to_the_version_held(store: S
     assert chain(store, 4) == chain(store, 0) == chain(store, 9) == []
 
 
+def test_a_chain_larger_than_is_wanted_is_none(store: Store) -> None:
+    for serial in (2, 3, 4):
+        change(store, serial)
+    one = step(1, 2).size
+    with closing(StoreReader(store.path)) as reader:
+        loaded = reader.load(NAME)
+        assert loaded is not None
+        with closing(loaded):
+            lengths = [len(loaded.steps_since(serial, 2 * one)) for serial in (3, 2, 1)]
+            assert lengths == [1, 2, 0]
+
+
 def test_they_survive_a_restart_and_compaction(store: Store) -> None:
     change(store, 2)
     store.compact(NAME)

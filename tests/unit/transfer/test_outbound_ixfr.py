@@ -6,7 +6,7 @@ from support.transfer_messages import APEX, NOW, inbound, soa
 from nameserver.errors import Reason, TransferError
 from nameserver.transfer.inbound import TransferKind
 from nameserver.transfer.outbound import TARGET
-from nameserver.transfer.outbound_ixfr import are_few, condensing, is_larger_than_zone, ixfr_messages
+from nameserver.transfer.outbound_ixfr import are_few, condensing, is_larger_than_zone, ixfr_messages, largest_chain
 from nameserver.wire import codes
 from nameserver.wire.rrset import Record, RRset
 from nameserver.zone.changes import Changeset
@@ -62,6 +62,7 @@ def test_what_is_larger_than_the_zone_or_than_memory_is_meant_for_is_known_by_it
     assert not is_larger_than_zone([packed], packed.size) and is_larger_than_zone([packed], packed.size - 1)
     half = PackedStep(1, 2, 2, CONDENSE_AT_MOST // 2, ())
     assert are_few([half, half]) and not are_few([half, half, packed])
+    assert (largest_chain(10), largest_chain(CONDENSE_AT_MOST + 1)) == (CONDENSE_AT_MOST, CONDENSE_AT_MOST + 1)
 
 
 def test_condensing_turns_to_others_after_each_part_and_leaves_alone_what_it_does_not_shorten() -> None:
