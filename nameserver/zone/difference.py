@@ -13,11 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from nameserver.errors import Reason, ZoneError
 from nameserver.wire import codes
-from nameserver.zone.history import PackedStep, Pair, pack_pairs
+from nameserver.zone.history import PackedStep, Packer, Pair, pack_step
 from nameserver.zone.node import owner_of, tails_of
 from nameserver.zone.sorted_nodes import SortedNodes
 
 SLICE = 512  # owners
+FEW = 8  # records that are looked through faster than made a set of
 Items = list[tuple[bytes, bytes]]  # key, node
 _SOA = codes.SOA.to_bytes(2, "big")
 
@@ -85,12 +86,13 @@ def _key(item: tuple[bytes, bytes]) -> bytes:
 
 
 class _Collector:
+    """What distinguishes the two versions, packed."""
+
     def __init__(self, apex: bytes, limit: int) -> None:
         self._apex = apex
-        self._room = limit
-        self._deleted: list[Pair] = []
-        self._added: list[Pair] = []
-        self._soas: tuple[list[Pair], list[Pair]] = ([], [])  # old, new; the same where it did not change
+        self._limit = limit
+        self._deleted, self._added = Packer(apex), Packer(apex)
+        self._soas: tuple[list[Pair], list[Pair]] = ([], [])  # old, new; none where it did not change
 
     def compare(self, old: Items, new: Items) -> bool:
         """Note what distinguishes two ranges of the same keys; False once that is too much."""
@@ -101,30 +103,34 @@ class _Collector:
         for key, node in new:
             if key not in before:
                 self._compare_node(key, None, node)
-        return self._room >= 0
+        return self._deleted.size + self._added.size <= self._limit
 
     def _compare_node(self, key: bytes, before: bytes | None, after: bytes | None) -> None:
-        gone, come = list(self._records(key, before)), list(self._records(key, after))
+        old_owner = b"" if before is None else owner_of(before, key, self._apex)
+        new_owner = b"" if after is None else owner_of(after, key, self._apex)
+        gone = [] if before is None else tails_of(before)
+        come = [] if after is None else tails_of(after)
+        if old_owner == new_owner:
+            few = len(gone) + len(come) <= FEW
+            held, wanted = (gone, come) if few else (frozenset(gone), frozenset(come))
+            gone = [tail for tail in gone if tail not in wanted]
+            come = [tail for tail in come if tail not in held]
         if not key:
-            for found, soa in zip((gone, come), self._soas, strict=True):
-                soa += [pair for pair in found if pair[1][:2] == _SOA]
-        held, wanted = frozenset(gone), frozenset(come)
-        gone = [pair for pair in gone if pair not in wanted and pair[1][:2] != _SOA]
-        come = [pair for pair in come if pair not in held and pair[1][:2] != _SOA]
-        self._room -= sum(len(owner) + len(tail) for owner, tail in (*gone, *come))
-        self._deleted += gone
-        self._added += come
-
-    def _records(self, key: bytes, node: bytes | None) -> Iterator[Pair]:
-        if node is not None:
-            owner = owner_of(node, key, self._apex)
-            for tail in tails_of(node):
-                yield owner, tail
+            for tails, owner, soa in ((gone, old_owner, self._soas[0]), (come, new_owner, self._soas[1])):
+                soa += [(owner, tail) for tail in tails if tail[:2] == _SOA]
+            gone, come = ([tail for tail in tails if tail[:2] != _SOA] for tails in (gone, come))
+        for tail in gone:
+            self._deleted.add(old_owner, tail)
+        for tail in come:
+            self._added.add(new_owner, tail)
 
     def step(self) -> PackedStep:
-        old, new = self._soas
-        if len(old) != 1 or len(new) != 1:
+        """The step, once all was compared."""
+        if [len(soas) for soas in self._soas] != [1, 1]:
             raise ZoneError(Reason.NO_SOA, "two versions of which one has no SOA, or whose SOA is the same")
-        serials = [int.from_bytes(soa[0][1][-20:-16], "big") for soa in (old, new)]
-        pairs = [*old, *self._deleted, *new, *self._added]
-        return pack_pairs(serials[0], serials[1], pairs, self._apex)
+        packed = []
+        for (soa,) in self._soas:
+            packed.append(Packer(self._apex))
+            packed[-1].add(*soa)
+        serials = [int.from_bytes(soa[1][-20:-16], "big") for (soa,) in self._soas]
+        return pack_step(serials[0], serials[1], packed[0], self._deleted, packed[1], self._added)

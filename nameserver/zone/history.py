@@ -53,37 +53,58 @@ class PackedStep:
     parts: tuple[bytes, ...]
 
 
-class _Packer:
-    """Fills parts, and counts."""
+class Packer:
+    """Fills parts with records, and counts."""
+
+    __slots__ = ("_filled", "_part", "_parts", "_shared", "records", "size")
 
     def __init__(self, apex: bytes) -> None:
+        """`apex` is the zone's name."""
         self._shared = len(apex) - 2  # what an owner below the apex saves by ending in a pointer
         self.records = self.size = 0
-        self.parts: list[bytes] = []
+        self._parts: list[bytes] = []
         self._part: list[bytes] = []
         self._filled = 0
 
     def add(self, owner: bytes, tail: bytes) -> None:
+        """Take a record in."""
         self._part.append(b"%c%b%b" % (len(owner), owner, tail))
-        self._filled += 1 + len(owner) + len(tail)
+        size = len(owner) + len(tail)
+        self._filled += size
         self.records += 1
-        self.size += len(owner) - self._shared + len(tail)
+        self.size += size - self._shared
         if self._filled >= PART_SIZE:
-            self.end_part()
+            self._end_part()
 
-    def end_part(self) -> None:
+    def _end_part(self) -> None:
+        self._parts.append(b"".join(self._part))
+        self._part, self._filled = [], 0
+
+    def finish(self) -> list[bytes]:
+        """The parts; nothing is added after this."""
         if self._part:
-            self.parts.append(b"".join(self._part))
-            self._part, self._filled = [], 0
+            self._end_part()
+        return self._parts
+
+
+def pack_step(old_serial: int, new_serial: int, *packers: Packer) -> PackedStep:
+    """One step of what some packers hold, one after another: old SOA, deleted, new SOA, added."""
+    parts: list[bytes] = []
+    for part in (part for packer in packers for part in packer.finish()):
+        if parts and len(parts[-1]) + len(part) <= PART_SIZE:
+            parts[-1] += part
+        else:
+            parts.append(part)
+    records, size = sum(packer.records for packer in packers), sum(packer.size for packer in packers)
+    return PackedStep(old_serial, new_serial, records, size, tuple(parts))
 
 
 def pack_pairs(old_serial: int, new_serial: int, pairs: Iterable[Pair], apex: bytes) -> PackedStep:
-    """Pack one step given as its records in order: old SOA, deleted, new SOA, added."""
-    packer = _Packer(apex)
+    """The same of the records themselves, in this order."""
+    packer = Packer(apex)
     for owner, tail in pairs:
         packer.add(owner, tail)
-    packer.end_part()
-    return PackedStep(old_serial, new_serial, packer.records, packer.size, tuple(packer.parts))
+    return pack_step(old_serial, new_serial, packer)
 
 
 def pack_changeset(step: Changeset, apex: bytes) -> PackedStep:

@@ -308,7 +308,7 @@ async def test_damage_that_is_found_while_it_is_sent_ends_the_connection(
     hosts = [f"more-{number} TXT {'x' * 250}" for number in range(400)]
     async with own_server(tmp_path) as server:
         serve(server, text(5, hosts=9000), text(6, *hosts, hosts=9000))
-        spoil(server, "part = 2")
+        spoil(server, "part = 3")
         with pytest.raises(asyncio.IncompleteReadError):
             await ixfr(server, 5)
         await until(lambda: server.transfers.in_progress == 0)
