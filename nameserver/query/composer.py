@@ -226,6 +226,11 @@ class Composer:
 
     def _present(self, asked: bytes, view: View, key: bytes, node: bytes, spelled: bool) -> Composed | None:
         """The name holds records."""
+        question = asked[view.question]
+        owner = question[:-4].lower() if spelled else _POINTER
+        if node[:3] == view.single and not node[9] and (size := node[10]) <= _ALWAYS_FITS:
+            body = b"".join((view.head, question, owner, node[1 : 11 + size], view.opt))
+            return (body, view.hit_kind) if len(body) + 2 <= view.limit else None
         if node[0] & _NOT_PLAIN or len(key) == HASHED_KEY:
             if node[0] & HAS_NS and key:
                 return self._referral(asked, view, key, b"", spelled)
@@ -242,8 +247,6 @@ class Composer:
             if not view.signed:
                 view.single = PLAIN + view.qtype.to_bytes(2, "big")
         count, tails = there
-        question = asked[view.question]
-        owner = question[:-4].lower() if spelled else _POINTER
         if count == 1 and not view.signed:
             body = b"".join((view.head, question, owner, tails, view.opt))
         else:
