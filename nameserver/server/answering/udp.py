@@ -29,7 +29,16 @@ LAST_BATCHES = 16  # that are answered of what waits when the end has come
 _ANCILLARY = 64  # bytes: one packet-info message
 _UNANSWERED = as_received(UNANSWERED)
 _TOO_LARGE = dropped_slot(TOO_LARGE)
-_SAMPLE = 7 << 2  # of the slots: each eighth
+_ADDITIONAL = 9  # where a message without its id says how many records there are in its additional section
+_SAMPLE = 7  # of the slots: each eighth
+# Of each slot: its number, where it begins in `Batch.octets`, where what follows its id does, and where `Batch.bodies`
+# has the place of its reply, and the size. Written down, as to add these up costs as much as a look into a dict.
+_PLACES = tuple(
+    zip(
+        *((each, each * SLOT_SIZE, each * SLOT_SIZE + 2, 4 * each + 2, 4 * each + 3) for each in range(SLOTS)),
+        strict=True,
+    )
+)
 _Get = Callable[[bytes], Entry | None]
 _Compose = Callable[[bytes], Composed | None]
 _Find = Callable[[bytes, int, int], Composed | None]
@@ -169,35 +178,31 @@ class BatchListener(UdpListener):
         waiting = self._waiting = Waiting([], [], [])
         others: list[bytes | None] = []  # replies that nobody else holds: their octets must last until they are sent
         unanswered: list[int] = []
-        begin, word = 0, 2
-        for length in lengths:
-            asked = octets[begin + 2 : begin + length]
-            begin += SLOT_SIZE
+        for slot, begin, start, at, size_at, length in zip(*_PLACES, lengths, strict=False):
+            asked = octets[start : begin + length]
             entry = get(asked)
             if entry is not None and entry[0] == epoch:
-                _, bodies[word], bodies[word + 1], kind, _ = entry
+                _, bodies[at], bodies[size_at], kind, _ = entry
                 tally[kind] += 1
-                word += 4
                 continue
             try:
-                if asked[-12:-8] != CLIENT_ALONE:
+                if not asked[_ADDITIONAL] or asked[-12:-8] != CLIENT_ALONE:
                     found = compose(asked)
-                    if found is not None and not word & _SAMPLE:
+                    if found is not None and not slot & _SAMPLE:
                         shortcut.keep(asked, found)
                 elif (found := compose_for_cookie(asked[:-8])) is not None:
-                    waiting.add(word >> 2, found, asked[-8:])
+                    waiting.add(slot, found, asked[-8:])
             except Exception:  # noqa: BLE001 - it is tried again, where that is told
                 found = None
             if found is None:
-                found = find(asked, word >> 2, length)
+                found = find(asked, slot, length)
             if found is None:
-                unanswered.append(word >> 2)
+                unanswered.append(slot)
             else:
                 body, kind = found
                 others.append(body)
-                bodies[word], bodies[word + 1] = id(body) + BYTES_HEADER, len(body)  # `locate` without its call
+                bodies[at], bodies[size_at] = id(body) + BYTES_HEADER, len(body)  # `locate` without its call
                 tally[kind] += 1
-            word += 4
         if waiting.slots:
             self._add_cookies(lengths, others, unanswered)
         self._send_all(len(lengths), unanswered)
