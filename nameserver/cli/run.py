@@ -17,7 +17,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """0 after an orderly stop; 2 where the configuration or the machine does not allow a start."""
     from nameserver.server.daemon import run
+    from nameserver.server.memory import collect_seldom
 
+    collect_seldom()
     try:
         config = load_config(args.config)
     except ConfigError as error:

@@ -2,7 +2,8 @@
 answering processes do without.
 """
 
-from ipaddress import ip_network
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from nameserver.config.model import Remote, ZoneConfig
 from nameserver.query.acl import Acl, AclRow
@@ -17,4 +18,10 @@ def notify_acl(zone: ZoneConfig) -> Acl:
 def rows_of(remote: Remote, key: bytes | None = None) -> list[AclRow]:
     """Each of a remote's addresses, under any of its keys; `key` takes the place of all of them."""
     accepted = [key] if key is not None or not remote.keys else [each.name for each in remote.keys]
-    return [AclRow(ip_network(endpoint.host), each) for endpoint in remote.addresses for each in accepted]
+    return [AclRow(_network(endpoint.host), each) for endpoint in remote.addresses for each in accepted]
+
+
+@lru_cache(1000)
+def _network(host: str) -> IPv4Network | IPv6Network:
+    """Thousands of zones have the same few primaries."""
+    return ip_network(host)

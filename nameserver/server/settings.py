@@ -2,6 +2,7 @@
 
 import base64
 from dataclasses import asdict
+from functools import lru_cache
 from ipaddress import ip_network
 from secrets import token_bytes
 from typing import Any
@@ -15,6 +16,8 @@ from nameserver.wire.cookie import SECRET_SIZE
 from nameserver.wire.tsig import TsigKey
 
 Json = dict[str, Any]
+
+ACLS_KEPT = 1000  # thousands of zones have a few access lists
 
 
 def encode_server(server: ServerConfig) -> Json:
@@ -101,6 +104,7 @@ def encode_zone(zone: ZoneConfig) -> Json:
     }
 
 
+@lru_cache(ACLS_KEPT)
 def _encode_acl(acl: Acl) -> list[list[Any]]:
     return [
         [
@@ -113,7 +117,12 @@ def _encode_acl(acl: Acl) -> list[list[Any]]:
 
 
 def decode_acl(rows: list[list[Any]]) -> Acl:
-    """An access list from its rows."""
+    """An access list from its rows: one and the same for all zones that have the same."""
+    return _acl(tuple(map(tuple, rows)))
+
+
+@lru_cache(ACLS_KEPT)
+def _acl(rows: tuple[tuple[Any, ...], ...]) -> Acl:
     return Acl(
         tuple(
             AclRow(

@@ -40,7 +40,7 @@ from nameserver.server.faults import Faults
 from nameserver.server.lag import LoopWatch
 from nameserver.server.leaving import Leaving
 from nameserver.server.loop import run as run_loop
-from nameserver.server.memory import give_back
+from nameserver.server.memory import collect_seldom, give_back
 from nameserver.server.refusals import Refusals
 from nameserver.server.settings import decode_acl, decode_keys, decode_limiter, decode_query_settings, decode_tls
 from nameserver.server.tls import server_context
@@ -500,6 +500,7 @@ async def serve(channel_number: int) -> None:
 def main() -> int:
     """`python -m nameserver.server.answering.worker CHANNEL-FD EVENT-LOOP`: started by the transfer process only."""
     ask_for_short_turns()
+    collect_seldom()
     try:
         run_loop(lambda: serve(int(sys.argv[1])), sys.argv[2])
     except Exception:

@@ -147,9 +147,14 @@ def update_statuses(held: dict[str, PrimaryStatus], fresh: dict[str, PrimaryStat
 
 
 def level_of(old: State, new: State) -> int:
-    """A healthy zone's checks are not news; everything else is."""
+    """A healthy zone's checks are not news, and its first version has its transfer's line; everything else is news."""
     if new is State.EXPIRED:
         return logging.ERROR
     if new is State.SERIAL_BACKWARDS:
         return logging.WARNING
-    return logging.DEBUG if {old, new} == {State.SERVING, State.REFRESHING} else logging.INFO
+    fine = new in (State.SERVING, State.REFRESHING) and old in (
+        State.SERVING,
+        State.REFRESHING,
+        State.NEVER_TRANSFERRED,
+    )
+    return logging.DEBUG if fine else logging.INFO
