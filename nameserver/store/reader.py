@@ -54,14 +54,13 @@ class Snapshot:
 
     def zone(self, name: bytes) -> StoredZone | None:
         """A zone's row by its folded wire name. Raises as `StoreReader.load` does."""
-        text = to_text(name)
         try:
             row = self._open().execute(SELECT_ZONE, (name,)).fetchone()
             return None if row is None else zone_of_row(row)
         except DATABASE_ERRORS as error:
-            raise explain(error, f"reading zone {text}", self._path) from error
+            raise explain(error, f"reading zone {to_text(name)}", self._path) from error
         except StoreDamaged as error:
-            raise StoreDamaged(f"stored zone {text} is damaged: {error}") from error
+            raise StoreDamaged(f"stored zone {to_text(name)} is damaged: {error}") from error
 
     def slices(self, meta: StoredZone) -> Iterator[list[Item]]:
         """The zone's content; ends the transaction with the last slice."""
@@ -218,15 +217,20 @@ class StoreReader:
             return None
         return LoadedZone(meta, snapshot)
 
-    def load_many(self, names: Iterable[bytes]) -> Iterator[tuple[StoredZone, list[Item]]]:
+    def load_many(
+        self, names: Iterable[bytes], most: int
+    ) -> Generator[tuple[StoredZone | None, list[Item] | None], None, None]:
         """Many small zones in one transaction: each one's row and its whole content, in the order asked for.
 
-        Zones the store does not hold are left out. Raises as `load` does, which ends the iteration.
+        A name is taken from `names` when it is its turn. There is no row where the store does not hold a zone, and no
+        content where that is of more than `most` bytes. Raises as `load` does, which ends the iteration.
         """
         with closing(self._snapshot()) as snapshot:
             for name in names:
                 meta = snapshot.zone(name)
-                if meta is not None:
+                if meta is None or meta.size > most:
+                    yield meta, None
+                else:
                     yield meta, [item for items in snapshot.content(meta) for item in items]
 
     def stream(self, name: bytes) -> Generator[list[Item], None, None]:

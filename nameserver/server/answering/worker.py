@@ -16,6 +16,8 @@ import signal
 import socket
 import ssl
 import sys
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +59,7 @@ LISTEN_PATIENCE = 5.0  # seconds of loading after which it listens with what it 
 INDEXED_AT_ONCE = 2000  # owners of a zone that becomes a signed one within a turn; a larger one is loaded, in slices
 FIRST_RETRY, LAST_RETRY = 1.0, 30.0  # seconds until a zone that could not be read is loaded again; doubled each time
 LOADED_AT_ONCE = 64  # owners between two turns of the loop, of a zone of several slices: a twentieth of a millisecond
+SMALL = 64 * 1024  # bytes of a zone that is loaded within a turn
 LONGEST_TURN = 0.002  # seconds of loading between two turns of the loop
 DRAIN_PATIENCE = 5.0  # seconds for replies in flight at shutdown, …
 END_PATIENCE = 2.0  # … and more for the other workers to come to the same end
@@ -341,13 +344,12 @@ class Worker:
             confirmed: dict[bytes, int] = {}
             turned = told = self._loop.time()
             while self._loads:
-                name = next(iter(self._loads))
-                generation = await self._load(name)
-                if generation is not None:
-                    confirmed[name] = generation
-                if name not in self._loads:  # else the load still to come brings these changes too
-                    for header, body in self._held.pop(name, []):
-                        self._change(header, body)
+                if not self._load_small(confirmed):
+                    name = next(iter(self._loads))
+                    generation = await self._load(name)
+                    if generation is not None:
+                        confirmed[name] = generation
+                    self._catch_up(name)
                 if confirmed and (len(confirmed) >= CONFIRM_BATCH or self._loop.time() - told > CONFIRM_WITHIN):
                     self._confirm(confirmed)
                     confirmed, told = {}, self._loop.time()
@@ -360,6 +362,44 @@ class Worker:
             gc.collect()
             gc.freeze()  # what is loaded stays: no collection needs to look at it again
             give_back()
+
+    def _catch_up(self, name: bytes) -> None:
+        """Apply the changes that came while a zone was loading."""
+        if name not in self._loads:  # else the load still to come brings these changes too
+            for header, body in self._held.pop(name, []):
+                self._change(header, body)
+
+    def _load_small(self, confirmed: dict[bytes, int]) -> bool:
+        """Load zones that are small, in one reading of the store, while a turn may last; whether there was one.
+
+        It ends before one that is not small, and before one that cannot be read: `_load` says what becomes of that.
+        """
+        names = self._first_while(time.monotonic() + LONGEST_TURN)
+        before = len(self._loads)
+        # Whatever is wrong, `_load` meets it again.
+        with contextlib.suppress(Exception), contextlib.closing(self._reader.load_many(names, SMALL)) as rows:
+            for meta, items in rows:
+                name = next(iter(self._loads))
+                zone = None
+                if meta is not None:
+                    if items is None:
+                        break
+                    loader = ZoneLoader(meta.apex_as_received, meta.generation, meta.owners)
+                    loader.add(items)
+                    zone = loader.finish()
+                state = self._loads.pop(name)
+                self._try_no_more(name)
+                served = self.zones.exact(name)
+                if zone is not None and served is not None:
+                    self._put_in_place(served, zone, state)
+                    confirmed[name] = zone.generation
+                self._catch_up(name)
+        return len(self._loads) < before
+
+    def _first_while(self, until: float) -> Iterator[bytes]:
+        """The first of those to load, again and again."""
+        while self._loads and time.monotonic() < until:
+            yield next(iter(self._loads))
 
     async def _load(self, name: bytes) -> int | None:
         """Load one zone aside and put it in place; the generation that is now served, or None.

@@ -431,9 +431,12 @@ class ZoneManager:
             if not entry.held:
                 self._publisher.set_unloaded(entry.config.name)  # workers may still answer what the store has lost
         actions = machine.check_finished(outcome, machine_clock())
-        self._tell_expiry(entry)  # first, so that workers that answer again know until when
+        told = isinstance(outcome, Transferred)  # the store and the workers have its times: they came with it
+        if not told:
+            self._tell_expiry(entry)  # first, so that workers that answer again know until when
         self._act(entry, actions)
-        self._save_timers(entry)
+        if not told:
+            self._save_timers(entry)
         for waiter in entry.waiters:
             if not waiter.done():
                 waiter.set_result(outcome)

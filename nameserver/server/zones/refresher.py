@@ -157,15 +157,26 @@ class Refresher:
         with_edns = peer.edns
         async with self.slots.check(str(peer.endpoint)):
             began = time.monotonic()
-            event = CheckEvent(
-                at=time.time(),
-                zone=work.zone.text,
-                primary=peer.remote.name,
-                address=str(peer.endpoint),
-                key=_key_name(peer.key),
-                transport=transport,
-                serial_held=held.serial if held else None,
-            )
+
+            def ended(
+                outcome: Verdict, serial: int | None = None, reason: Reason | None = None, detail: str = ""
+            ) -> None:
+                event = CheckEvent(
+                    at=time.time(),
+                    zone=work.zone.text,
+                    primary=peer.remote.name,
+                    address=str(peer.endpoint),
+                    key=_key_name(peer.key),
+                    transport=transport,
+                    serial_held=held.serial if held else None,
+                    serial_seen=serial,
+                    seconds=time.monotonic() - began,
+                    outcome=outcome,
+                    reason=reason,
+                    detail=detail,
+                )
+                self._report(work, event)
+
             try:
                 way = Way(peer.endpoint, transport)
                 with self.reach.exchange(way, work.zone.name, elsewhere=plan.elsewhere) as heard:
@@ -175,29 +186,9 @@ class Refresher:
             except PassedOver:
                 raise
             except TransferError as error:
-                self._report(
-                    work,
-                    replace(
-                        event,
-                        at=time.time(),
-                        seconds=time.monotonic() - began,
-                        outcome=Verdict.FAILED,
-                        reason=error.reason,
-                        detail=error.detail,
-                    ),
-                )
+                ended(Verdict.FAILED, None, error.reason, error.detail)
                 raise
-        same = held is not None and held.serial == serial
-        self._report(
-            work,
-            replace(
-                event,
-                at=time.time(),
-                seconds=time.monotonic() - began,
-                serial_seen=serial,
-                outcome=Verdict.UP_TO_DATE if same else Verdict.OK,
-            ),
-        )
+        ended(Verdict.UP_TO_DATE if held is not None and held.serial == serial else Verdict.OK, serial)
         self._learn_edns(peer, with_edns)
         self._primary_answered(work, peer, serial)
         plan.soa_answered(serial, response.expire)

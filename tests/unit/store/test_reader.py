@@ -120,7 +120,11 @@ def test_many_small_zones_are_read_in_one_pass(store: Store, reader: StoreReader
     for number, name in enumerate(names):
         commit_full(store, nodes_of(number), number, name=name)
     commit_changes(store, {key("www"): b"\x00www"}, 100, name=names[0])
-    loaded = {meta.name: dict(items) for meta, items in reader.load_many([*names, NAME])}
+    commit_full(store, nodes_of(1, 500), name=key("large") + b"\x00")
+    *rows, large, missing = reader.load_many([*names, key("large") + b"\x00", NAME], 10_000)
+    assert large[0] is not None and large[0].size > 10_000 and large[1] is None
+    assert missing == (None, None)
+    loaded = {meta.name: dict(items) for meta, items in rows}
     assert list(loaded) == names
     assert loaded[names[0]] == {**nodes_of(0), key("www"): b"\x00www"}
     assert loaded[names[7]] == nodes_of(7)

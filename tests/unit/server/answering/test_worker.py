@@ -41,6 +41,12 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
+@pytest.fixture(autouse=True)
+def all_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every zone is loaded by itself, with turns of the loop in between; `test_small_zones_…` takes that back."""
+    monkeypatch.setattr(worker_module, "SMALL", 0)
+
+
 def commit(store: Store, serial: int, zone: str = ZONE, hosts: int = 20) -> StoredZone:
     return commit_text(store, zone, zone_text(zone, serial, hosts=hosts))
 
@@ -553,3 +559,34 @@ async def test_a_worker_ends_when_the_transfer_process_is_gone(store: Store, cap
             reins.channel.close()
     # But for loops that stood still: a machine under load may stall any.
     assert {record.name for record in caplog.records if record.name.startswith("nameserver")} <= {"nameserver.lag"}
+
+
+async def test_small_zones_are_loaded_in_one_reading_and_what_is_odd_among_them_by_itself(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "SMALL", 10_000)
+    small = [f"small-{number}.test" for number in range(30)]
+    zones = [*small[:10], "large.test", *small[10:20], "damaged.test", "not-there.test", *small[20:]]
+    for zone in zones:
+        if zone != "not-there.test":
+            commit(store, 7, zone, hosts=2000 if zone == "large.test" else 20)
+    with closing(sqlite3.connect(store.path)) as other, other:
+        damaged = names.from_text("damaged.test")
+        other.execute("UPDATE chunk SET crc = crc + 1 WHERE zone = (SELECT id FROM zone WHERE name = ?)", (damaged,))
+    async with worker_on(store.path) as reins:
+        alone: list[bytes] = []
+        load = reins.worker._reader.load
+
+        def watched(name: bytes):
+            alone.append(name)
+            return load(name)
+
+        monkeypatch.setattr(reins.worker._reader, "load", watched)
+        reins.configure(*(ZoneConfig(names.from_text(zone), zone) for zone in zones))
+        reins.load(*zones)
+        good = [*small, "large.test"]
+        await until(lambda: all(reins.served(zone) for zone in good) and bool(reins.heard("failed")))
+        assert [await serial_of(reins, zone) for zone in good] == [7] * len(good)
+        assert [header["zone"] for header in reins.heard("failed")] == [damaged.hex()]
+        assert {names.to_text(name) for name in alone} == {"large.test", "damaged.test"}
+        assert not reins.worker._held
