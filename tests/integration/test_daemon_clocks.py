@@ -24,8 +24,8 @@ import sys
 import time
 
 if "run" in sys.orig_argv:
-    import nameserver.server.zones.manager
-    nameserver.server.zones.LONGEST_SLEEP = 0.2
+    import nameserver.server.zones.deadlines
+    nameserver.server.zones.deadlines.LONGEST_SLEEP = 0.2
 
 def ahead(which):
     with open({path!r}) as file:

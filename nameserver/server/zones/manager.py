@@ -8,8 +8,6 @@ No zone has a task or timer of its own while nothing happens: 10,000 idle zones 
 """
 
 import asyncio
-import heapq
-import itertools
 import logging
 import math
 import random
@@ -23,8 +21,9 @@ from nameserver.refresh.machine import Action, Check, Expire, RefreshMachine, Re
 from nameserver.refresh.outcome import Failed, Transferred
 from nameserver.refresh.outcome import Outcome as RunOutcome
 from nameserver.refresh.pace import Pace
-from nameserver.server.clocks import WallClock, machine_clock, tell_if_behind
+from nameserver.server.clocks import machine_clock, tell_if_behind
 from nameserver.server.supervisor import Supervisor
+from nameserver.server.zones.deadlines import Deadlines
 from nameserver.server.zones.downstreams import Downstreams
 from nameserver.server.zones.entry import ZoneEntry, ZoneTimes, level_of, update_statuses
 from nameserver.server.zones.primary_files import FileVerdict, PrimaryFiles, adopt
@@ -42,11 +41,7 @@ from nameserver.wire import names
 from nameserver.zone.serial import newer
 from nameserver.zone.soa import parse_soa
 
-HEAP_SLACK = 1000  # superseded deadlines kept before they are swept out
-DUE_AT_ONCE = 200  # zones whose time has come that are seen to in one turn of the loop
-LONGEST_SLEEP = 5.0  # seconds: a clock that went on during a suspend is noticed this soon
 RECOVERY_SPACING = 60.0  # seconds between two times that a zone's stored copy is set aside as damaged
-BROKEN_CLOCK_WAIT = 30.0  # seconds until a zone whose clock broke is looked at again
 
 log = logging.getLogger("nameserver.zones")
 
@@ -73,13 +68,11 @@ class ZoneManager:
         self._tally = tally
         self._refresher = Refresher(server, publisher, tally, self._primary_back)
         self._files = PrimaryFiles(publisher)
-        self._heap: list[tuple[float, int, bytes]] = []
-        self._order = itertools.count()
-        self._timer: asyncio.TimerHandle | None = None
-        self._armed_for = 0.0  # on the loop's clock
+        self.deadlines = Deadlines(
+            self.entries, self._look_at, self._clock_was_set, lambda: machine_clock()
+        )  # as it is when it is asked
         self._random = random.Random()
         self._pace = Pace(server.soa_rate)
-        self._wall_clock = WallClock()
         self._stopping = False
 
     # --- start, stop, reload -----------------------------------------------------------------------------------------
@@ -118,8 +111,7 @@ class ZoneManager:
     async def stop(self) -> None:
         """End every run; nothing that is not committed is lost, for it would have been asked for again."""
         self._stopping = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self.deadlines.stop()
         tasks = [task for entry in self.entries.values() for task in (entry.task, entry.recovery) if task is not None]
         for task in tasks:
             task.cancel()
@@ -381,7 +373,7 @@ class ZoneManager:
                 case Revive():
                     self._publisher.set_expired(entry.config.name, False)
                     self.publications.resume(entry)
-        self._schedule(entry)
+        self.deadlines.schedule(entry)
 
     async def _run(self, entry: ZoneEntry, check: Check) -> None:
         """One refresh run, from the machine's order to the machine's next."""
@@ -592,62 +584,10 @@ class ZoneManager:
 
     # --- the clock ---------------------------------------------------------------------------------------------------
 
-    def _schedule(self, entry: ZoneEntry) -> None:
-        deadline = entry.machine.next_deadline() if entry.machine else None
-        if deadline == entry.queued:
-            return
-        entry.queued = deadline
-        if deadline is not None:
-            heapq.heappush(self._heap, (deadline, next(self._order), entry.config.name))
-            if len(self._heap) > 2 * len(self.entries) + HEAP_SLACK:
-                self._rebuild_heap()
-            self._arm()
-
-    def _rebuild_heap(self) -> None:
-        """Leave out superseded deadlines: a busy zone with a long refresh time would pile them up."""
-        queued = [(each.queued, each.config.name) for each in self.entries.values() if each.queued is not None]
-        self._heap = [(deadline, next(self._order), name) for deadline, name in queued]
-        heapq.heapify(self._heap)
-
-    def _arm(self) -> None:
-        if not self._heap or self._stopping:
-            return
-        loop = asyncio.get_running_loop()
-        wait = min(max(self._heap[0][0] - machine_clock(), 0.0), LONGEST_SLEEP)
-        when = loop.time() + wait
-        if self._timer is not None:
-            if self._armed_for <= when:
-                return
-            self._timer.cancel()
-        # Not asked of the handle: uvloop's has no `when` for what is due at once.
-        self._armed_for = when
-        self._timer = loop.call_at(when, self._due)
-
-    def _due(self) -> None:
-        self._timer = None
-        try:
-            if step := self._wall_clock.step():
-                self._clock_was_set(step)
-            self._look_at_the_due()
-        finally:  # whatever broke, time goes on
-            self._arm()
-
-    def _look_at_the_due(self) -> None:
-        now = machine_clock()
-        seen = 0
-        while self._heap and self._heap[0][0] <= now and seen < DUE_AT_ONCE:
-            deadline, _, name = heapq.heappop(self._heap)
-            entry = self.entries.get(name)
-            if entry is None or entry.machine is None or entry.queued != deadline:
-                continue
-            entry.queued = None
-            seen += 1
-            try:
-                self._act(entry, entry.machine.tick(now))
-            except Exception:  # one zone's fault must not stop the clock of all
-                log.exception("zone %s: its clock broke; please report this", entry.config.text)
-                entry.queued = now + BROKEN_CLOCK_WAIT
-                heapq.heappush(self._heap, (entry.queued, next(self._order), name))
+    def _look_at(self, entry: ZoneEntry, now: float) -> None:
+        """Its time has come."""
+        if entry.machine is not None:
+            self._act(entry, entry.machine.tick(now))
 
     def _clock_was_set(self, step: float) -> None:
         """Timers that run do not go by the wall clock; those in the store do, and are written anew."""

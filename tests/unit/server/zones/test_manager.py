@@ -22,8 +22,7 @@ from nameserver.server.channel import Channel
 from nameserver.server.clocks import machine_clock
 from nameserver.server.sockets import ListeningSockets
 from nameserver.server.supervisor import Worker, _open_counters
-from nameserver.server.zones import manager as zones_module
-from nameserver.server.zones import pull
+from nameserver.server.zones import deadlines, pull
 from nameserver.server.zones.manager import ZoneManager
 from nameserver.wire import names
 from nameserver.wire.tsig import TsigKey
@@ -189,10 +188,10 @@ async def test_a_storm_of_notifies_starts_two_checks_a_second_and_costs_no_memor
             await asyncio.sleep(0.005)
         checks = sum(ours.tally.soa_checks.values()) - before
         assert 1 <= checks <= 2 + 2 * (loop.time() - began)
-        assert len(ours.zones._heap) < 100
+        assert len(ours.zones.deadlines._heap) < 100
         for _ in range(5000):
             ours.zones.notified(NAME, "127.0.0.1", 5)  # known already
-        assert len(ours.zones._heap) < 100
+        assert len(ours.zones.deadlines._heap) < 100
 
 
 async def test_what_timers_start_begins_at_the_configured_rate_and_what_notify_starts_at_once(tmp_path: Path) -> None:
@@ -219,7 +218,7 @@ async def test_what_timers_start_begins_at_the_configured_rate_and_what_notify_s
 async def test_thousands_of_zones_that_are_due_do_not_hold_up_the_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(zones_module, "DUE_AT_ONCE", 5)
+    monkeypatch.setattr(deadlines, "DUE_AT_ONCE", 5)
     async with managed(tmp_path) as ours:
         zones = [f"zone-{number:02}.example" for number in range(23)]
         await ours.start(*(nowhere(zone) for zone in zones))
@@ -228,17 +227,17 @@ async def test_thousands_of_zones_that_are_due_do_not_hold_up_the_loop(
         monkeypatch.setattr(RefreshMachine, "tick", lambda machine, _now: ticked.append(machine.zone) or [])
         monkeypatch.setattr(RefreshMachine, "next_deadline", lambda _machine: None)
         past = machine_clock() - 1
-        ours.zones._heap[:] = [(past, number, names.from_text(zone)) for number, zone in enumerate(zones)]
+        ours.zones.deadlines._heap[:] = [(past, number, names.from_text(zone)) for number, zone in enumerate(zones)]
         for entry in ours.zones.entries.values():
             entry.queued = past
-        ours.zones._due()
+        ours.zones.deadlines._due()
         assert len(ticked) == 5
         await until(lambda: len(ticked) == 23)
         assert sorted(ticked) == zones
 
 
 async def test_superseded_deadlines_are_swept_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zones_module, "HEAP_SLACK", 10)
+    monkeypatch.setattr(deadlines, "HEAP_SLACK", 10)
     async with managed(tmp_path) as ours:
         await ours.start(nowhere(), nowhere(OTHER))
         entry = ours.entry(ZONE)
@@ -246,9 +245,9 @@ async def test_superseded_deadlines_are_swept_out(tmp_path: Path, monkeypatch: p
         monkeypatch.setattr(RefreshMachine, "next_deadline", lambda _self: deadline[0])
         for _ in range(1000):
             deadline[0] += 1
-            ours.zones._schedule(entry)
-        assert len(ours.zones._heap) <= 15
-        assert (deadline[0], NAME) in [(when, name) for when, _, name in ours.zones._heap]
+            ours.zones.deadlines.schedule(entry)
+        assert len(ours.zones.deadlines._heap) <= 15
+        assert (deadline[0], NAME) in [(when, name) for when, _, name in ours.zones.deadlines._heap]
 
 
 async def test_one_zones_broken_clock_does_not_stop_the_others(
@@ -269,27 +268,27 @@ async def test_one_zones_broken_clock_does_not_stop_the_others(
             return []
 
         monkeypatch.setattr(RefreshMachine, "tick", tick)
-        ours.zones._heap[:] = [(now - 2, 0, NAME), (now - 1, 1, names.from_text(OTHER))]
+        ours.zones.deadlines._heap[:] = [(now - 2, 0, NAME), (now - 1, 1, names.from_text(OTHER))]
         ours.entry(ZONE).queued, ours.entry(OTHER).queued = now - 2, now - 1
-        ours.zones._due()
+        ours.zones.deadlines._due()
         assert ticked == [OTHER]
         assert len(errors(caplog)) == 1
         assert now < (ours.entry(ZONE).queued or 0) < now + 60, "it is looked at again"
-        assert NAME in [name for _, _, name in ours.zones._heap]
+        assert NAME in [name for _, _, name in ours.zones.deadlines._heap]
 
 
 async def test_the_clock_goes_on_whatever_breaks_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with managed(tmp_path) as ours:
         await ours.start(nowhere())
-        await until(lambda: ours.zones._timer is not None)
+        await until(lambda: ours.zones.deadlines._timer is not None)
 
         def broken(*_: object) -> None:
             raise RuntimeError("broken on purpose")
 
-        monkeypatch.setattr(ours.zones, "_look_at_the_due", broken)
+        monkeypatch.setattr(ours.zones.deadlines, "_look_at_the_due", broken)
         with pytest.raises(RuntimeError):
-            ours.zones._due()
-        assert ours.zones._timer is not None
+            ours.zones.deadlines._due()
+        assert ours.zones.deadlines._timer is not None
 
 
 async def test_a_zone_that_cannot_be_loaded_whatever_is_fetched_is_not_fetched_without_a_rest(tmp_path: Path) -> None:

@@ -17,8 +17,7 @@ from support.zones import zone_text
 
 from nameserver.config.model import Endpoint, Remote
 from nameserver.refresh.machine import State
-from nameserver.server.zones import manager as zones_module
-from nameserver.server.zones import pull
+from nameserver.server.zones import deadlines, pull
 from nameserver.wire import names
 
 ZONE = "example.com"
@@ -61,7 +60,7 @@ def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
     true_wall, true_clock, ahead = time.time, time.clock_gettime, Clocks()
     monkeypatch.setattr(time, "time", lambda: true_wall() + ahead.wall)
     monkeypatch.setattr(time, "clock_gettime", lambda which: true_clock(which) + ahead.machine)
-    monkeypatch.setattr(zones_module, "LONGEST_SLEEP", 0.02)
+    monkeypatch.setattr(deadlines, "LONGEST_SLEEP", 0.02)
     return ahead
 
 
@@ -159,14 +158,14 @@ async def test_after_a_suspend_what_is_overdue_is_done_at_the_next_look(
 
 
 async def test_a_timer_is_never_armed_for_longer_than_a_few_seconds(tmp_path: Path) -> None:
-    assert zones_module.LONGEST_SLEEP <= 5.0
+    assert deadlines.LONGEST_SLEEP <= 5.0
     async with serving(tmp_path) as (_, ours):
         loop = asyncio.get_running_loop()
-        assert ours.zones._timer is not None
-        assert ours.zones._armed_for - loop.time() <= zones_module.LONGEST_SLEEP
-        ours.zones._due()
-        assert ours.zones._timer is not None
-        assert ours.zones._armed_for - loop.time() <= zones_module.LONGEST_SLEEP
+        assert ours.zones.deadlines._timer is not None
+        assert ours.zones.deadlines._armed_for - loop.time() <= deadlines.LONGEST_SLEEP
+        ours.zones.deadlines._due()
+        assert ours.zones.deadlines._timer is not None
+        assert ours.zones.deadlines._armed_for - loop.time() <= deadlines.LONGEST_SLEEP
 
 
 @asynccontextmanager
