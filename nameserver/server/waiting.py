@@ -77,6 +77,7 @@ class Waiting:
         """{"zone", "state", "reached", "serial": that every worker answers, "primary_serial", "downstreams": […]}."""
         here = self._zones.publications.serial_everywhere(entry)
         below: list[dict[str, Any]] = []
+        settled = not everyone or self._downstreams.is_settled(entry.config.name)
         if everyone:
             for each in self._downstreams.statuses(entry.config.name):
                 if each.is_told:
@@ -85,7 +86,7 @@ class Waiting:
         return {
             "zone": entry.config.text,
             "wanted": serial,
-            "reached": reaches(here, serial) and all(row["reached"] for row in below),
+            "reached": reaches(here, serial) and settled and all(row["reached"] for row in below),
             "state": entry.state,
             "serial": here,
             "here": reaches(here, serial),

@@ -266,12 +266,6 @@ class Propagation(Generic[Target]):
         """When to call `due`; None while nobody is to be asked."""
         return min((below.due for below in self._below.values() if below.due is not None), default=None)
 
-    def lacking(self, serial: int) -> list[Target]:
-        """The targets that are not known to have this serial, or a newer one."""
-        return [
-            target for target, below in self._below.items() if not reaches(below.known(checked=self._checks), serial)
-        ]
-
     def seen(self, target: Target) -> Seen:
         """What is known of a target. Raises KeyError for one that is none."""
         below = self._below[target]

@@ -136,35 +136,40 @@ class Downstreams:
             return
 
         async def find() -> None:
-            targets = await self._targets.of(zone.config, zone.soa_rdata)
+            try:
+                targets = await self._targets.of(zone.config, zone.soa_rdata)
+            except Exception:  # those who are configured are still to be told
+                log.exception("zone %s: its NS targets cannot be found; please report this", zone.config.text)
+                targets = zone.config.also_notify
             zone.finding = None
             then(targets)
+            self.on_moved(zone.config.name)
 
         zone.finding = asyncio.create_task(find(), name=f"notify targets {zone.config.text}")
 
     def _publish(self, zone: _Zone, targets: tuple[Remote, ...]) -> None:
-        checks = zone.config.check_downstreams
+        checks, before = zone.config.check_downstreams, zone.propagation.targets
         heard = zone.propagation.publish(zone.serial, targets, zone.published, checks=checks)
-        self._keep(zone)
+        self._keep(zone, before)
         self.notify.publish(zone.config, zone.serial, zone.soa_rdata, targets)
         for target, each in heard.items():
             self._heard(zone, target, each)
         self._arm(zone)
 
     def _resume(self, zone: _Zone, targets: tuple[Remote, ...]) -> None:
-        checks = zone.config.check_downstreams
+        checks, before = zone.config.check_downstreams, zone.propagation.targets
         tell = zone.propagation.resume(zone.serial, targets, machine_clock(), checks=checks)
-        self._keep(zone)
+        self._keep(zone, before)
         self.notify.keep(zone.config.name, zone.propagation.targets)
         for target in tell:
             self.notify.tell(zone.config, zone.serial, zone.soa_rdata, target)
         self._arm(zone)
 
-    def _keep(self, zone: _Zone) -> None:
+    def _keep(self, zone: _Zone, before: tuple[Remote, ...]) -> None:
         """Drop what is known, and waits, of those who are targets no more."""
-        self._checks.leave(zone.config.name)
-        targets = set(zone.propagation.targets)
-        zone.notified = {target: event for target, event in zone.notified.items() if target in targets}
+        for target in set(before).difference(zone.propagation.targets):
+            self._checks.leave(zone.config.name, target)
+            zone.notified.pop(target, None)
 
     def forget(self, name: bytes) -> None:
         """The zone expired or went away: nobody is told, or asked, any more."""
@@ -346,10 +351,10 @@ class Downstreams:
 
     # --- for displays ------------------------------------------------------------------------------------------------
 
-    def lacking(self, name: bytes, serial: int) -> list[str]:
-        """The names of those who are told and not known to have this serial, or a newer one."""
+    def is_settled(self, name: bytes) -> bool:
+        """Whether it is known who is to be told of the zone's version."""
         zone = self._zones.get(name)
-        return [target.name for target in zone.propagation.lacking(serial)] if zone else []
+        return zone is not None and zone.finding is None
 
     def statuses(self, name: bytes) -> tuple[DownstreamStatus, ...]:
         """Everybody below us, for one zone."""

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.managed import CALM, HASTY, Managed, managed
@@ -27,7 +28,9 @@ def of(primary: OwnServer, **more) -> ZoneConfig:
 def begin(ours: Managed, serial: int, *, everyone: bool = False, within: float = 30) -> "asyncio.Task[Json]":
     """Somebody waits, from now on."""
     request = {"zone": ZONE, "serial": serial, "all": everyone, "within": within}
-    return asyncio.create_task(Waiting(ours.zones, ours.downstreams).verb(request))
+    if getattr(ours, "waits", None) is None:
+        ours.waits = Waiting(ours.zones, ours.downstreams)  # type: ignore[attr-defined]
+    return asyncio.create_task(ours.waits.verb(request))  # type: ignore[attr-defined]
 
 
 async def bring(ours: Managed, primary: OwnServer, serial: int) -> None:
@@ -107,6 +110,33 @@ async def test_with_all_those_below_have_to_answer_it_too(tmp_path: Path) -> Non
         waiting = begin(ours, 5, everyone=True)
         edge.serve(ZONE, zone_text(ZONE, 5))
         assert (await waiting)["downstreams"][0]["reached"]
+
+
+async def test_while_it_is_not_known_who_is_below_not_all_have_it(tmp_path: Path) -> None:
+    async with (
+        own_server(tmp_path / "a") as primary,
+        own_server(tmp_path / "c") as edge,
+        managed(tmp_path / "b", ns_port=edge.port) as ours,
+    ):
+        looking = asyncio.Event()
+        find = ours.downstreams._targets.of
+
+        async def slowly(*of: Any) -> Any:
+            await looking.wait()
+            return await find(*of)
+
+        ours.downstreams._targets.of = slowly  # type: ignore[method-assign]
+        edge.serve(ZONE, zone_text(ZONE, 4))
+        primary.serve(ZONE, zone_text(ZONE, 5).replace("ns2 IN A 127.0.0.2", "ns2 IN A 127.0.0.1"))
+        await ours.start(of(primary, notify_ns=True))
+        await until(lambda: ours.zones.publications.serial_everywhere(ours.entry(ZONE)) == 5)
+        assert not (await begin(ours, 5, everyone=True, within=0))["reached"]
+        waiting = begin(ours, 5, everyone=True)
+        looking.set()
+        await until(lambda: bool(ours.downstreams.statuses(NAME)))
+        edge.serve(ZONE, zone_text(ZONE, 5))
+        report = await waiting
+        assert report["reached"] and [each["via"] for each in report["downstreams"]] == ["ns"]
 
 
 async def test_an_expired_zone_has_no_serial_until_it_is_good_again(tmp_path: Path) -> None:

@@ -147,7 +147,6 @@ async def test_who_fetches_the_zone_and_is_not_told_is_shown_and_measured_from_t
         await brought(ours, primary, 6)
         ours.downstreams.transferred(sent(6))
         assert sum(ours.tally.downstream_lag[UNNAMED].counts) == 1
-        assert ours.downstreams.lacking(NAME, 99) == [], "nobody waits for whom nobody tells"
 
 
 async def test_of_those_who_fetch_and_are_not_told_the_latest_few_are_kept(tmp_path: Path) -> None:
@@ -305,6 +304,24 @@ async def test_with_notify_ns_the_servers_that_the_zone_names_are_told(tmp_path:
         (seen,) = ours.downstreams.statuses(NAME)
         assert (seen.via, seen.label, seen.address) == ("ns", UNNAMED, f"{LOOPBACK}:{edge.port}")
         assert set(ours.tally.downstream_notify) == {(UNNAMED, Outcome.OK, "")}, "no name off the wire is a label"
+
+
+async def test_a_check_that_waits_its_turn_outlives_a_reload_that_changes_other_targets(tmp_path: Path) -> None:
+    async with (
+        own_server(tmp_path / "a") as primary,
+        own_server(tmp_path / "c") as edge,
+        managed(tmp_path / "b") as ours,
+    ):
+        primary.serve(ZONE, zone_text(ZONE, 5))
+        edge.serve(ZONE, zone_text(ZONE, 5))
+        places = ours.downstreams._checks._places = asyncio.Semaphore(0)
+        await ours.start(of(primary, edge_of(edge)))
+        await until(lambda: (lane := ours.downstreams._checks.lane(edge_of(edge))) is not None and bool(lane.waiting))
+        more = Remote("more", (Endpoint(LOOPBACK, free_port()),))
+        await ours.zones.reconcile(ours.config(of(primary, edge_of(edge), more)))
+        for _ in range(2):
+            places.release()
+        await until(lambda: below(ours).has_it)
 
 
 TLS = TlsPeer("k", pins=(bytes(32),))
