@@ -70,7 +70,7 @@ class RoleChanges:
         """
         zone, steps = entry.config, list[str]()
         if zone.type == "primary":
-            if file is not None and Path(file) != zone.file:
+            if file is not None and not _is_same(Path(file), zone.file):
                 raise ControlError(f"zone {zone.text} is a primary zone already, from {zone.file}")
             how = f"by command, at serial {self._serial(zone)}" if zone.override else "as it is configured"
             return state, _report(zone, [f"it is a primary zone already, from {zone.file}, {how}: nothing is done"])
@@ -248,6 +248,10 @@ class RoleChanges:
         config = replace(state.config, zones={**state.config.zones, entry.config.name: entry.config})
         self._zones.begin(entry, config, changed=changed)
         return RoleState(state.configured, config, roles)
+
+
+def _is_same(one: Path, other: Path | None) -> bool:
+    return other is not None and one.resolve() == other.resolve()
 
 
 def _keep(path: Path) -> Path | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from nameserver.cli.main import main
+from nameserver.config.roles import FILE_NAME, Role, written
 
 SECRET = "c2l4dGVlbiBieXRlcyBvZiB0aGUgc2VjcmV0ISEhISE="
 GOOD = (
@@ -71,3 +72,43 @@ def test_no_output_shows_a_secret(config: Path, capsys: pytest.CaptureFixture[st
             main(["check-config", "-c", str(config), *options])
             shown = capsys.readouterr()
             assert SECRET[:12] not in shown.out + shown.err
+
+
+def with_state(config: Path) -> Path:
+    """The same configuration with a state directory, which is returned."""
+    state = config.parent / "state"
+    state.mkdir()
+    config.write_text(f'[server]\nstate-dir = "state"\n{GOOD}')
+    return state
+
+
+def test_what_was_promoted_by_command_is_told_as_long_as_the_configuration_says_otherwise(
+    config: Path, capsys: pytest.CaptureFixture[str]
+):
+    state = with_state(config)
+    role = Role("one", "primary", Path("/state/one.zone"), (), 1e9, "secondary of a")
+    (state / FILE_NAME).write_bytes(written([role]))
+    assert main(["check-config", "-c", str(config)]) == 0
+    shown = capsys.readouterr()
+    assert "good: 2 zones, 1 remote, 1 key, 2 warnings" in shown.out
+    (line,) = [line for line in shown.err.splitlines() if FILE_NAME in line]
+    assert line.startswith(f"warning: {state / FILE_NAME}: zone one was promoted by command on 2001-09-09")
+    config.write_text(config.read_text().replace('primaries = ["a"]', 'type = "primary"\nfile = "/state/one.zone"'))
+    assert main(["check-config", "-c", str(config), "--json"]) == 0
+    warnings = json.loads(capsys.readouterr().out)["warnings"]
+    assert "the configuration has it as primary from /state/one.zone, and holds from now on" in warnings[-1]["text"]
+
+
+def test_where_that_cannot_be_read_it_says_so_and_where_it_is_damaged_it_is_a_problem(
+    config: Path, capsys: pytest.CaptureFixture[str]
+):
+    path = with_state(config) / FILE_NAME
+    path.mkdir()
+    assert main(["check-config", "-c", str(config)]) == 0
+    assert f"warning: {path}: Is a directory: whether zones were promoted" in capsys.readouterr().err
+    path.rmdir()
+    path.write_text("[zone")
+    assert main(["check-config", "-c", str(config)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"{path}: it says which zones were promoted or demoted, and cannot be read (")
+    assert error.endswith("1 problem\n")

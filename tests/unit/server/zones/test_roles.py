@@ -81,6 +81,35 @@ async def test_workers_are_told_of_the_new_role_and_that_the_zone_does_not_expir
         assert not read_roles(zone.directory)
 
 
+async def test_of_a_signed_zone_it_is_said_until_when_its_signatures_last(tmp_path: Path) -> None:
+    signature = "@ RRSIG SOA 13 2 3600 20300102030405 20200101000000 12345 @ AQNRU3mG\n"
+    async with changing(tmp_path) as zone:
+        zone.above.serve(ZONE, zone_text(ZONE, 6, extra=signature))
+        zone.ours.zones.refresh(zone.ours.entry(ZONE))
+        await zone.ours.idle(ZONE)
+        hints = (await zone.promote())["hints"]
+        assert "have the file signed anew before 2030-01-02 03:04:05 UTC" in hints[1]
+
+
+async def test_a_promotion_writes_over_no_file_and_through_no_link(tmp_path: Path) -> None:
+    async with changing(tmp_path) as zone:
+        target, link = tmp_path / "target.zone", tmp_path / "link.zone"
+        target.write_text("mine")
+        link.symlink_to(target)
+        await zone.promote(str(link))
+        assert link.is_symlink() and target.read_text().startswith(f"{ZONE}. ")
+        assert kept_in(tmp_path) == ["mine"]
+        with pytest.raises(ControlError, match="is a primary zone already, from"):
+            await zone.promote(str(tmp_path / "other.zone"))
+        for same in (target, link):
+            assert "nothing is done" in (await zone.promote(str(same)))["steps"][0]
+
+
+def kept_in(directory: Path) -> list[str]:
+    """What stood at places where a zone file was written."""
+    return [path.read_text() for path in directory.glob("*.before-*")]
+
+
 async def test_where_the_file_cannot_be_written_the_zone_goes_on_as_a_secondary_zone(tmp_path: Path) -> None:
     async with changing(tmp_path) as zone:
         blocked = tmp_path / "no-directory"
