@@ -65,6 +65,8 @@ _HIGHEST_REFLECTOR = max(REFLECTORS)
 LARGEST_MESSAGE = 65535  # octets; what TCP's length field can say (RFC 1035 §4.2.2)
 PLAIN_UDP_SIZE = 512  # octets, without EDNS (RFC 1035 §4.2.1)
 HEADER_SIZE = 12
+OPTION_HEADER = 4  # octets of an EDNS option before what it holds
+PADDED_TO = 468  # octets; over TLS, replies are a multiple of this to those who ask for it (RFC 7830, RFC 8467 §4.1)
 EXPIRE_ROOM = 8  # octets of an EXPIRE option
 _TRANSFERS = {codes.AXFR: "axfr", codes.IXFR: "ixfr"}
 _REASONS = {
@@ -292,7 +294,7 @@ class Pipeline:
         reply = answer_query(self.zones, request, exchange.now, minimal=self.settings.minimal_responses)
         outcome = self._send(exchange, reply)
         # Where limits made it what it is, or rationed hashes, or a life that is told, it was the moment's.
-        personal = exchange.key is not None or exchange.limited
+        personal = exchange.key is not None or exchange.limited or _asks_for_padding(request)
         if request.qtype == codes.SOA and request.edns is not None:
             personal = personal or is_asked(request.edns.options)
         outcome.cookie = exchange.cookie.reply if exchange.cookie is not None else b""
@@ -378,10 +380,15 @@ class Pipeline:
             if is_asked(edns.options):
                 reply.options.extend(self._expire(request, reply))
         limit = self._limit(request, exchange.transport)
-        if key is None:
-            wire = self._render(request, reply, limit)
-        else:
-            wire = self._render(request, reply, limit - signature_size(key))
+        room = limit if key is None else limit - signature_size(key)
+        wire = self._render(request, reply, room)
+        if exchange.client is not None and _asks_for_padding(request):
+            size = len(wire) + OPTION_HEADER + limit - room
+            if size <= limit:
+                padding = min(-size % PADDED_TO, limit - size)
+                reply.options.append((codes.OPT_PADDING, bytes(padding)))
+                wire = self._render(request, reply, room)
+        if key is not None:
             wire, _ = sign(wire, key, exchange.now, exchange.request_mac)
         return self._counted(wire, reply.rcode, exchange.transport)
 
@@ -411,6 +418,13 @@ class Pipeline:
     def _counted(self, wire: bytes, rcode: int, transport: str) -> Outcome:
         self.counters[response_slot(rcode, transport, wire[2] & (codes.TC >> 8) != 0)] += 1
         return Outcome(wire)
+
+
+def _asks_for_padding(request: Request) -> bool:
+    """Whether the reply is to be padded, where nobody can read it on its way; what it is thus depends on the way."""
+    return (
+        request.edns is not None and bool(request.edns.options) and request.edns.option(codes.OPT_PADDING) is not None
+    )
 
 
 def _answer_for_cookie(exchange: Exchange, request: Request) -> Reply:

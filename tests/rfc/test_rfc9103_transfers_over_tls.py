@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.certificates import Authority, Issued, authority, self_signed
-from support.own_server import KEY, LOOPBACK, LOOPBACK_ONLY, OwnServer, own_server, until
+from support.own_server import KEY, LOOPBACK, LOOPBACK_ONLY, OwnServer, commit_bulky, own_server, until
 from support.pipelines import counted, question
 from support.process import free_port
 from support.transfer_messages import NOW, NS, WWW, inbound, message, soa
@@ -21,7 +21,8 @@ from nameserver.config.model import Certificate, Endpoint, PullLimits, Remote, S
 from nameserver.errors import Reason, TransferError
 from nameserver.query.acl import Acl, AclRow
 from nameserver.refresh.plan import PrimaryPlan, RefreshRun, StepKind
-from nameserver.server.answering.tcp import TcpLimits
+from nameserver.server.answering.pace import OutLimits
+from nameserver.server.answering.tcp import WRITE_HIGH_WATER, TcpLimits
 from nameserver.server.answering.tls_layer import Handshakes
 from nameserver.server.tls import client_context, server_context
 from nameserver.server.zones import pull
@@ -212,10 +213,11 @@ async def test_9_3_mutual_tls_lets_in_whose_certificate_is_known(tmp_path: Path)
         await transfer(secondary(server, replace(TRUSTED, certificate=own(ours))))
 
         assert (await failure(secondary(server, TRUSTED))).reason in (Reason.TLS_HANDSHAKE, Reason.CLOSED_EARLY)
-        for stranger in (Authority("Another CA").issue("secondary.example.net"), self_signed("secondary.example.net")):
+        expired = authority().issue("secondary.example.net", ends=timedelta(hours=-1))
+        for stranger in (Authority("Another CA").issue("secondary.example.net"), self_signed("other"), expired):
             error = await failure(secondary(server, replace(TRUSTED, certificate=own(stranger))))
             assert error.reason in (Reason.TLS_HANDSHAKE, Reason.CLOSED_EARLY), error
-        assert handshakes(server) == {"ok": 1, "certificate": 3}
+        assert handshakes(server) == {"ok": 1, "certificate": 4}
 
         other = authority().issue("other.example.net")  # of the same authority, and somebody else
         assert (await failure(secondary(server, replace(TRUSTED, certificate=own(other))))).reason is Reason.REFUSED
@@ -331,6 +333,23 @@ async def test_half_open_handshakes_are_clients_like_others_and_make_room_first(
         for _, writer in flood:
             writer.transport.abort()
         await asyncio.sleep(0)
+
+
+async def test_a_secondary_over_tls_that_takes_nothing_is_cut_and_cost_no_more_than_in_plain(tmp_path: Path) -> None:
+    async with own_server(tmp_path, tls=settings(), out=OutLimits(idle_timeout=0.3)) as server:
+        server.serve_stored(commit_bulky(server.store, ZONE, 7))
+        async with tls_client(server) as (_, writer):
+            asked = question(ZONE, "AXFR")
+            writer.write(struct.pack("!H", len(asked)) + asked)
+            await until(lambda: any(not each.can_be_spared for each in server.tcp.clients))
+            unsent = 0
+            while server.transfers.in_progress:
+                for each in server.tcp.clients:
+                    unsent = max(unsent, each._transport.get_write_buffer_size())
+                await asyncio.sleep(0.01)
+            [event] = server.transfers.take_finished()
+            assert (event["reason"], event["transport"]) == (Reason.IDLE_TIMEOUT, "tls")
+            assert WRITE_HIGH_WATER < unsent < 4 * WRITE_HIGH_WATER
 
 
 async def test_a_certificate_that_was_exchanged_is_shown_from_the_next_connection_on(tmp_path: Path) -> None:

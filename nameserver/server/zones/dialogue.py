@@ -244,6 +244,7 @@ async def _secured(peer: Peer, tls: TlsPeer, patience: float) -> Dialogue:
                 sock=sock,
                 ssl=context,
                 server_hostname=tls.server_name,
+                ssl_handshake_timeout=patience + 1.0,  # the loops' own, which says less when it is up
                 ssl_shutdown_timeout=SHUTDOWN_PATIENCE,
             )
         peer.certificate_expires = check_primary(transport.get_extra_info("ssl_object"), tls)
