@@ -16,8 +16,8 @@ Step 1 compares octets as they are, so whatever a message holds (options, flags,
 message is kept there when it comes the second time within some ten thousand, so that a flood of made-up names pushes
 nothing out; at once where the pipeline was needed to answer for a name that is there, of which there are only so many.
 Answers kept are bounded in number and octets; the one kept longest makes room. Of what step 2 answers only the popular
-is kept, a sample telling (`keep`): to make an answer anew costs hardly more than to find it among a hundred thousand,
-all of them far from the processor.
+is kept, as much as a processor has near, and a sample tells what that is (`keep`): to make an answer anew costs hardly
+more than to find it among a hundred thousand.
 
 Step 3 is for names that are not all in lower case: nothing in such an answer but an owner made from the name points
 into it (see `query.composer`), so what follows the question fits every other spelling too.
@@ -38,6 +38,8 @@ from nameserver.wire.names import skip_name
 LONGEST_ASKED = 512  # octets of a message that has a shortcut: what is in longer ones is for the pipeline
 MOST_ANSWERS = 131_072
 MOST_OCTETS = 32 * 1024 * 1024  # of all answers kept by step 1 and their messages
+MOST_POPULAR = 8192  # of these, such as were composed: as many as a processor has near
+LONGEST_POPULAR = 1232  # octets of such an answer
 MOST_SPELLED = 65_536  # answers kept by step 3
 MOST_SPELLED_OCTETS = 16 * 1024 * 1024  # of these and their messages
 DOORS = 1 << 14  # places in the table of messages that came once
@@ -88,7 +90,8 @@ class Shortcut:
         self._locate = locate
         # Answers no longer kept, which may be on their way; the loop clears it after sending.
         self.spent: list[Entry] = []
-        self._order: deque[bytes] = deque()  # the keys of `entries`, in the order they came
+        self._order: deque[bytes] = deque()  # the keys of `entries` that the pipeline answered, in the order they came
+        self._popular: deque[bytes] = deque()  # all others of these
         self._octets = 0
         self._doors = bytearray()  # made when the first message comes: a server may never be asked over some transport
         self._spelled: dict[bytes, Spelled] = {}  # by message in lower case
@@ -185,7 +188,12 @@ class Shortcut:
         Told of one in some answers, it finds those that come again while some ten thousand others come.
         """
         body, kind = answer
-        self._keep(asked, (self.zones.epoch, self._locate(body), len(body), kind, body))
+        if len(body) > LONGEST_POPULAR:
+            return
+        if self._put(asked, (self.zones.epoch, self._locate(body), len(body), kind, body), at_once=False):
+            self._popular.append(asked)
+            if len(self._popular) > MOST_POPULAR:
+                self._give_up(self._popular.popleft())
 
     def _keep_spelled(self, asked: bytes, name_end: int, body: bytes, kind: int) -> None:
         """Keep an answer for step 3."""
@@ -196,31 +204,43 @@ class Shortcut:
         header, rest, records = asked[:_HEADER], asked[name_end:], body[name_end + 4 :]
         self._spelled[asked.lower()] = Spelled(self.zones.epoch, header, name_end, rest, body[:_HEADER], records, kind)
 
-    def _keep(self, asked: bytes, entry: Entry, *, at_once: bool = False) -> None:
-        """Keep an answer for step 1: `at_once`, or if its message came before, to our knowledge."""
-        entries = self.entries
-        held = entries.get(asked)
+    def _keep(self, asked: bytes, entry: Entry, *, at_once: bool) -> None:
+        """Keep an answer of the pipeline's."""
+        if self._put(asked, entry, at_once=at_once):
+            self._order.append(asked)
+            while self._order and (len(self.entries) > MOST_ANSWERS or self._octets > MOST_OCTETS):
+                self._give_up(self._order.popleft())
+
+    def _put(self, asked: bytes, entry: Entry, *, at_once: bool) -> bool:
+        """Keep an answer `at_once`, or if its message came before, to our knowledge. Whether that is one more."""
+        held = self.entries.get(asked)
         if held is not None:
             self._octets += entry[2] - held[2]
             self.spent.append(held)
-            entries[asked] = entry
-            return
-        if not at_once:
-            if not self._doors:
-                self._doors = bytearray(DOORS)
-            number = hash(asked)
-            place, mark = number & (DOORS - 1), number >> 20 & 0xFF | 1
-            if self._doors[place] != mark:
-                self._doors[place] = mark
-                return
-        entries[asked] = entry
-        self._order.append(asked)
+            self.entries[asked] = entry
+            return False
+        if not at_once and not self._came_before(asked):
+            return False
+        self.entries[asked] = entry
         self._octets += len(asked) + entry[2]
-        while len(entries) > MOST_ANSWERS or self._octets > MOST_OCTETS:
-            first = self._order.popleft()
-            gone = entries.pop(first)
-            self._octets -= len(first) + gone[2]
-            self.spent.append(gone)
+        return True
+
+    def _came_before(self, asked: bytes) -> bool:
+        """Whether a message has come before, to our knowledge, which from now on says so."""
+        if not self._doors:
+            self._doors = bytearray(DOORS)
+        number = hash(asked)
+        place, mark = number & (DOORS - 1), number >> 20 & 0xFF | 1
+        if self._doors[place] == mark:
+            return True
+        self._doors[place] = mark
+        return False
+
+    def _give_up(self, asked: bytes) -> None:
+        """Keep an answer no more."""
+        gone = self.entries.pop(asked)
+        self._octets -= len(asked) + gone[2]
+        self.spent.append(gone)
 
     def forget(self) -> None:
         """Begin afresh, as the tally does; zones that are gone are not held on to. Nothing may be on its way."""
@@ -229,6 +249,7 @@ class Shortcut:
         self.entries.clear()
         self.spent.clear()
         self._order.clear()
+        self._popular.clear()
         self._spelled.clear()
         self._spelled_octets = 0
         self._composer.forget()

@@ -288,6 +288,28 @@ def test_answers_are_counted_with_their_messages() -> None:
     assert held and pair.shortcut._octets == sum(len(asked) + entry[2] for asked, entry in held.items())
 
 
+def test_of_composed_answers_few_are_kept_and_these_brought_up_to_date(monkeypatch) -> None:
+    monkeypatch.setattr("nameserver.query.shortcut.MOST_POPULAR", 20)
+    pair = Pair("udp")
+    shortcut, held = pair.shortcut, pair.shortcut.entries
+    messages = [b"\0\0\0\1\0\0\0\0\0\0\4%04d\4wild" % number + ORIGINS[0] + b"\0\x10\0\1" for number in range(200)]
+    for turn in range(3):
+        for message in messages:
+            for _ in range(2):
+                pair.ask(b"id" + message)
+                composed = shortcut.compose(message)
+                assert composed is not None
+                shortcut.keep(message, composed)
+                assert len(held) <= 20 and shortcut._octets == sum(len(each) + entry[2] for each, entry in held.items())
+        assert len(held) == 20 and not shortcut._order
+        before = {message: entry[0] for message, entry in held.items()}
+        pair.change(ORIGINS[0], [b"\3www"], turn)
+        for message in before:
+            pair.ask(b"id" + message)
+            shortcut.keep(message, shortcut.compose(message) or (b"", 0))
+            assert held[message][0] == pair.short.zones.epoch > before[message]
+
+
 @pytest.mark.parametrize("size", [512, 900, 1232])
 @pytest.mark.parametrize("signed", SIGNED_ZONES)
 def test_proofs_are_put_together_as_the_pipeline_does(signed, size) -> None:
