@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from nameserver.store.database import Store, StoredZone, ZoneTimers
 from nameserver.wire import names
 from nameserver.zone import contents as contents_module
 from nameserver.zone.checks import check_apex
-from nameserver.zone.contents import Zone
+from nameserver.zone.contents import Zone, ZoneLoader
 from nameserver.zone.parted import PartedNodes
 from nameserver.zone.zonefile import read_zone_file
 
@@ -336,6 +336,31 @@ async def test_a_large_version_leaves_in_slices_once_nobody_is_answered_from_it(
         reins.configure(removed=(ZONE,))
         await until(lambda: not second.nodes and not second.descendants)
         assert (await reins.ask(asked[0])).rcode() == dns.rcode.REFUSED
+
+
+@pytest.mark.parametrize("listening", [False, True])
+async def test_a_large_zone_is_loaded_in_small_turns_once_there_are_queries_to_hold_up(
+    store: Store, monkeypatch: pytest.MonkeyPatch, listening: bool
+) -> None:
+    monkeypatch.setattr(worker_module, "LOADED_AT_ONCE", 7)
+    stored = commit_hosts(store, ZONE, 1, owners=2000)
+    taken: list[int] = []
+
+    class Watched(ZoneLoader):
+        def add(self, items: Iterable[tuple[bytes, bytes]]) -> None:
+            items = list(items)
+            taken.append(len(items))
+            super().add(items)
+
+    monkeypatch.setattr(worker_module, "ZoneLoader", Watched)
+    async with worker_on(store.path, listen=listening) as reins:
+        reins.configure(CONFIG)
+        reins.load(ZONE)
+        await until(lambda: reins.served(ZONE) == stored.generation)
+        assert sum(taken) == stored.owners
+        assert (max(taken) <= 7) is listening
+        held = held_by(reins)
+        assert held is not None and len(held.nodes) == stored.owners
 
 
 async def test_a_damaged_zone_is_reported_and_the_others_are_loaded(store: Store) -> None:
