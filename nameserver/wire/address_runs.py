@@ -53,8 +53,11 @@ class AddressRun:
         for index in [index for index, size in enumerate(sizes) if size > _AAAA]:
             records = together[index]
             place = offset + 2 * index + ends[index] - len(records) - len(self.labels[index])
-            if sizes[index] == _PAIR and records[1] == codes.A and (records[14] & 0x3F) << 8 | records[15] == place:
-                self.tails[index] = records[:_A] + records[_A + 2 :]
+            # One A and one AAAA, whichever comes first: BIND sends the newer one first.
+            first = _A if records[1] == codes.A else _AAAA
+            if sizes[index] == _PAIR and (records[first] & 0x3F) << 8 | records[first + 1] == place:
+                one, other = records[:first], records[first + 2 :]
+                self.tails[index] = one + other if first == _A else other + one
                 self._pairs.append(index)
             elif (tails := _split(records, place)) is not None:
                 self.several[index] = tails

@@ -225,10 +225,13 @@ class ZoneBuilder:
 
         Raises `WireError`, and `ZoneError` (wrong-class, limit-…).
         """
-        most = 1  # the first owner of a message is often the one that later ones point at
+        most = more = 1  # the first owner of a message is often the one that later ones point at
         while section.left:
             if self._take_plain(section, most) == most:
-                most = self._take_addresses(section)
+                if section.message[section.offset : section.offset + 1] < b"\x40":
+                    most, more = self._take_addresses(section), 1
+                else:  # a run begins with a label; this is more of the owner before, and may be much
+                    most, more = more, min(2 * more, _WITHOUT_TRYING)
                 continue
             walked = next(section, None)
             if walked is None:
