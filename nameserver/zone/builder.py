@@ -289,17 +289,16 @@ class ZoneBuilder:
 
     def _parents_of(self, run: AddressRun, section: Section) -> dict[bytes, bytes]:
         """The key of what each pointer of a run leads to; the run ends before the first owner that is not plain."""
-        start, parents = section.offset, dict[bytes, bytes]()
+        parents: dict[bytes, bytes] = {}
         alike = len(set(run.pointers)) == 1
         for index, pointer in enumerate(run.pointers[:1] if alike else run.pointers):
             if pointer not in parents:
-                section.offset = run.start(index)
-                parent = self._learn(section, section.offset + len(run.labels[index]), place_of(pointer))
+                start = run.start(index)
+                parent = self._learn(section, start, start + len(run.labels[index]), place_of(pointer))
                 if parent is None:
                     run.cut(index)
                     break
                 parents[pointer] = parent
-        section.offset = start
         if parents and max(map(len, run.labels), default=0) + max(map(len, parents.values())) > self._longest_key:
             owners = zip(run.labels, run.pointers, strict=True)
             sizes = [len(label) + len(parents[pointer]) for label, pointer in owners]
@@ -309,9 +308,9 @@ class ZoneBuilder:
     def _take_plain(self, section: Section, most: int) -> int:
         """Take records that need no thought, up to the first that does, or `most`; how many.
 
-        Plain is an owner in lower case that is a pointer, or a label and a pointer, to a name known to be in the zone,
-        with an ordinary record of class IN. Its key is then the label and the key of the name pointed at: it is never
-        made into an absolute name. Whatever looks odd in any way is left where it is, for `section` to read and judge.
+        Plain is an owner in lower case that is a pointer, or labels and a pointer, to a name known to be in the zone,
+        with an ordinary record of class IN. Its key is then the labels and the key of the name pointed at. Whatever
+        looks odd in any way is left where it is, for `section` to read and judge.
         """
         message, keys, known, size = section.message, section.keys, section.known, len(section.message)
         offset, left = section.offset, section.left
@@ -319,25 +318,23 @@ class ZoneBuilder:
         current = self._plain_key(self._owner) if self._run else None
         if current is None:
             self._flush()
-        run, pack, plain_size = self._run, self._pack, _PLAIN_SIZES.get
+        run, pack, plain_size, apex = self._run, self._pack, _PLAIN_SIZES.get, self.apex_as_received
         try:
             while left > stop:
                 start = offset
-                first = message[offset]
-                if first < 0xC0:
-                    start = offset + first + 1
-                pointer = (message[start] & 0x3F) << 8 | message[start + 1]
+                while 0 < (length := message[start]) < 0x40:
+                    start += length + 1
+                pointer = (length & 0x3F) << 8 | message[start + 1]
                 key = keys.get(pointer)
-                if key is None and (key := self._learn(section, start, pointer)) is None:
+                if length < 0xC0 or (key is None and (key := self._learn(section, offset, start, pointer)) is None):
                     break
-                if first < 0xC0:
-                    if not 0 < first < 0x40:
-                        break
-                    label = message[offset:start]
-                    key = label.lower() + key
-                    if message[start] < 0xC0 or not key.startswith(label) or len(key) > self._longest_key:
+                if start > offset:
+                    labels = message[offset:start]
+                    key = labels + key
+                    if labels != labels.lower() or len(key) > self._longest_key:
                         break
                     keys[offset] = key
+                    known[offset] = key + apex
                 start += 2
                 end = start + 10 + (message[start + 8] << 8 | message[start + 9])
                 kind = message[start : start + 4]
@@ -365,12 +362,12 @@ class ZoneBuilder:
             self._owner = current + self.apex_as_received
         return before - left
 
-    def _learn(self, section: Section, start: int, pointer: int) -> bytes | None:
-        """The key of the name that a pointer at `start` leads to, if that is a plain one."""
+    def _learn(self, section: Section, owner_at: int, start: int, pointer: int) -> bytes | None:
+        """The key of the name that a pointer at `start`, in the owner at `owner_at`, leads to, if it is a plain one."""
         known = section.keys.get(pointer)
         if known is not None:
             return known
-        if section.message[start] < 0xC0 or not 12 <= pointer < section.offset:
+        if section.message[start] < 0xC0 or not 12 <= pointer < owner_at:
             return None
         name, _ = read_known_name(section.message, start, section.known)  # by the pointer: its target is remembered
         key = self._plain_key(name)

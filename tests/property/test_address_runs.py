@@ -34,13 +34,13 @@ class Draft:
     def __post_init__(self) -> None:
         self.body += bytes(12) + self.apex + bytes(4) + SOA_AND_NS
 
-    def add(self, label: bytes, parent: int, tail: bytes) -> None:
+    def add(self, labels: bytes | tuple[bytes, ...], parent: int, tail: bytes) -> None:
         """A record; `parent` chooses the place pointed at, from the last; without a label the owner is that alone."""
         place = self.places[-1 - parent % len(self.places)]
-        if label:
+        for label in labels if isinstance(labels, tuple) else (labels,) if labels else ():
             self.places.append(len(self.body))
-            label = bytes((len(label),)) + label
-        self.body += label + struct.pack("!H", 0xC000 | place) + tail
+            self.body += bytes((len(label),)) + label
+        self.body += struct.pack("!H", 0xC000 | place) + tail
         self.count += 1
 
 
@@ -63,7 +63,8 @@ names = st.sampled_from([b"a", b"b", b"www", b"Www", b"x" * 63, b"\0", b"\xe4", 
 )
 fresh = st.integers(0, 10**6).map(lambda number: f"h{number}".encode())
 plain = st.tuples(fresh | st.just(b""), st.just(0) | st.integers(0, 3), addresses)
-any_record = st.tuples(names | fresh | st.just(b""), st.integers(0, 50), addresses | odd)
+two_labels = st.tuples(names, names | fresh)
+any_record = st.tuples(names | fresh | two_labels | st.just(b""), st.integers(0, 50), addresses | odd)
 records = st.lists(plain | plain | plain | any_record, min_size=8, max_size=60)
 changes = st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), max_size=3)
 limits = st.sampled_from([TransferLimits(), TransferLimits(max_rrset_records=1), TransferLimits(max_types_per_name=1)])
