@@ -129,9 +129,9 @@ async def measure(
 async def _plain(survey: Survey, state: State, name: str) -> Report:
     if name == "resolvers":
         return await survey.resolved(state.new_ns)
-    return await {
-        "path": survey.path, "parity": survey.parity, "serials": survey.serials, "overlap": survey.overlap,
-    }[name]()  # fmt: skip
+    if name == "overlap":
+        return await survey.overlap(frozenset(state.new_ns))
+    return await {"path": survey.path, "parity": survey.parity, "serials": survey.serials}[name]()
 
 
 async def _dnssec(survey: Survey, state: State, baseline: Snapshot | None, now: float) -> Report:

@@ -127,8 +127,11 @@ class Survey:
             return self._unfound("delegation", error)
         return delegation.judge(self.zone, seen, expected)
 
-    async def overlap(self) -> Report:
-        """Is the zone's own NS set the same at every address of both sides, and does it hold what the parent names?"""
+    async def overlap(self, wanted: frozenset[str] = frozenset()) -> Report:
+        """Is the zone's own NS set the same at every address of both sides, with what the parent names and `wanted`?
+
+        `wanted`: the new side's names, folded, without final dots.
+        """
         report = Report("overlap", self._text())
         question = Question(self.zone, dns.rdatatype.NS)
         targets = self.targets()
@@ -150,6 +153,9 @@ class Survey:
             told = "; ".join(f"{label}: {', '.join(sorted(each))}" for label, each in sorted(sets.items()))
             step = "Put the servers of both sides into the NS set at the apex, on both sides."
             report.add(Level.FAULT, "ns-mismatch", f"the NS sets differ: {told}", step)
+        if sets and (missing := wanted - frozenset.intersection(*sets.values())):
+            text = f"the zone's NS set does not name {', '.join(sorted(missing))} at both sides"
+            report.add(Level.FAULT, "ns-mismatch", text, "Add the new side's servers to the NS set, on both sides.")
         await self._hold_against_parent(report, set(sets.values()))
         report.facts = {label: sorted(each) for label, each in sets.items()}
         report.verdict = (

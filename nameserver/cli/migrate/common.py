@@ -57,6 +57,11 @@ def zone_name(text: str) -> dns.name.Name:
         raise argparse.ArgumentTypeError(f"{text!r} is not a domain name: {error}") from error
 
 
+def folded_text(name: dns.name.Name) -> str:
+    """A name in lower case without its final dot, as reports have it."""
+    return name.canonicalize().to_text(omit_final_dot=True)
+
+
 def server(text: str) -> Server:
     """A server, for argparse."""
     try:

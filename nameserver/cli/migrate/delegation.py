@@ -2,8 +2,6 @@
 
 import argparse
 
-import dns.name
-
 from nameserver.cli.migrate import common
 from nameserver.migrate import delegation
 from nameserver.migrate.report import Report
@@ -31,9 +29,5 @@ async def _delegation(args: argparse.Namespace) -> Report:
     for name, server in (("old", args.old), ("new", args.new)):
         if server is not None:
             given += [(f"{name} {server}", endpoint) for endpoint in await common.endpoints(tools, server)]
-    expected = frozenset(map(_folded, args.expect)) if args.expect else None
+    expected = frozenset(map(common.folded_text, args.expect)) if args.expect else None
     return delegation.judge(args.zone, await delegation.measure(tools.tree, args.zone, given), expected)
-
-
-def _folded(name: dns.name.Name) -> str:
-    return name.canonicalize().to_text(omit_final_dot=True)

@@ -21,6 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lowered-at", type=common.time_of_day, metavar="TIME", help="when the lowered TTLs were first served"
     )
+    parser.add_argument("--new-ns", metavar="NAME", type=common.zone_name, nargs="+", help="the names to delegate to")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the report there as Markdown too")
     common.add_arguments(parser)
     common.add_key_arguments(parser, "old", "new")
@@ -44,7 +45,7 @@ async def _gate(args: argparse.Namespace) -> Report:
         "parity": await survey.parity(),
         "serials": await survey.serials(),
         "ttl": await survey.ttl(baseline, args.lowered_at, now),
-        "overlap": await survey.overlap(),
+        "overlap": await survey.overlap(frozenset(map(common.folded_text, args.new_ns or ()))),
         "delegation": await survey.delegation(),
         "dnssec": await survey.dnssec(None, 0, now),
         "exposure": await survey.exposure(),

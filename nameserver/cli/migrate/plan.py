@@ -59,10 +59,14 @@ async def _plan(args: argparse.Namespace) -> Report:
     tools = common.tools(args)
     old_at, new_at = await asyncio.gather(common.endpoints(tools, args.old[0]), common.endpoints(tools, args.new[0]))
     old_ns = await _ns(tools.asker, args.zone, old_at[0])
-    new_ns = [_text(name) for name in args.new_ns] if args.new_ns else await _ns(tools.asker, args.zone, new_at[0])
+    new_ns = (
+        [common.folded_text(name) for name in args.new_ns]
+        if args.new_ns
+        else await _ns(tools.asker, args.zone, new_at[0])
+    )
     now = time.time()
     state = phases.State(
-        _text(args.zone),
+        common.folded_text(args.zone),
         [_written(server) for server in args.old],
         [_written(server) for server in args.new],
         args.snapshot,
@@ -110,11 +114,7 @@ def _tell(args: argparse.Namespace, state: phases.State, path: Path, now: float)
 async def _ns(asker: Asker, zone: dns.name.Name, endpoint: Endpoint) -> list[str]:
     outcome = await asker.ask(Question(zone, dns.rdatatype.NS), endpoint)
     found = outcome.answer(zone, dns.rdatatype.NS) if isinstance(outcome, Reply) else None
-    return sorted(_text(record.target) for record in found) if found else []
-
-
-def _text(name: dns.name.Name) -> str:
-    return name.canonicalize().to_text(omit_final_dot=True)
+    return sorted(common.folded_text(record.target) for record in found) if found else []
 
 
 def _written(server: Server) -> str:
