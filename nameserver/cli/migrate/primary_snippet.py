@@ -41,6 +41,8 @@ def main(args: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return USAGE
     zone = args.zone.to_text(omit_final_dot=True).lower()
+    if any(remote.tls for remote in config.zones[names.fold(args.zone.to_wire())].primaries):
+        print("warning: this is for transfers in plain; for TLS see the README, Transfers over TLS", file=sys.stderr)
     if key is None:
         print("warning: no key: whoever can send from that address can have the zone", file=sys.stderr)
         print(snippet(Wanted(zone, addresses), args.vendor), end="")

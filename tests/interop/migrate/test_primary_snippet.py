@@ -114,3 +114,11 @@ def test_an_address_that_nobody_can_reach_is_not_written(tmp_path: Path):
     assert (done.returncode, named.returncode) == (2, 0)
     assert "--address" in done.stderr
     assert "provide-xfr: 2001:db8::7 transfer-key" in named.stdout
+
+
+def test_of_a_primary_with_tls_it_says_that_this_is_for_plain_transfers(tmp_path: Path):
+    path = Path(config(tmp_path, "192.0.2.7:53"))
+    pin = "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg="
+    path.write_text(path.read_text().replace("[zone.", f'tls = "up"\n[tls.up]\npin = "{pin}"\n[zone.'))
+    done = nameserver("migrate", "primary-snippet", "shop.example", "--for", "bind", "-c", str(path))
+    assert (done.returncode, "for TLS see" in done.stderr) == (0, True), done.stderr
