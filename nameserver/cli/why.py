@@ -6,6 +6,7 @@ from typing import Any
 from nameserver.cli import remote
 from nameserver.cli.present import Palette, facts, safe
 from nameserver.cli.status import TONES, downstream_lines, full_moment, primary_lines, transfer_text, troubled
+from nameserver.errors import Reason
 from nameserver.telemetry import words
 from nameserver.telemetry.advice import Advice, advise
 from nameserver.telemetry.status import DownstreamStatus, PrimaryStatus, ServerStatus, ZoneStatus
@@ -158,22 +159,23 @@ def lines(zone: ZoneStatus, now: float, palette: Palette) -> list[str]:
             result += _advice_lines(advice, palette)
     for downstream in zone.downstreams:
         result += ["", *downstream_lines(downstream, now, palette)]
-        if (sentence := _below(downstream)) is not None:
+        if (sentence := _below(downstream, zone.serial)) is not None:
             result += facts([("this means", safe(sentence))], palette, "  ", len("next check"))
     result += ["", palette.paint("What happens next", "bold")]
     return result + [f"  {safe(sentence)}" for sentence in what_next(zone, now)]
 
 
-def _below(downstream: DownstreamStatus) -> str | None:
+def _below(downstream: DownstreamStatus, serial: int | None) -> str | None:
     """What it means that a server below us has not got the version; None where it has, or need not be told."""
     if downstream.has_it or not downstream.is_told:
         return None
+    if downstream.notified_serial != serial:
+        silent = downstream.check_reason == Reason.CONNECT_TIMEOUT
+        return f"It has not confirmed the NOTIFY of this version yet{' and does not answer' if silent else ''}."
     if downstream.notify_reason:
         return _NOT_TOLD.get(downstream.notify_reason, _NOT_TOLD[""])
     if downstream.check_reason and downstream.serial is None:
         return "It was told, and does not say what it has: nameserver_downstream_lag_seconds goes by what it fetches."
-    if downstream.notified_at is None:
-        return "It has not confirmed the NOTIFY yet."
     return "It was told, and has not taken the version: see its log, and whether allow-transfer here has it in."
 
 

@@ -340,7 +340,7 @@ class Downstreams:
                 if response.serial is None:
                     raise TransferError(Reason.NO_SOA, "there is no SOA in its answer")
             except TransferError as error:
-                failures.append(error)
+                failures.append(_of_a_secondary(error))
                 if error.reason not in OTHER_KEY_MAY_HELP:
                     break
                 continue
@@ -388,6 +388,13 @@ class Downstreams:
             check_detail=seen.failure.detail if seen.failure else "",
             next_check=to_wall(seen.next_check),
         )
+
+
+def _of_a_secondary(failure: TransferError) -> TransferError:
+    """A failure of a step with a primary, of which the sentence speaks, as one with a server below us."""
+    if failure.reason is Reason.CONNECT_TIMEOUT:
+        return TransferError(failure.reason, "it does not answer")
+    return TransferError(failure.reason, failure.detail.replace("the primary", "it").replace("primary", "it"))
 
 
 def _other_status(zone: _Zone, other: _Other) -> DownstreamStatus:
