@@ -97,15 +97,19 @@ class ZoneManager:
             self._add(zone)
 
     async def start(self) -> None:
-        """Read the zone files, start every machine."""
-        for entry in self.entries.values():
-            if entry.machine is None:
+        """Start every machine, and read the zone files; those of zones that are answered already come last."""
+        files = [entry for entry in self.entries.values() if entry.machine is None]
+        for entry in files:
+            if not entry.held:
                 await self._load_file(entry)
+        answered = [entry for entry in files if not entry.tried]
         stored = self._publisher.stored
         tell_if_behind(each.last_success for each in stored.values())
         # The longest overdue go first: checks of what is held begin at a limited rate.
         for name in sorted(self.entries, key=lambda name: stored[name].refresh_at if name in stored else 0.0):
             self._start_machine(self.entries[name])
+        for entry in answered:
+            await self._load_file(entry)
         self.started = True
 
     async def stop(self) -> None:

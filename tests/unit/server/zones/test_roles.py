@@ -15,7 +15,7 @@ from nameserver.config.roles import FILE_NAME, apply_roles, read_roles
 from nameserver.control.protocol import ControlError, Json
 from nameserver.errors import StoreError
 from nameserver.server.zones.roles import RoleChanges, RoleState
-from nameserver.store.database import Store
+from nameserver.store.database import Store, ZoneTimers
 from nameserver.wire import names
 
 ZONE = "example.com"
@@ -79,6 +79,21 @@ async def test_workers_are_told_of_the_new_role_and_that_the_zone_does_not_expir
         assert zone.role == ("secondary", "secondary", 5)
         assert zone.ours.entry(ZONE).times().expires is not None
         assert not read_roles(zone.directory)
+
+
+async def test_an_expired_zone_is_answered_again_once_it_is_promoted(tmp_path: Path) -> None:
+    async with changing(tmp_path) as zone:
+        zone.ours.store.save_timers({NAME: ZoneTimers(1.0, 1.0, 2.0, 1.0)})
+        await zone.above.stop()
+    async with managed(tmp_path / "state") as ours:
+        again = Changing(zone.above, ours, tmp_path / "state")
+        await again.start()
+        assert again.ours.entry(ZONE).state == "expired"
+        ours.said.clear()
+        done = await again.promote()
+        assert "it had expired, and is answered again" in done["steps"]
+        await until(lambda: [header["state"] for header in ours.told("state")] == ["serving"])
+        assert ours.entry(ZONE).answering and again.role == ("primary", "primary", 5)
 
 
 async def test_of_a_signed_zone_it_is_said_until_when_its_signatures_last(tmp_path: Path) -> None:
