@@ -149,12 +149,17 @@ def _problem(outcome: Outcome) -> str:
     return f"answered {outcome.rcode}" if isinstance(outcome, Reply) else f"{outcome.reason}: {outcome.detail}"
 
 
-def judge(zone: dns.name.Name, seen: Measured, expected: frozenset[str] | None = None) -> Report:
-    """Compare all views. `expected`: the names that ought to be there, folded, without final dots."""
+def judge(
+    zone: dns.name.Name, seen: Measured, expected: frozenset[str] | None = None, *, overlap: bool = False
+) -> Report:
+    """Compare all views. `expected`: the names that ought to be there, folded, without final dots.
+
+    `overlap`: the zone's own NS set may hold more than the parent's, as it does before a cut-over.
+    """
     report = Report("delegation", _text(zone))
     wanted = expected or _most_common(view.ns for view in seen.parents if view.ns and not view.child_too)
     _judge_parents(report, seen, wanted, expected is not None)
-    _judge_children(report, zone, seen, wanted)
+    _judge_children(report, zone, seen, wanted, overlap=overlap)
     _judge_glue(report, zone, seen, wanted)
     _judge_spread(report, seen)
     for text in seen.homeless:
@@ -221,14 +226,16 @@ def _judge_parents(report: Report, seen: Measured, wanted: frozenset[str], expec
         )
 
 
-def _judge_children(report: Report, zone: dns.name.Name, seen: Measured, wanted: frozenset[str]) -> None:
+def _judge_children(
+    report: Report, zone: dns.name.Name, seen: Measured, wanted: frozenset[str], *, overlap: bool
+) -> None:
     for view in seen.children:
         where = f"{view.server} ({view.endpoint})"
         if view.problem:
             code = "lame" if view.problem.startswith("lame") else "server-silent"
             step = "Load the zone there, or take the server out of the delegation."
             report.add(Level.FAULT, code, f"{where}: {view.problem}", step)
-        elif view.ns != wanted:
+        elif view.ns != wanted and not (overlap and view.ns > wanted):
             text = f"{where} has {_set(view.ns)} as the zone's own NS, the parent's are {_set(wanted)}"
             step = f"Make the NS at {_text(zone)} and at its parent the same: resolvers use either."
             report.add(Level.FAULT, "ns-mismatch", text, step)

@@ -42,9 +42,8 @@ def combine(zone: str, reports: Mapping[str, Report], command: str = "gate") -> 
         state = "open" if report.exit_code == 0 else "unreachable" if report.unreachable else "closed"
         if state != "open":
             tones[len(rows)] = Level.FAULT
-        counts = ", ".join(
-            f"{number} {what}" for number, what in ((faults, "faults"), (warnings, "warnings")) if number
-        )
+        numbers = ((faults, "fault"), (warnings, "warning"))
+        counts = ", ".join(f"{number} {what}{'s' if number > 1 else ''}" for number, what in numbers if number)
         rows.append((name, state, report.verdict, counts))
         for finding in report.findings:
             if finding.level in (Level.FAULT, Level.WARNING):

@@ -118,14 +118,14 @@ class Survey:
         targets = self.targets()
         return exposure.judge(self.zone, await exposure.measure(self.asker, self.zone, targets))
 
-    async def delegation(self, expected: frozenset[str] | None = None) -> Report:
-        """Is the zone delegated to whom it should be, at every server of the parent?"""
+    async def delegation(self, expected: frozenset[str] | None = None, *, overlap: bool = False) -> Report:
+        """Is the zone delegated to whom it should be, at every server of the parent? `overlap`: as for the judge."""
         given = [(target.label, target.endpoint) for target in self.targets() if expected is None]
         try:
             seen = await delegation.measure(self.tree, self.zone, given)
         except NotFound as error:
             return self._unfound("delegation", error)
-        return delegation.judge(self.zone, seen, expected)
+        return delegation.judge(self.zone, seen, expected, overlap=overlap)
 
     async def overlap(self, wanted: frozenset[str] = frozenset()) -> Report:
         """Is the zone's own NS set the same at every address of both sides, with what the parent names and `wanted`?

@@ -46,7 +46,7 @@ async def _gate(args: argparse.Namespace) -> Report:
         "serials": await survey.serials(),
         "ttl": await survey.ttl(baseline, args.lowered_at, now),
         "overlap": await survey.overlap(frozenset(map(common.folded_text, args.new_ns or ()))),
-        "delegation": await survey.delegation(),
+        "delegation": await survey.delegation(overlap=True),
         "dnssec": await survey.dnssec(None, 0, now),
         "exposure": await survey.exposure(),
     }

@@ -12,6 +12,7 @@ from threading import Thread
 from types import SimpleNamespace
 
 import pytest
+from support.ask import Key
 from support.commands import nameserver
 from support.internet import Internet, soa
 
@@ -19,6 +20,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
 
 ROOT, TLD, OLD, NEW = "127.0.5.1", "127.0.5.2", "127.0.5.3", "127.0.6.4"
 ZONE = "shop.example."
+KEY = Key("transfer-key", "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY=")
 
 
 def text(serial: int, ttl: int, names: tuple[str, ...]) -> str:
@@ -40,7 +42,7 @@ def world() -> Iterator[Internet]:
         OLD: {ZONE: text(1, 2, ("old",))},
         NEW: {ZONE: text(1, 2, ("new",))},
     }
-    with Internet(servers, (), {OLD: "any", NEW: "any"}) as net:
+    with Internet(servers, [KEY], {OLD: "any", NEW: "any"}) as net:
         yield net
 
 
@@ -175,9 +177,16 @@ def test_the_gate_says_go_or_no_with_one_exit_code_and_one_digest(world: Interne
     assert {"parity/missing", "overlap/ns-mismatch"} <= {finding["code"] for finding in report["findings"]}
     assert report["verdict"].startswith("NO GO: closed: parity")
     assert report["digest"] in out.read_text()
-    for server in (OLD, NEW):
-        world.servers[server].transfer = "none"
-    world.servers[TLD].change("example.", tld(("old", "new")))
+    # Both sides name both, the parent still the old one alone: the state that a cut-over begins from.
     for address in (OLD, NEW):
+        world.servers[address].transfer = KEY.name
         world.servers[address].change(ZONE, text(3, 2, ("old", "new")))
-    assert nameserver(*words).returncode == 1  # nobody may transfer now: parity cannot be proven
+    (tmp_path / "key").write_text(f'key "{KEY.name}" {{ algorithm {KEY.algorithm}; secret "{KEY.secret}"; }};\n')
+    (tmp_path / "key").chmod(0o600)
+    unsigned = nameserver(*words)
+    for side in ("old", "new"):
+        words += [f"--{side}-key", KEY.name, f"--{side}-key-file", str(tmp_path / "key")]
+    go = nameserver(*words, "--new-ns", "new.shop.example")
+    assert unsigned.returncode == 1  # without the key parity cannot be proven
+    assert go.returncode == 0, go.stdout
+    assert go.stdout.splitlines()[-1] == "GO: every gate is open."
