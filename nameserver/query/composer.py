@@ -314,14 +314,22 @@ class Composer:
             spelled = number & 1
             self.wanted = Wanted(view, number, codes.NXDOMAIN, 0 if spelled else HEADER + 2 + len(key))
             return None
+        # All but the last of them is the same for all names below the encloser.
+        keys = view.proofs.nxdomain(key, encloser)
         question = asked[view.question]
         here = HEADER + 2 + len(question) + len(held.records)
-        told = proofs(view.zone, view.proofs.nxdomain(key, encloser), held.apex_pointer, here)
+        begun = view.begun.get((number, keys[:-1]))
+        if begun is None:
+            begun = proofs(view.zone, keys[:-1], held.apex_pointer, here)
+            if begun is None:
+                return None
+            self._make_room_for_a_negative()
+            view.begun[number, keys[:-1]] = begun
+        told = proofs(view.zone, keys[-1:], held.apex_pointer, here + len(begun[1]))
         if told is None:
             return None
-        count, records = told
-        head = held.flags.to_bytes(2, "big") + view.counts(0, held.records_count + count, 0)[2:]
-        body = b"".join((head, question, held.records, records, view.opt))
+        head = held.flags.to_bytes(2, "big") + view.counts(0, held.records_count + begun[0] + told[0], 0)[2:]
+        body = b"".join((head, question, held.records, begun[1], told[1], view.opt))
         return (body, held.kind) if len(body) + 2 <= view.limit else None
 
     def _referral(self, asked: bytes, view: View, cut: bytes, below: bytes, spelled: bool) -> Composed | None:
@@ -368,8 +376,7 @@ class Composer:
         """Keep what was wanted of the pipeline's reply to the message that `compose` had nothing for."""
         if reply[3] & 15 != wanted.rcode:
             return
-        if self._negatives_kept >= MOST_NEGATIVES:
-            self.forget()
+        self._make_room_for_a_negative()
         view = wanted.view
         if wanted.apex_at < 0:
             view.negatives[wanted.key] = Around(reply[2 : HEADER + 2], reply[question_end:], kind)
@@ -377,4 +384,9 @@ class Composer:
             negative = read_negative(reply, question_end, view.zone, wanted.apex_at, kind)
             if negative is not None:
                 view.denials[wanted.key] = negative
+
+    def _make_room_for_a_negative(self) -> None:
+        """One more is kept, or something like it."""
+        if self._negatives_kept >= MOST_NEGATIVES:
+            self.forget()
         self._negatives_kept += 1

@@ -18,7 +18,7 @@ from nameserver.query.zoneset import ServedZone, ZoneSet, ZoneState
 from nameserver.wire import codes
 from nameserver.wire.names import last_label, read_name, relative_key
 from nameserver.zone.contents import Zone
-from nameserver.zone.denial import Nsec3Proofs
+from nameserver.zone.denial import Keys, Nsec3Proofs
 from nameserver.zone.node import HAS_DNAME
 
 HEADER = 10  # octets of a message without its id before the question
@@ -63,15 +63,16 @@ class View:
     a zone of its own below this one (`nested`). `question` is where the question is in a message. `head` begins an
     answer of one record, `referral_head` a referral. `plain`: the records of the type asked for are the whole answer;
     `single` is then, once an answer was made so, how nodes begin that hold that type first, each RRset in one record.
-    `negatives` and `denials` are by length of the message, RCODE and spelling. `proofs` is given where the client is to
-    have signatures, and the proofs are ones that `query.nsec3_denial` can put together; `costly`: they are computed
-    within a budget only. The numbers of kinds are zero until they are needed.
+    `negatives` and `denials` are by length of the message, RCODE and spelling; `begun` are the proofs that many denials
+    begin with, by that and the names that prove. `proofs` is given where the client is to have signatures, and the
+    proofs are ones that `query.nsec3_denial` can put together; `costly`: they are computed within a budget only. The
+    numbers of kinds are zero until they are needed.
     """
 
     __slots__ = (
-        "apex_size", "costly", "denials", "descendants", "epoch", "head", "hit_kind", "limit", "longest", "negatives",
-        "nested", "nodes", "opt", "plain", "proofs", "qtype", "question", "referral_head", "referral_kind", "referrals",
-        "rest", "served", "shape", "signed", "single", "taken", "wildcard_kind", "zone",
+        "apex_size", "begun", "costly", "denials", "descendants", "epoch", "head", "hit_kind", "limit", "longest",
+        "negatives", "nested", "nodes", "opt", "plain", "proofs", "qtype", "question", "referral_head", "referral_kind",
+        "referrals", "rest", "served", "shape", "signed", "single", "taken", "wildcard_kind", "zone",
     )  # fmt: skip
 
     def __init__(
@@ -98,6 +99,7 @@ class View:
         self.proofs = active if isinstance(active, Nsec3Proofs) and not active.is_costly else None
         self.negatives: dict[int, Around] = {}
         self.denials: dict[int, Negative] = {}
+        self.begun: dict[tuple[int, Keys], tuple[int, bytes]] = {}
         self.referrals = kept.referrals[2:] if self.signed else kept.referrals[:2]
         self.hit_kind = self.wildcard_kind = self.referral_kind = 0
 
