@@ -268,6 +268,8 @@ class Composer:
         """The name holds no records."""
         if key in view.descendants:
             return self._negative(asked, view, key, encloser, codes.NOERROR, spelled)
+        if view.bare and not encloser:
+            return self._negative(asked, view, key, encloser, codes.NXDOMAIN, spelled)
         asterisk = ASTERISK + encloser
         node = view.nodes.get(asterisk)
         if node is None:

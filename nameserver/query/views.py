@@ -19,6 +19,7 @@ from nameserver.wire import codes
 from nameserver.wire.names import last_label, read_name, relative_key
 from nameserver.zone.contents import Zone
 from nameserver.zone.denial import Keys, Nsec3Proofs
+from nameserver.zone.lookup import ASTERISK
 from nameserver.zone.node import HAS_DNAME
 
 HEADER = 10  # octets of a message without its id before the question
@@ -60,9 +61,10 @@ class View:
     """One zone, for questions of one shape.
 
     `longest` is where the apex stands in the longest message about a name one label below it; zero where there may be
-    a zone of its own below this one (`nested`). `question` is where the question is in a message. `head` begins an
-    answer of one record, `referral_head` a referral. `plain`: the records of the type asked for are the whole answer;
-    `single` is then, once an answer was made so, how nodes begin that hold that type first, each RRset in one record.
+    a zone of its own below this one (`nested`). `bare`: no wildcard is right below the apex. `question` is where the
+    question is in a message. `head` begins an answer of one record, `referral_head` a referral. `plain`: the records of
+    the type asked for are the whole answer; `single` is then, once an answer was made so, how nodes begin that hold
+    that type first, each RRset in one record.
     `negatives` and `denials` are by length of the message, RCODE and spelling; `begun` are the proofs that many denials
     begin with, by that and the names that prove. `proofs` is given where the client is to have signatures, and the
     proofs are ones that `query.nsec3_denial` can put together; `costly`: they are computed within a budget only. The
@@ -70,9 +72,9 @@ class View:
     """
 
     __slots__ = (
-        "apex_size", "begun", "costly", "denials", "descendants", "epoch", "head", "hit_kind", "limit", "longest",
-        "negatives", "nested", "nodes", "opt", "plain", "proofs", "qtype", "question", "referral_head", "referral_kind",
-        "referrals", "rest", "served", "shape", "signed", "single", "taken", "wildcard_kind", "zone",
+        "apex_size", "bare", "begun", "costly", "denials", "descendants", "epoch", "head", "hit_kind", "limit",
+        "longest", "negatives", "nested", "nodes", "opt", "plain", "proofs", "qtype", "question", "referral_head",
+        "referral_kind", "referrals", "rest", "served", "shape", "signed", "single", "taken", "wildcard_kind", "zone",
     )  # fmt: skip
 
     def __init__(
@@ -83,6 +85,7 @@ class View:
         self.served, self.zone, self.shape, self.qtype = served, zone, shape, shape.qtype
         self.nodes, self.descendants, self.taken = zone.nodes, zone.descendants, kept.taken
         self.apex_size = len(served.name)
+        self.bare = ASTERISK not in zone.nodes and ASTERISK not in zone.descendants
         self.nested = served.name in zones.above
         room = min(LONGEST_LABEL, LONGEST_NAME - 1 - self.apex_size)
         self.longest = 0 if self.nested else HEADER + 1 + room
