@@ -25,6 +25,7 @@ A frame is: total length (4) · header length (4) · header (JSON) · body (byte
 
 import asyncio
 import json
+import math
 import socket
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -34,6 +35,7 @@ from typing import Any, cast
 _LENGTHS = Struct("!II")
 _ENTRY = Struct("!BI")  # key length, node length (0: the node is gone)
 MAX_FRAME = 64 * 1024 * 1024
+GATHER = 0.005  # seconds between two writes
 
 Header = dict[str, Any]
 
@@ -41,13 +43,15 @@ Header = dict[str, Any]
 class Channel(asyncio.Protocol):
     """One end of the pair. Messages of one sender arrive in the order sent.
 
-    What is sent within one turn of the loop is written in one go: thousands of zones bring thousands of small messages.
+    A message is written at the end of the turn of the loop, or `GATHER` after the one before: thousands of zones that
+    change at the same time bring thousands of small ones, each of which would wake the other side.
     """
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
         self._unsent: list[bytes] = []
+        self._written = -math.inf  # on the loop's clock
         self._buffer = bytearray()
         self._messages: deque[bytes] = deque()
         self._waiting = 0  # octets of these
@@ -69,11 +73,16 @@ class Channel(asyncio.Protocol):
         """
         text = json.dumps({"kind": kind, **header}, separators=(",", ":")).encode()
         if not self._unsent:
-            self._loop.call_soon(self._write)
+            free = self._written + GATHER
+            if self._loop.time() >= free:
+                self._loop.call_soon(self._write)
+            else:
+                self._loop.call_at(free, self._write)
         self._unsent += (_LENGTHS.pack(4 + len(text) + len(body), len(text)), text, body)
 
     def _write(self) -> None:
         unsent, self._unsent = self._unsent, []
+        self._written = self._loop.time()
         if unsent and self._transport is not None and not self._transport.is_closing():  # else uvloop would raise
             self._transport.write(b"".join(unsent))
 

@@ -72,3 +72,39 @@ def test_changes_come_out_as_they_went_in() -> None:
     changes = {b"": b"\x00soa", b"\x03www": None, b"\x04mail": b"\x00" * 70_000}
     assert dict(unpack_changes(pack_changes(changes))) == changes
     assert dict(unpack_changes(b"")) == {}
+
+
+async def test_one_message_is_written_at_once_and_a_burst_together() -> None:
+    ours, theirs = await pair()
+    written: list[bytes] = []
+    transport = ours._transport
+    assert transport is not None
+
+    class Watched:
+        """The transport, with a record of what it is given."""
+
+        def write(self, data: bytes) -> None:
+            written.append(data)
+            transport.write(data)
+
+        def is_closing(self) -> bool:
+            return transport.is_closing()
+
+        def close(self) -> None:
+            transport.close()
+
+    ours._transport = Watched()  # type: ignore[assignment]
+    ours.send("first")
+    await asyncio.sleep(0)
+    assert len(written) == 1, "within the turn"
+    for number in range(500):
+        ours.send("more", number=number)
+        if number % 100 == 0:
+            await asyncio.sleep(0)
+    received = [await theirs.receive() for _ in range(501)]
+    assert [header.get("number") for header, _ in filter(None, received)] == [None, *range(500)]
+    assert len(written) < 50
+    ours.send("last")
+    ours.close()
+    assert await theirs.receive() == ({"kind": "last"}, b"")
+    theirs.close()
