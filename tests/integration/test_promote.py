@@ -49,6 +49,11 @@ def order(ours: Own, verb: str, zone: str = ZONE, **arguments: object) -> tuple[
 def restart(ours: Own) -> None:
     """Stop and start it, until it takes orders."""
     ours.stop()
+    start(ours)
+
+
+def start(ours: Own) -> None:
+    """Start it, until it takes orders: its zones may be answered before that."""
     ours.start(wait_ready=False)
     ours.wait(lambda: ours.page("/ready")[0] == 200, 30, "the start to be complete")
 
@@ -102,7 +107,7 @@ def test_a_zone_whose_primary_is_gone_is_promoted_edited_and_followed_and_demote
         # Back: not while nobody gives it, not to less than is served, and then to what the primary has.
         done, said = order(ours, "demote")
         assert not done and "stays a primary zone: no primary gave it: connect-refused" in said
-        feeder.start()
+        start(feeder)
         code, said = run(ours, "demote", ZONE)
         assert code == 2 and "its serial is 2, and 1 at the primary" in said and "--accept-lower" in said
         assert (ours.serial(ZONE), ours.zone(ZONE)["type"]) == (2, "primary")
@@ -168,7 +173,7 @@ def test_the_configuration_may_agree_contradict_and_lose_the_zone() -> None:
         done, said = order(ours, "demote")
         assert not done and "say whose secondary it is to be, with --primaries" in said
         feeder.feed(ZONE, zone_text(ZONE, 3))
-        feeder.start()
+        start(feeder)
         feeder.wait(lambda: feeder.serial(ZONE) == 3, what="its file to be read")
         done, said = order(ours, "demote", primaries=["nobody"])
         assert not done and "no [remote.nobody] is configured; there is: below, primary" in said
