@@ -4,11 +4,11 @@
        ▲                  │ ▲
        └── encrypted ─────┘ └── answers, transfers
 
-To its protocol the layer is the transport, with the promises of a `Stream`. What makes TLS dear is the handshake, some
-0.3 to 2 ms of computing for whoever connects. So handshakes stand in line (`Handshakes`): one step in a turn of the
-loop, and after it as much time for everything else as it took. However many clients begin one, queries have half of
-the worker's time. A client that does not end its handshake within `patience` seconds is closed; until it has ended it
-holds a place among the clients as every connection does, and is the first to make room.
+To its protocol the layer is the transport, with the promises of a `Stream`. What makes TLS dear is the handshake, 0.3
+ms of computing with a P-256 key, for whoever connects. So handshakes stand in line (`Handshakes`): one step
+in a turn of the loop, and after it as much time for everything else as it took. However many clients begin one, queries
+have half of the worker's time. A client that does not end its handshake within `patience` seconds is closed; until it
+has ended it holds a place among the clients as every connection does, and is the first to make room.
 """
 
 import asyncio
