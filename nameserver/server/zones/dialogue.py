@@ -201,9 +201,13 @@ class Dialogue(asyncio.Protocol):
         self.heard = True
         try:
             messages = self._deframer.feed(data)
+            self._messages += messages
         except WireError:  # a length of zero; also where one follows good messages, which come first
             messages = []
-        self._messages += messages
+        except MemoryError:
+            self._finish(out_of_memory())
+            self.close()
+            return
         self._waiting += sum(map(len, messages))
         if self._deframer.broken:
             self._finish(TransferError(Reason.SHORT_MESSAGE, "a message of 0 bytes has no whole header"))
@@ -215,7 +219,10 @@ class Dialogue(asyncio.Protocol):
             self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is closed, by whomever."""
+        """It is closed, by whomever; by the loop, where there is no memory to read into."""
+        if isinstance(exc, MemoryError):
+            self._finish(out_of_memory())
+            return
         if isinstance(exc, OSError):
             self._finish(network_failure(exc, "TCP"))
             return
@@ -282,6 +289,11 @@ async def _connected(peer: Peer, patience: float) -> socket.socket:
             raise network_failure(error, "TCP") from error
         raise
     return sock
+
+
+def out_of_memory() -> TransferError:
+    """What our own machine lacks is not the primary's doing."""
+    return TransferError(Reason.QUOTA, "memory ran out; what had come of it was dropped")
 
 
 def network_failure(error: OSError, transport: str) -> TransferError:

@@ -17,7 +17,7 @@ from nameserver.config.model import PullLimits, ZoneConfig
 from nameserver.errors import Reason, TransferError, WireError
 from nameserver.refresh.outcome import CLASS_OF, FailureClass
 from nameserver.server.clock import wall_clock
-from nameserver.server.zones.dialogue import Dialogue, network_failure
+from nameserver.server.zones.dialogue import Dialogue, network_failure, out_of_memory
 from nameserver.server.zones.dialogue import Peer as Peer
 from nameserver.server.zones.kept_connections import KeptConnections
 from nameserver.transfer.inbound import InboundTransfer, TransferKind
@@ -172,6 +172,9 @@ class _Asking(Generic[Answer]):
                 return
             except OSError as error:
                 self._suspect(self._suspicion or network_failure(error, "UDP"))
+                return
+            except MemoryError:
+                self._suspect(out_of_memory())
                 return
 
     def _judge(self, datagram: bytes) -> None:
