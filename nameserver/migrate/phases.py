@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from nameserver.errors import NameserverError
-from nameserver.migrate.files import write_whole
 from nameserver.migrate.snapshot import Snapshot
+from nameserver.store.whole_file import write_whole
 
 FORMAT = 1
 PHASES = ("plan", "lower-ttl", "parallel", "cutover", "decommission", "done")
@@ -120,7 +120,7 @@ def read(path: Path) -> State:
 def write(path: Path, state: State) -> None:
     """Raises StateError, with the file of before untouched."""
     try:
-        write_whole(path, [json.dumps(asdict(state), indent=1, sort_keys=True), "\n"])
+        write_whole(path, [json.dumps(asdict(state), indent=1, sort_keys=True).encode(), b"\n"])
     except OSError as error:
         raise StateError(f"{path}: {error.strerror}") from error
 

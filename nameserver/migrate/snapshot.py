@@ -19,8 +19,8 @@ import dns.rdatatype
 
 from nameserver.errors import NameserverError
 from nameserver.migrate.contents import Contents
-from nameserver.migrate.files import write_whole
 from nameserver.migrate.zone_stream import ZoneStream, record_text
+from nameserver.store.whole_file import write_whole
 from nameserver.wire import names
 
 FORMAT = 1
@@ -130,8 +130,8 @@ def write(directory: Path, snapshot: Snapshot, lines: list[str]) -> tuple[Path, 
     """Write both files, replacing those of before. Raises OSError."""
     directory.mkdir(parents=True, exist_ok=True)
     zone_file, facts = paths(directory, snapshot.zone)
-    write_whole(zone_file, lines)
-    write_whole(facts, [json.dumps(asdict(snapshot), indent=1, sort_keys=True), "\n"])
+    write_whole(zone_file, map(str.encode, lines))
+    write_whole(facts, [json.dumps(asdict(snapshot), indent=1, sort_keys=True).encode(), b"\n"])
     return zone_file, facts
 
 

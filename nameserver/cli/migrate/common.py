@@ -25,7 +25,6 @@ from nameserver.config.one_key import read_key
 from nameserver.config.values import DNS_PORT
 from nameserver.errors import ConfigError, NameserverError
 from nameserver.migrate.asking import Asker
-from nameserver.migrate.files import write_whole
 from nameserver.migrate.nameservers import Target, find_targets
 from nameserver.migrate.report import UNREACHABLE, USAGE, Report
 from nameserver.migrate.root_hints import read_root_hints
@@ -33,6 +32,7 @@ from nameserver.migrate.servers import BadValue, Server, parse_server
 from nameserver.migrate.sides import Source
 from nameserver.migrate.survey import Survey
 from nameserver.migrate.tree import NotFound, Tree
+from nameserver.store.whole_file import write_whole
 from nameserver.wire import names
 from nameserver.wire.tsig import TsigKey
 
@@ -230,7 +230,7 @@ async def survey(args: argparse.Namespace) -> Survey:
 def write_markdown(path: Path, report: Report) -> None:
     """The report as a file. Raises UsageError."""
     try:
-        write_whole(path, (f"{line}\n" for line in markdown(report)))
+        write_whole(path, (f"{line}\n".encode() for line in markdown(report)))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
 

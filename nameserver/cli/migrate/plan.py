@@ -14,9 +14,9 @@ from nameserver.cli.migrate import common, moving
 from nameserver.config.model import Endpoint
 from nameserver.migrate import phases
 from nameserver.migrate.asking import Asker, Question, Reply
-from nameserver.migrate.files import write_whole
 from nameserver.migrate.report import Level, Report, Table
 from nameserver.migrate.servers import Server
+from nameserver.store.whole_file import write_whole
 
 YEAR = 366 * 86400
 
@@ -102,7 +102,7 @@ def _tell(args: argparse.Namespace, state: phases.State, path: Path, now: float)
         report.add(Level.WARNING, "no-snapshot", problem)
     if args.ics is not None:
         try:
-            write_whole(args.ics, [phases.icalendar(entries, state.zone)])
+            write_whole(args.ics, [phases.icalendar(entries, state.zone).encode()])
         except OSError as error:
             raise common.UsageError(f"{args.ics}: {error.strerror}") from error
     report.facts = {"state": str(path), "old_ns": state.old_ns, "new_ns": state.new_ns}

@@ -16,8 +16,9 @@ import contextlib
 import ssl
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
+from nameserver.query.acl import TlsClient
 from nameserver.query.counters import (
     HANDSHAKE_CERTIFICATE,
     HANDSHAKE_CLOSED,
@@ -30,8 +31,31 @@ from nameserver.query.counters import (
 )
 from nameserver.server.tls import ALPN, client_of
 
-if TYPE_CHECKING:
-    from nameserver.server.answering.tcp import TcpConnection
+
+class Above(Protocol):
+    """What a layer stands below: a protocol of asyncio's that also hears who speaks."""
+
+    def connection_made(self, transport: asyncio.BaseTransport, /) -> None:
+        """TCP is there."""
+
+    def secured(self, client: TlsClient, /) -> None:
+        """TLS is there."""
+
+    def data_received(self, data: bytes, /) -> None:
+        """What the client says."""
+
+    def eof_received(self) -> bool | None:
+        """It says no more."""
+
+    def connection_lost(self, exc: Exception | None, /) -> None:
+        """It is gone."""
+
+    def pause_writing(self) -> None:
+        """It does not read."""
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+
 
 READ_SIZE = 16 * 1024  # octets of a TLS record at most
 _OUTCOMES = {
@@ -77,7 +101,7 @@ class Handshakes:
 class TlsLayer(asyncio.Transport):
     """TLS of one connection; to the stream below a protocol, to the protocol above a transport."""
 
-    def __init__(self, handshakes: Handshakes, above: "TcpConnection") -> None:
+    def __init__(self, handshakes: Handshakes, above: Above) -> None:
         super().__init__()
         self._handshakes = handshakes
         self._above = above
