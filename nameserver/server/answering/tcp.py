@@ -54,7 +54,7 @@ from nameserver.wire.framing import Deframer, frame
 
 WRITE_HIGH_WATER = 64 * 1024  # octets that wait for a client until it is not answered further
 MAX_REQUEST = 65535
-TRANSFERS_PER_CONNECTION = 4
+TRANSFERS_PER_CONNECTION = 4  # under way; what is asked behind them waits (RFC 7766 §6.2.1.1 has clients pipeline)
 SLOWEST_DELIVERY = 60.0  # seconds for answers that the client takes slowly
 
 SendTransfer = Callable[["TcpConnection", TransferRequest], Coroutine[None, None, None]]
@@ -207,8 +207,8 @@ class TcpConnection(asyncio.Protocol):
 
     @property
     def can_go_on(self) -> bool:
-        """Whether a message waits that the client would take the answer to."""
-        return bool(self._waiting) and self._writable
+        """Whether a message waits that the client would take the answer to, and may have whatever it asks for."""
+        return bool(self._waiting) and self._writable and len(self._transfers) < TRANSFERS_PER_CONNECTION
 
     def work(self, most: int) -> int:
         """One turn: answer what waits, as far as turn and client allow; how many messages that was."""
@@ -263,9 +263,6 @@ class TcpConnection(asyncio.Protocol):
         return frame(outcome.reply) if outcome.reply is not None else None
 
     def _start_transfer(self, request: TransferRequest) -> None:
-        if len(self._transfers) >= TRANSFERS_PER_CONNECTION:
-            self.abort()
-            return
         task = self._server.loop.create_task(self._server.send_transfer(self, request))
         self._transfers.add(task)
         task.add_done_callback(self._transfer_done)
@@ -277,6 +274,8 @@ class TcpConnection(asyncio.Protocol):
         if not task.cancelled() and (error := task.exception()) is not None:
             self._server.faults.broke(QUERY, "sending a zone", error)
             self.abort()
+        if self._waiting:
+            self._server.turns.want(self)
         self._close_after_last()
 
     async def send(self, message: bytes, limits: OutLimits) -> None:

@@ -397,20 +397,23 @@ async def test_a_transfer_that_breaks_is_logged_and_ends_the_connection(
         assert "broken on purpose" in caplog.text
 
 
-async def test_one_connection_gets_only_so_many_transfers_at_once(tmp_path: Path) -> None:
+async def test_one_connection_gets_only_so_many_transfers_at_once_and_the_others_in_turn(tmp_path: Path) -> None:
     async with serving(tmp_path) as server, connected(server) as client:
-        never = asyncio.Event()
-        started: list[object] = []
+        under_way: list[asyncio.Event] = []
 
-        async def endless(_connection: object, request: object) -> None:
-            started.append(request)
-            await never.wait()
+        async def slow(_connection: object, _request: object) -> None:
+            under_way.append(asyncio.Event())
+            await under_way[-1].wait()
 
-        server.tcp.send_transfer = endless
-        client.send(*[ask(ZONE, "AXFR")] * (TRANSFERS_PER_CONNECTION + 1))
-        assert await client.closed()
-        assert len(started) <= TRANSFERS_PER_CONNECTION
-        await until(lambda: not server.tcp.clients)
+        server.tcp.send_transfer = slow
+        client.send(*[ask(ZONE, "AXFR")] * (2 * TRANSFERS_PER_CONNECTION), ask(ident=7))
+        for done in range(2 * TRANSFERS_PER_CONNECTION):
+            started = min(done + TRANSFERS_PER_CONNECTION, 2 * TRANSFERS_PER_CONNECTION)
+            await until(lambda wanted=started: len(under_way) >= wanted)
+            await asyncio.sleep(0.01)
+            assert len(under_way) == started
+            under_way[done].set()
+        assert (await client.receive()).id == 7
 
 
 async def test_a_transfer_keeps_its_connection_from_being_idle(tmp_path: Path) -> None:
