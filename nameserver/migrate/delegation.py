@@ -98,9 +98,13 @@ async def _ask_parent(asker: Asker, zone: dns.name.Name, server: str, endpoint: 
         return ParentView(server, endpoint, problem=_problem(outcome))
     answered = outcome.answer(zone, NS)
     found = outcome.authority(zone, NS) or answered
-    ds = signers.answer(zone, DS) if isinstance(signers, Reply) else None
     if found is None:
         return ParentView(server, endpoint, problem="no delegation")
+    if not isinstance(signers, Reply) or signers.rcode != "NOERROR":
+        return ParentView(server, endpoint, problem=f"asked for DS: {_problem(signers)}")
+    ds = signers.answer(zone, DS)
+    if ds is None and not signers.authoritative:  # only who is the parent can say that there is none (RFC 4035 §3.1.4)
+        return ParentView(server, endpoint, problem="asked for DS: answered without authority")
     return ParentView(
         server,
         endpoint,
@@ -157,7 +161,8 @@ def judge(
     `overlap`: the zone's own NS set may hold more than the parent's, as it does before a cut-over.
     """
     report = Report("delegation", _text(zone))
-    wanted = expected or _most_common(view.ns for view in seen.parents if view.ns and not view.child_too)
+    told = [view.ns for view in seen.parents if view.ns and not view.child_too]
+    wanted = expected if expected is not None else _most_common(told or (view.ns for view in seen.parents if view.ns))
     _judge_parents(report, seen, wanted, expected is not None)
     _judge_children(report, zone, seen, wanted, overlap=overlap)
     _judge_glue(report, zone, seen, wanted)
@@ -215,7 +220,7 @@ def _judge_parents(report: Report, seen: Measured, wanted: frozenset[str], expec
         elif view.child_too:
             text = f"{where} serves the zone itself: what it says is the zone's own NS set, not the delegation"
             report.add(Level.NOTE, "parent-is-child", text)
-        elif view.ns != wanted:
+        if not view.problem and view.ns != wanted and (expected or not view.child_too):
             step = "Wait for the registry to publish it everywhere; it is not done before." if not expected else (
                 "Change the NS set at the registrar; if that is done, wait until every server of the parent has it."
             )  # fmt: skip

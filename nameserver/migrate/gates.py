@@ -11,6 +11,7 @@ from nameserver.migrate.report import Level, Report
 from nameserver.migrate.snapshot import Snapshot
 from nameserver.migrate.survey import Survey
 
+_OF_PARENT = frozenset({"parent-silent", "straggler", "no-new-ns"})
 QUERIES = "nameserver_zone_queries_total"  # of kind "normal": neither SOA nor transfers nor NOTIFY
 
 
@@ -101,24 +102,24 @@ async def measure(
 ) -> dict[str, Report]:
     """Measure these gates, in order. What is first seen to hold is noted in `state`."""
     reports: dict[str, Report] = {}
+    baseline = state.remember(baseline)
     for name in wanted:
         if name == "snapshot":
             reports[name] = snapshot_gate(state.zone, baseline, baseline_problem)
         elif name == "ttl":
-            low = await survey.ttl(None, None, now)
-            state.note("ttl-lowered", low.exit_code == 0, now)
-            lowered = state.seen.get("ttl-lowered")
-            reports[name] = low if lowered is None else await survey.ttl(baseline, lowered, now)
+            reports[name] = await _ttl(survey, state, baseline, baseline_problem, now)
         elif name == "dnssec":
             reports[name] = await _dnssec(survey, state, baseline, now)
         elif name == "delegation":
-            reports[name] = await survey.delegation(frozenset(state.new_ns))
-            state.note("delegated", reports[name].exit_code == 0, now)
+            reports[name] = await delegation_gate(survey, state, now)
         elif name == "parent-ttl":
-            delegation = await survey.delegation(frozenset(state.new_ns))
-            state.note("delegated", delegation.exit_code == 0, now)
+            delegation = await delegation_gate(survey, state, now)
             wait = parent_wait(state, baseline, delegation.facts.get("parent_ns_ttl", 0))
             reports[name] = wait_gate(state.zone, wait, now, "the parent does not name the new servers everywhere")
+            now_wrong = [finding for finding in delegation.findings if finding.code in _OF_PARENT]
+            if now_wrong:
+                reports[name].findings += now_wrong
+                reports[name].verdict = delegation.verdict
         elif name == "quiet":
             reports[name] = _quiet(state, now, fetch_metrics)
         else:
@@ -130,6 +131,8 @@ async def _plain(survey: Survey, state: State, name: str) -> Report:
     if name == "resolvers":
         return await survey.resolved(state.new_ns)
     if name == "overlap":
+        if not state.new_ns:
+            return _nowhere("overlap", state)
         return await survey.overlap(frozenset(state.new_ns))
     return await {"path": survey.path, "parity": survey.parity, "serials": survey.serials}[name]()
 
@@ -137,9 +140,54 @@ async def _plain(survey: Survey, state: State, name: str) -> Report:
 async def _dnssec(survey: Survey, state: State, baseline: Snapshot | None, now: float) -> Report:
     ttl = baseline.ds_ttl if baseline else 0
     report = await survey.dnssec(state.seen.get("ds-gone"), ttl, now)
-    if state.dnssec == "unsign":
-        state.note("ds-gone", not report.facts.get("ds"), now)
-        return await survey.dnssec(state.seen.get("ds-gone"), ttl, now)
+    known = not report.unreachable and "parent-silent" not in report.faults
+    if state.dnssec != "unsign" or not (known or report.facts.get("ds")):
+        return report
+    state.note("ds-gone", not report.facts["ds"], now)
+    return await survey.dnssec(state.seen.get("ds-gone"), ttl, now)
+
+
+async def _ttl(survey: Survey, state: State, baseline: Snapshot | None, problem: str, now: float) -> Report:
+    low = await survey.ttl(None, None, now)
+    if low.unreachable:  # nothing is known to have changed: the clock runs on, and the gate is closed
+        return low
+    state.note("ttl-lowered", low.exit_code == 0, now)
+    lowered = state.seen.get("ttl-lowered")
+    if lowered is None:
+        return low
+    if baseline is None:
+        text = f"without a snapshot it is not known how long the old TTLs are cached: {problem}"
+        low.add(Level.FAULT, "no-snapshot", text, "Restore its files from version control.")
+        low.verdict = "The TTLs are low; what they were before is not known."
+        return low
+    if state.cached["taken"] > lowered:
+        text = "the snapshot was taken after the TTLs were lowered: what they were before is not known"
+        low.add(Level.FAULT, "snapshot-late", text, "Wait for twice the TTLs of before, and go on with --override.")
+        low.verdict = "The TTLs are low; what they were before is not known."
+        return low
+    return await survey.ttl(baseline, lowered, now)
+
+
+async def delegation_gate(survey: Survey, state: State, now: float) -> Report:
+    """Whether the parent names the new servers, and the zone's servers agree.
+
+    The clock counts what the parent says alone: a server of the zone that fails for a while does not reset it.
+    """
+    if not state.new_ns:
+        return _nowhere("delegation", state)
+    report = await survey.delegation(frozenset(state.new_ns))
+    if "straggler" in report.faults:
+        state.note("delegated", False, now)
+    elif not report.unreachable and "parent-silent" not in report.faults:
+        state.note("delegated", True, now)
+    return report
+
+
+def _nowhere(command: str, state: State) -> Report:
+    report = Report(command, state.zone)
+    step = "Write them into new_ns in the state file."
+    report.add(Level.FAULT, "no-new-ns", "the names to delegate to are not known", step)
+    report.verdict = "Nobody can tell: the new servers have no names yet."
     return report
 
 

@@ -12,7 +12,7 @@ override is recorded with its reason for good. Times are seconds since 1970.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -31,6 +31,7 @@ GATES: dict[str, tuple[str, ...]] = {
     "decommission": ("delegation", "resolvers"),
     "done": ("parent-ttl", "quiet"),
 }
+_CACHED = ("largest_ttl", "soa_ttl", "soa_minimum", "ns_ttl", "parent_ns_ttl", "ds_ttl")
 KEEP = 72 * 3600  # seconds that the old side is kept at least after the cut-over
 
 
@@ -42,7 +43,9 @@ class StateError(NameserverError):
 class State:
     """One move. `old`, `new`: servers as they were written. `entered`: when each phase began.
 
-    `seen`: when something was first seen that time is counted from: "ttl-lowered", "ds-gone", "delegated", "quiet".
+    `seen`: when something was first seen that time is counted from: "ttl-lowered", "ds-gone", "delegated".
+    `cached`: the largest TTLs that any snapshot of this move has told of, and when the first of them was taken: one
+    that is taken after the TTLs were lowered does not know what caches still hold.
     `log`: one entry for each step that was taken, with the digest of the report that allowed it.
     """
 
@@ -64,6 +67,7 @@ class State:
     phase: str = "plan"
     entered: dict[str, float] = field(default_factory=dict)
     seen: dict[str, float] = field(default_factory=dict)
+    cached: dict[str, float] = field(default_factory=dict)
     samples: list[list[float]] = field(default_factory=list)  # [when, queries that the old side has counted]
     log: list[dict[str, Any]] = field(default_factory=list)
     format: int = FORMAT
@@ -87,9 +91,20 @@ class State:
         """Go back to where the old side alone is delegated to: what was waited for since has to be waited for anew."""
         self.log.append({"at": now, "rolled_back_from": self.phase, "reason": reason})
         self.phase = "parallel" if PHASES.index(self.phase) > PHASES.index("parallel") else "plan"
-        for name in ("delegated", "quiet"):
+        # What was restored may be lowered or taken away again with nobody looking: those clocks begin anew as well.
+        for name in ("delegated", "ds-gone", *(("ttl-lowered",) if self.phase == "plan" else ())):
             self.seen.pop(name, None)
         self.samples.clear()
+
+    def remember(self, baseline: Snapshot | None) -> Snapshot | None:
+        """The snapshot with the largest TTLs that any snapshot of this move has had."""
+        if baseline is None:
+            return None
+        for name in _CACHED:
+            self.cached[name] = max(getattr(baseline, name), self.cached.get(name, 0))
+        self.cached["taken"] = min(baseline.taken, self.cached.get("taken", baseline.taken))
+        largest: dict[str, Any] = {name: int(self.cached[name]) for name in _CACHED}
+        return replace(baseline, **largest)
 
     def note(self, what: str, holds: bool, now: float) -> None:
         """Something was measured: the first time in a row that it holds is kept."""
@@ -173,7 +188,9 @@ def quiet_since(samples: list[list[float]]) -> float | None:
 def rollback_lines(state: State, baseline: Snapshot | None) -> list[str]:
     """What to restore, in this phase, word for word: at the registrar first, then at the sides."""
     zone = state.zone
-    old_ns = (baseline.parent_ns or baseline.ns) if baseline else state.old_ns
+    # A snapshot that was taken after the cut-over began knows the new names, not those to go back to.
+    late = baseline is not None and baseline.taken > state.entered.get("cutover", baseline.taken)
+    old_ns = (baseline.parent_ns or baseline.ns) if baseline and not late else state.old_ns
     lines = []
     if state.phase in ("plan", "lower-ttl"):
         lines.append(f"Nothing points at the new side. Raise the TTLs of {zone} again at your leisure.")
@@ -184,7 +201,9 @@ def rollback_lines(state: State, baseline: Snapshot | None) -> list[str]:
     if state.phase in ("cutover", "decommission"):
         lines.append(f"At the registrar of {zone}, set these nameservers and no others:")
         lines += [f"  {name.rstrip('.')}" for name in old_ns]
-        if baseline is not None and baseline.ds:
+        if state.dnssec == "unsign":
+            lines.append("and no DS record: the old side was unsigned. Sign it again before it has one.")
+        elif baseline is not None and baseline.ds:
             lines.append("and these DS records and no others:")
             lines += [f"  {zone}. DS {ds}" for ds in baseline.ds]
         elif state.dnssec:

@@ -72,6 +72,11 @@ class Report:
         """Note a finding."""
         self.findings.append(Finding(level, code, text, next_step))
 
+    @property
+    def faults(self) -> set[str]:
+        """The codes of all faults."""
+        return {finding.code for finding in self.findings if finding.level is Level.FAULT}
+
     def has(self, level: Level) -> bool:
         """Whether something of that weight was found."""
         return any(finding.level is level for finding in self.findings)

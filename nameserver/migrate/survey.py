@@ -12,7 +12,7 @@ import dns.name
 import dns.rdatatype
 
 from nameserver.config.model import Endpoint, PullLimits
-from nameserver.errors import TransferError
+from nameserver.errors import Reason, TransferError
 from nameserver.migrate import (
     check,
     compare,
@@ -169,6 +169,8 @@ class Survey:
         except NotFound as error:
             report.add(Level.FAULT, "parent-silent", str(error))
             return
+        if any(view.problem for view in seen.parents) or not seen.parents:
+            report.add(Level.FAULT, "parent-silent", _silent(seen.parents), "Ask again.")
         named = frozenset().union(*(view.ns for view in seen.parents))
         for each in sets:
             if missing := named - each:
@@ -182,6 +184,8 @@ class Survey:
         except NotFound as error:
             return self._unfound("dnssec", error)
         views = [view for view in parent.parents if not view.problem]
+        if not views:
+            return self._unfound("dnssec", NotFound(_silent(parent.parents)))
         pairs = (("old", self.old[0]), ("new", self.new[0]))
         sides = await asyncio.gather(
             *(dnssec.measure_side(self.asker, self.zone, name, source.endpoint) for name, source in pairs)
@@ -189,6 +193,10 @@ class Survey:
         ds_ttl = max((view.ds_ttl for view in views), default=0)
         seen = dnssec.Measured({str(view.endpoint): view.ds for view in views}, ds_ttl, list(sides))
         report = dnssec.judge(self.zone, seen, now)
+        if len(views) < len(parent.parents):
+            step = "Ask again: what it still says of the DS is not known."
+            report.add(Level.FAULT, "parent-silent", _silent(parent.parents), step)
+            report.verdict = "Not every server of the parent told of its DS."
         if self.plan == "unsign":
             dnssec_plan.tell(report, dnssec_plan.unsign(self.zone, seen, ds_gone_since, max(old_ds_ttl, ds_ttl), now))
         elif self.plan == "multi-signer":
@@ -207,6 +215,9 @@ class Survey:
         outcome = await self.asker.ask(Question(self.zone, rdtype), self.new[0].endpoint)
         found = outcome.answer(self.zone, rdtype) if isinstance(outcome, Reply) else None
         sights = await propagation.measure(self.asker, self.zone, rdtype, self.resolvers)
+        if not isinstance(outcome, Reply) or not outcome.authoritative:
+            error = TransferError(Reason.CONNECT_TIMEOUT, "the new side does not answer for the zone")
+            return self._failed("propagation", error, self.new[0].endpoint)
         if found is None:  # no such records: then nowhere
             sights = [replace(sight, problem="") if sight.problem == "no data" else sight for sight in sights]
         expected = [record.to_text() for record in found or ()]
@@ -231,3 +242,9 @@ class Survey:
         report.unreachable = True
         report.verdict = "The parent cannot be reached."
         return report
+
+
+def _silent(parents: Sequence[delegation.ParentView]) -> str:
+    """Which servers of the parent did not say what was asked, as a sentence."""
+    told = [f"{view.server} ({view.endpoint}): {view.problem}" for view in parents if view.problem]
+    return "; ".join(told) or "the parent has no server with an address"
