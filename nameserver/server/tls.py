@@ -30,6 +30,7 @@ def client_context(peer: TlsPeer) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.set_alpn_protocols([ALPN])
     context.check_hostname = bool(peer.server_name)
+    context.hostname_checks_common_name = False  # RFC 8310 §8.1: the subject itself must not be looked at
     try:
         if not peer.server_name and not peer.ca:
             context.verify_mode = ssl.CERT_NONE  # the pin is looked at after the handshake

@@ -104,8 +104,13 @@ async def test_7_1_a_zone_goes_over_tls_1_3_with_alpn_dot_to_whom_it_is_allowed(
         (authority().issue(NAME, ends=timedelta(days=-0.5)), TRUSTED, Reason.TLS_PEER_IDENTITY, "expired"),
         (authority().issue(NAME, begins=timedelta(days=1)), TRUSTED, Reason.TLS_PEER_IDENTITY, "not yet valid"),
         (self_signed(NAME), TRUSTED, Reason.TLS_PEER_IDENTITY, "self-signed"),
+        # RFC 8310 §8.1, which RFC 9103 §9.3 goes by: the subject itself must not be looked at.
+        (authority().issue(NAME, only_common=True), TRUSTED, Reason.TLS_PEER_IDENTITY, NAME),
     ],
-    ids=["name", "authority", "pin", "pin-of-a-good-one", "unknown-to-the-system", "expired", "early", "self-signed"],
+    ids=[
+        *("name", "authority", "pin", "pin-of-a-good-one", "unknown-to-the-system", "expired", "early", "self-signed"),
+        "name-in-the-subject-alone",
+    ],
 )
 async def test_9_3_a_primary_that_is_not_the_one_expected_is_asked_nothing(
     tmp_path: Path, issued: Issued | None, peer: TlsPeer, reason: Reason, text: str

@@ -80,11 +80,13 @@ class Authority:
     def pem(self) -> str:
         return self._certificate.public_bytes(serialization.Encoding.PEM).decode()
 
-    def issue(self, *names: str, begins: timedelta = -DAY, ends: timedelta = 30 * DAY) -> Issued:
-        """A certificate for these names (the first also as its common name), and for 127.0.0.1."""
+    def issue(
+        self, *names: str, begins: timedelta = -DAY, ends: timedelta = 30 * DAY, only_common: bool = False
+    ) -> Issued:
+        """A certificate for these names (the first also as its common name, or only so), and for 127.0.0.1."""
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.now(UTC)
-        alternatives = [*map(x509.DNSName, names), x509.IPAddress(ip_address("127.0.0.1"))]
+        alternatives = [*map(x509.DNSName, () if only_common else names), x509.IPAddress(ip_address("127.0.0.1"))]
         certificate = (
             x509.CertificateBuilder()
             .subject_name(_name(names[0]))
