@@ -170,11 +170,13 @@ def timers_as(kind: str, stored: StoredZone, now: float) -> ZoneTimers:
     """The times of a stored zone that goes on as a zone of this kind: a primary one does not expire."""
     if kind == "primary":
         return ZoneTimers(now, stored.last_change, NEVER, NEVER)
+    if stored.expires_at != NEVER:  # by the transfer that it came with, in which the primary may have said how long
+        return ZoneTimers(stored.last_success, stored.last_change, stored.expires_at, now)
     return ZoneTimers(now, stored.last_change, now + parse_soa(stored.soa_rdata).expire, now)
 
 
 async def adopt(publisher: Publisher, zone: ZoneConfig, stored: StoredZone) -> None:
-    """A zone's role was changed by command, and we were stopped before the store heard of it."""
+    """Have the store go by a zone's role, where it has another: we were stopped before it heard, or took it back."""
     try:
         await publisher.change_kind(zone, timers_as(zone.type, stored, time.time()))
     except StoreError as error:

@@ -26,7 +26,7 @@ from nameserver.errors import NameserverError, StoreError
 from nameserver.refresh.outcome import Failed, LowerSerial, Outcome, UpToDate
 from nameserver.server.zones.entry import ZoneEntry
 from nameserver.server.zones.manager import ZoneManager
-from nameserver.server.zones.primary_files import timers_as
+from nameserver.server.zones.primary_files import adopt, timers_as
 from nameserver.server.zones.publisher import Publisher
 from nameserver.store.database import StoredZone
 from nameserver.store.reader import StoreReader
@@ -79,6 +79,7 @@ class RoleChanges:
             raise ControlError(f"nothing is stored of zone {zone.text}, so there is nothing to promote")
         configured = state.configured.zones[zone.name]
         path = self._place(configured, file).resolve()
+        self._check_free(path, zone, state.config)
         role = Role(zone.text, "primary", path, (), time.time(), described(configured))
         fresh, roles = self._with(state, role, back=configured.type == "primary" and configured.file == path)
         was_expired = not entry.answering
@@ -88,8 +89,10 @@ class RoleChanges:
             stored = self._publisher.stored[zone.name]  # after the last transfer
             await asyncio.to_thread(self._write_file, stored, path, steps)
             await self._note(state, fresh, roles, stored, steps)
-        except (OSError, NameserverError) as error:
+        except Exception as error:  # whatever it was: nothing but this entry drives the zone
             await self._undo(zone, held, state)
+            if not isinstance(error, OSError | NameserverError):
+                raise
             raise ControlError(f"zone {zone.text} stays a secondary zone: {_why(error)}") from error
         state = self._begin(held, state, roles)
         if was_expired:
@@ -109,6 +112,14 @@ class RoleChanges:
             / FOLDER
             / f"{quote(configured.text, safe='') if configured.text != '.' else 'root'}.zone"
         )
+
+    def _check_free(self, path: Path, zone: ZoneConfig, config: Config) -> None:
+        """Raises ControlError for a place that belongs to something else."""
+        for other in config.zones.values():
+            if other.name != zone.name and _is_same(path, other.file):
+                raise ControlError(f"{path} is the file of zone {other.text}; each zone has its own")
+        if path.parent == self._directory.resolve():
+            raise ControlError(f"{path} is among the server's own files; {FOLDER}/ below it is for zone files")
 
     def _write_file(self, stored: StoredZone, path: Path, steps: list[str]) -> None:
         """In a thread. What is at that place already is kept beside it."""
@@ -174,8 +185,10 @@ class RoleChanges:
         held = await self._zones.go_on_as(entry, fresh, "demoted")
         try:
             await self._note(state, fresh, roles, stored, steps)
-        except (OSError, NameserverError) as error:
+        except Exception as error:  # whatever it was: nothing but this entry drives the zone
             await self._undo(zone, held, state)
+            if not isinstance(error, OSError | NameserverError):
+                raise
             raise ControlError(f"zone {zone.text} stays a primary zone: {_why(error)}") from error
         state = self._begin(held, state, roles, changed=True)
         steps.append(f"it is a secondary zone of {', '.join(wanted)}; serial {before} before, {stored.serial} now")
@@ -240,7 +253,10 @@ class RoleChanges:
         steps.append(f"noted in {self._directory / FILE_NAME}, which goes before the configuration until that agrees")
 
     async def _undo(self, zone: ZoneConfig, held: ZoneEntry, state: RoleState) -> None:
-        """Back to the role that the zone had."""
+        """Back to the role that the zone had, in the store too: a primary zone must not expire."""
+        stored = self._publisher.stored.get(zone.name)
+        if stored is not None and stored.kind != zone.type:
+            await adopt(self._publisher, zone, stored)
         entry = await self._zones.go_on_as(held, zone, "left as it was")
         self._zones.begin(entry, state.config)
 

@@ -141,6 +141,55 @@ async def test_where_the_file_cannot_be_written_the_zone_goes_on_as_a_secondary_
 
 
 @pytest.mark.parametrize("verb", ["promote", "demote"])
+async def test_where_something_breaks_that_nobody_thought_of_the_zone_goes_on_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    async with changing(tmp_path) as zone:
+        if verb == "demote":
+            await zone.promote()
+        before = zone.role
+        monkeypatch.setattr("nameserver.server.zones.roles.save_roles", _out_of_memory)
+        with pytest.raises(MemoryError):
+            await getattr(zone, verb)()
+        monkeypatch.undo()
+        await zone.ours.idle(ZONE)
+        assert zone.role == before
+        assert (zone.ours.entry(ZONE).machine is None) == (verb == "demote")
+        assert (zone.ours.publisher.stored[NAME].expires_at == float("inf")) == (verb == "demote")
+        assert list(read_roles(zone.directory)) == ([NAME] if verb == "demote" else [])
+
+
+def _out_of_memory(*_: object) -> None:
+    raise MemoryError
+
+
+async def test_a_demoted_zone_is_good_for_as_long_as_its_new_primary_says(tmp_path: Path) -> None:
+    async with changing(tmp_path) as zone:
+        await zone.promote()
+        # A secondary itself, whose own primary has not answered for long (RFC 7314).
+        served = zone.above.serve(ZONE, zone_text(ZONE, 6))
+        served.expires = zone.above.pipeline.steady() + 5000
+        await zone.demote()
+        assert zone.role == ("secondary", "secondary", 6)
+        stored = zone.ours.publisher.stored[NAME]
+        assert 4900 < stored.expires_at - stored.last_success <= 5000
+
+
+async def test_a_promotion_takes_no_file_that_belongs_to_something_else(tmp_path: Path) -> None:
+    async with changing(tmp_path) as zone:
+        file, name = tmp_path / "other.zone", names.from_text("example.net")
+        file.write_text("its own")
+        other = ZoneConfig(name, "example.net", type="primary", file=file)
+        zone.state.config = replace(zone.state.config, zones={**zone.state.config.zones, name: other})
+        with pytest.raises(ControlError, match=r"is the file of zone example\.net"):
+            await zone.promote(str(file))
+        for ours in (FILE_NAME, zone.ours.store.path.name):
+            with pytest.raises(ControlError, match="is among the server's own files"):
+                await zone.promote(str(zone.directory / ours))
+        assert zone.role == ("secondary", "secondary", 5) and file.read_text() == "its own"
+
+
+@pytest.mark.parametrize("verb", ["promote", "demote"])
 async def test_where_the_store_does_not_take_it_the_zone_stays_what_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
