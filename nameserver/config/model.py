@@ -61,6 +61,7 @@ class ServerConfig:
     transfers_out_idle_timeout: float = 30.0
     transfers_out_min_rate_bytes: int = 128 * 1024  # what a client that is waited for takes at least …
     transfers_out_min_rate_interval: float = 60.0  # … in each interval of this length
+    transfers_out_total_timeout: float = 7200.0
     soa_checks: int = 50  # in flight at once; at most a quarter of them with one address
     soa_rate: int = 100  # begun in a second by the SOA timers, over all zones
     notify_rate: int = 500  # NOTIFYs, and checks with those who were told, begun in a second

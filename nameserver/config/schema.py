@@ -82,6 +82,7 @@ SERVER: Mapping[str, Setting] = {
     "transfers-out-idle-timeout": Setting("transfers_out_idle_timeout", values.duration(0.1 * SECOND, HOUR)),
     "transfers-out-min-rate-bytes": Setting("transfers_out_min_rate_bytes", values.size(0, GIB)),
     "transfers-out-min-rate-interval": Setting("transfers_out_min_rate_interval", values.duration(SECOND, DAY)),
+    "transfers-out-total-timeout": Setting("transfers_out_total_timeout", values.duration(SECOND, 7 * DAY)),
     "soa-checks": Setting("soa_checks", values.integer(1, 10_000)),
     "soa-rate": Setting("soa_rate", values.integer(1, 1_000_000)),
     "notify-rate": Setting("notify_rate", values.integer(1, 1_000_000)),

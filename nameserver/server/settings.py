@@ -42,6 +42,7 @@ def encode_server(server: ServerConfig) -> Json:
             "idle_timeout": server.transfers_out_idle_timeout,
             "min_rate_bytes": server.transfers_out_min_rate_bytes,
             "min_rate_interval": server.transfers_out_min_rate_interval,
+            "total_timeout": server.transfers_out_total_timeout,
         },
     }
 

@@ -56,7 +56,7 @@ def condensing(
         for part in parts:
             condenser.feed(part)
             yield
-        one = condenser.step()
+        one = yield from condenser.packing()
         if one.size < sum(step.size for step in steps):
             return one.parts, [one]
     return parts, steps

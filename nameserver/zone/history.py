@@ -11,8 +11,10 @@ Condensed, a record that came and went again is not mentioned. One that went and
 is right whatever its TTL was, and needs no look at the version before.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import TypeVar
 
 from nameserver.errors import Reason, ZoneError
 from nameserver.wire import codes
@@ -26,7 +28,10 @@ CONDENSE_AT_MOST = 2 * 1024 * 1024  # octets of steps: they are held in memory m
 LEAST_KEPT = 64 * 1024  # octets that a zone's history may take however small the zone is
 MIB = 1024 * 1024
 
+PACKED_AT_ONCE = 2000  # records, some half a millisecond
+
 Pair = tuple[bytes, bytes]  # owner, tail
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +180,17 @@ class Condenser:
         else:
             self._new_soa = pair
 
-    def step(self) -> PackedStep:
-        """The one step. Raises ZoneError (no-soa) where no whole step was fed."""
+    def packing(self) -> Generator[None, None, PackedStep]:
+        """Make the one step, in slices of work. Raises ZoneError (no-soa) where no whole step was fed."""
         if self._old_soa is None or self._new_soa is None or self._deleting:
             raise ZoneError(Reason.NO_SOA, "a step of the history has no SOA records")
-        pairs = [self._old_soa, *self._deleted.values(), self._new_soa, *self._added.values()]
-        return pack_pairs(_serial(self._old_soa), _serial(self._new_soa), pairs, self._apex)
+        packer = Packer(self._apex)
+        pairs = chain((self._old_soa,), self._deleted.values(), (self._new_soa,), self._added.values())
+        for number, (owner, tail) in enumerate(pairs, 1):
+            packer.add(owner, tail)
+            if number % PACKED_AT_ONCE == 0:
+                yield
+        return pack_step(_serial(self._old_soa), _serial(self._new_soa), packer)
 
 
 def condense(steps: Sequence[PackedStep], apex: bytes) -> PackedStep:
@@ -189,7 +199,17 @@ def condense(steps: Sequence[PackedStep], apex: bytes) -> PackedStep:
     for step in steps:
         for part in step.parts:
             condenser.feed(part)
-    return condenser.step()
+    return finished(condenser.packing())
+
+
+def finished(work: Generator[None, None, Made]) -> Made:
+    """What a generator comes to that yields for others' turns only, all of it done at once."""
+    try:
+        while True:
+            next(work)
+    except StopIteration as end:
+        made: Made = end.value
+        return made
 
 
 def _serial(soa: Pair) -> int:

@@ -5,7 +5,7 @@ import socket
 import sqlite3
 import struct
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ import pytest
 from support.own_server import KEY, LOOPBACK, OwnServer, commit_text, own_server, until
 from support.zones import zone_text
 
+from nameserver.server.answering import transfer_out
 from nameserver.server.answering.pace import OutLimits
 from nameserver.telemetry.events import Kind, Outcome, TransferEvent
 from nameserver.transfer.inbound import Got, InboundTransfer, IncrementalTransfer, Result, TransferKind
@@ -185,6 +186,28 @@ async def test_rfc1982_section_3_2_a_serial_neither_before_nor_after_ours_gets_t
         serve(server, text(6), text(7))
         message = await ixfr_raw(server, 7 + HALF)
         assert serials(message) == [7, 7] and len(message.answer) == 36
+
+
+async def test_several_clients_have_their_steps_condensed_one_after_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes many times the octets of the steps, so it is done once at a time however many may ask."""
+    real, under_way, most = transfer_out._making, [0], [0]
+
+    def watched(*arguments) -> Generator[None, None, object]:
+        under_way[0] += 1
+        most[0] = max(most[0], under_way[0])
+        yield
+        made = yield from real(*arguments)
+        under_way[0] -= 1
+        return made
+
+    monkeypatch.setattr(transfer_out, "_making", watched)
+    async with own_server(tmp_path, out=OutLimits(at_once=4, per_address=4)) as server:
+        serve(server, text(1), text(2, "a A 192.0.2.1"), text(3, "b A 192.0.2.2"))
+        answers = await asyncio.gather(*(ixfr(server, 1) for _ in range(4)))
+    assert most == [1]
+    assert [answer.steps for answer in answers] == [[(1, 3)]] * 4
 
 
 async def test_section_4_differences_larger_than_the_zone_are_not_sent(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ class OutLimits:
     idle_timeout: float = 30.0  # in which a client takes nothing
     min_rate_bytes: int = 128 * 1024  # what a client that is waited for takes at least …
     min_rate_interval: float = 60.0  # … in each interval of this length
+    total_timeout: float = 7200.0  # for a transfer: its snapshot keeps the store's journal from being cut short
 
 
 class Pace:

@@ -41,6 +41,7 @@ from nameserver.transfer.outbound_ixfr import (
 from nameserver.wire import codes, names
 from nameserver.wire.rrset import RRset
 from nameserver.wire.tsig import StreamSigner, signature_size
+from nameserver.zone.history import finished
 from nameserver.zone.node import HAS_CASE, owner_of
 from nameserver.zone.soa import parse_soa, soa_rrset
 
@@ -71,6 +72,7 @@ class TransferOut:
         self._opt = opt
         self._clock = clock
         self._places = Places(limits.at_once, limits.per_address)
+        self._condensing = asyncio.Lock()  # one at a time: it takes some twenty times the octets of the steps
         self._finished: list[TransferEvent] = []
         self.on_finished: Callable[[], None] = lambda: None  # something can be had of `take_finished`
         self._damaged: dict[bytes, int] = {}  # zone → generation at which its history was found damaged
@@ -128,10 +130,13 @@ class TransferOut:
             raise TransferError(Reason.SERVFAIL, "the store does not hold the zone")
         signer = StreamSigner(request.key, request.request_mac) if request.key else None
         reserve = signature_size(request.key) if request.key else 0
+        until = time.monotonic() + self._limits.total_timeout
         with closing(loaded):
             opt = self._opt(request, parse_soa(loaded.meta.soa_rdata).expire, _life(request, loaded.meta))
             for message in await self._messages(loaded, request, sent, reserve, opt):
                 signed = signer.sign(message, self._clock()) if signer else message
+                if time.monotonic() > until:
+                    raise TransferError(Reason.TOTAL_TIMEOUT, f"not done after {self._limits.total_timeout:g} s")
                 await connection.send(signed, self._limits)
                 sent.messages += 1
                 sent.bytes += len(signed)
@@ -161,13 +166,14 @@ class TransferOut:
             return None
         try:
             making = _making(loaded, request.serial, largest_chain(loaded.meta.size))
-            while True:
-                try:
-                    next(making)
-                except StopIteration as end:
-                    changed: _Changed | None = end.value
-                    return changed
-                await asyncio.sleep(0)
+            async with self._condensing:
+                while True:
+                    try:
+                        next(making)
+                    except StopIteration as end:
+                        changed: _Changed | None = end.value
+                        return changed
+                    await asyncio.sleep(0)
         except (StoreDamaged, ZoneError) as error:
             self._found_damaged(loaded, error)
             return None
@@ -196,7 +202,7 @@ class TransferOut:
             with closing(loaded):
                 if loaded.meta.generation != served.generation:
                     return None
-                changed = _at_once(_making(loaded, request.serial, COMPRESSED_AT_MOST * room))
+                changed = finished(_making(loaded, request.serial, COMPRESSED_AT_MOST * room))
                 answer = [] if changed is None else ixfr_rrsets(served.soa, changed.parts)
         except (StoreError, ZoneError):
             return None  # over TCP this is looked at, and told of
@@ -284,16 +290,6 @@ def _making(loaded: LoadedZone, serial: int, at_most: int) -> Generator[None, No
     if is_larger_than_zone(changed, loaded.meta.size):
         return None
     return _Changed(iter(parts), sum(step.records for step in changed))
-
-
-def _at_once(making: Generator[None, None, _Changed | None]) -> _Changed | None:
-    """All of it at once."""
-    try:
-        while True:
-            next(making)
-    except StopIteration as end:
-        changed: _Changed | None = end.value
-        return changed
 
 
 def _event(

@@ -77,6 +77,9 @@ def test_condensing_turns_to_others_after_each_part_and_leaves_alone_what_it_doe
         parts, steps = end.value
     assert turns == len(one.parts) + 1 == 5
     assert (steps[0].old_serial, steps[0].new_serial, len(steps), len(parts)) == (5, 7, 1, 4)
+    many = [step(*(record(4, b"\5%05d" % number) for number in range(5000))), step(old=6)]
+    making = condensing([*many[0].parts, *many[1].parts], many, APEX)
+    assert sum(1 for _ in making) == len(many[0].parts) + 1 + 2, "a turn for each 2,000 records that are packed"
     with pytest.raises(StopIteration) as same:
         next(condensing(one.parts, [one], APEX))
     assert same.value.value == (one.parts, [one])

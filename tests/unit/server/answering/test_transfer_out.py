@@ -156,6 +156,20 @@ async def test_a_client_that_takes_too_little_is_cut(tmp_path: Path) -> None:
         assert "the client took" in event.detail
 
 
+async def test_a_client_that_takes_just_enough_does_not_hold_its_snapshot_for_ever(tmp_path: Path) -> None:
+    """F72: while there is one, the store's journal only grows."""
+    async with own_server(tmp_path, out=OutLimits(total_timeout=0.3)) as server:
+        server.serve_stored(commit_bulky(server.store, ZONE, 5))
+        async with asking(server, buffer=4096) as (reader, _):
+            await until(lambda: server.transfers.in_progress == 1)
+            while not server.transfers._finished:
+                await reader.read(100_000)
+                await asyncio.sleep(0.02)
+        (event,) = finished(server)
+        assert (event.outcome, event.reason) == (Outcome.FAILED, Reason.TOTAL_TIMEOUT)
+        assert not server.reader._used
+
+
 async def test_who_waits_too_long_for_a_place_is_refused_and_may_ask_on(tmp_path: Path) -> None:
     """F73: not cut off, and told why."""
     async with own_server(tmp_path, out=OutLimits(at_once=1, wait=0.05)) as server:
