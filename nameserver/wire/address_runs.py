@@ -22,7 +22,8 @@ _CLASS_AND_TTL = rb"\x00\x01[\x00-\x7f].{3}"
 _TAIL = rb"\x00(?:\x01%b\x00\x04.{4}|\x1c%b\x00\x10.{16})" % (_CLASS_AND_TTL, _CLASS_AND_TTL)
 _POINTER = rb"[\xc0-\xff]."
 _LABEL = b"|".join(rb"\x%02x[^A-Z]{%d}" % (size, size) for size in range(1, 64))
-_OWNER = re.compile(rb"(?s)(%b)(%b)(%b(?:%b%b)*+)|.+" % (_LABEL, _POINTER, _TAIL, _POINTER, _TAIL))
+# Not a possessive quantifier: CPython before 3.11.5 lets one end in the middle of what it repeats.
+_OWNER = re.compile(rb"(?s)(%b)(%b)(%b(?:%b%b)*)|.+" % (_LABEL, _POINTER, _TAIL, _POINTER, _TAIL))
 _A, _AAAA = 14, 26  # octets of a tail
 _PAIR = _A + 2 + _AAAA
 
