@@ -34,7 +34,7 @@ class Transferred:
 
     serial: int
     soa: Soa
-    expire_option: int | None = None
+    expire_option: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

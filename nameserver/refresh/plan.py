@@ -227,7 +227,7 @@ class RefreshRun:
             return Reason.SERIAL_BACKWARDS
         return None
 
-    def transferred(self, serial: int, soa: Soa, expire_option: int | None = None) -> None:
+    def transferred(self, serial: int, soa: Soa, expire_option: float | None = None) -> None:
         """The transfer arrived whole, was not refused, and is committed."""
         self._expect(StepKind.IXFR, StepKind.AXFR)
         self._end(Transferred(serial, soa, expire_option))

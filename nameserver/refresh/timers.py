@@ -49,7 +49,7 @@ def effective(soa: Soa, limits: TimerLimits) -> Timers:
     return Timers(refresh, retry, expire)
 
 
-def life_after_transfer(soa: Soa, timers: Timers, expire_option: int | None) -> float:
+def life_after_transfer(soa: Soa, timers: Timers, expire_option: float | None) -> float:
     """For how long a version that was just transferred, with this SOA, may be served.
 
     The primary's EXPIRE option takes the place of the SOA's expire, which stays the maximum (RFC 7314 §4).
@@ -59,7 +59,17 @@ def life_after_transfer(soa: Soa, timers: Timers, expire_option: int | None) -> 
     return min(timers.expire, float(expire_option))
 
 
-def life_after_check(soa: Soa, timers: Timers, expire_option: int | None, left: float) -> float:
+def aged(soa: Soa, expire_option: int | None, seconds: float) -> float | None:
+    """What is left of an EXPIRE option after so many seconds, as of a transfer that it came at the beginning of.
+
+    One from the origin stays what it is: there no time of the zone's life passes, and ours begins with what came.
+    """
+    if expire_option is None or _is_from_origin(soa, expire_option):
+        return expire_option
+    return max(0.0, expire_option - seconds)
+
+
+def life_after_check(soa: Soa, timers: Timers, expire_option: float | None, left: float) -> float:
     """For how long a version that was found current may be served, when it had `left` to live.
 
     Without the option the primary is taken for the origin and the expire timer starts anew (RFC 1034 §4.3.5). With
@@ -71,7 +81,7 @@ def life_after_check(soa: Soa, timers: Timers, expire_option: int | None, left: 
     return min(timers.expire, max(left, float(expire_option)))
 
 
-def _is_from_origin(soa: Soa, expire_option: int) -> bool:
+def _is_from_origin(soa: Soa, expire_option: float) -> bool:
     """Whether an EXPIRE option says no more than the SOA: nothing of the zone's life has passed where it comes from.
 
     Servers that are the origin send the SOA's expire as it stands (RFC 7314 §3.1), so our limits have to be applied to

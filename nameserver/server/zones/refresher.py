@@ -13,7 +13,7 @@ from nameserver.config.model import Endpoint, Remote, ServerConfig, ZoneConfig
 from nameserver.errors import Reason, StoreDamaged, StoreError, TransferError, ZoneError
 from nameserver.refresh.outcome import Failed, Outcome
 from nameserver.refresh.plan import PrimaryPlan, RefreshRun, Step, StepKind
-from nameserver.refresh.timers import Timers, effective, life_after_transfer
+from nameserver.refresh.timers import Timers, aged, effective, life_after_transfer
 from nameserver.server.zones import pull
 from nameserver.server.zones.kept_connections import KeptConnections
 from nameserver.server.zones.key_choice import OTHER_KEY_MAY_HELP, KeyChoice, in_one
@@ -239,25 +239,24 @@ class Refresher:
     ) -> None:
         """Check, commit and publish what came; tell the plan."""
         result = inbound.result()
-        expire_option = inbound.stats.expire_option
         if isinstance(result, FullTransfer):
             attempt.serial = result.built.soa.serial
             await self._refuse(work, plan, attempt, result.built)
             soa = result.built.soa
-            timers = first_timers(soa, work.zone, expire_option)
+            timers = first_timers(soa, work.zone, attempt.expire_told(soa))
             await self._publisher.publish_full(work.zone, result.built, peer.remote.name, timers)
         elif isinstance(result, IncrementalTransfer):
             attempt.serial = result.serial
             await self._refuse(work, plan, attempt)
-            soa, warnings = await self._apply(work, peer, result, expire_option)
+            soa, warnings = await self._apply(work, attempt, result)
             inbound.stats.warnings.extend(warnings)
         else:
             attempt.current = True
             self._primary_answered(work, peer, result.serial)
-            plan.transfer_up_to_date(result.serial, expire_option)
+            plan.transfer_up_to_date(result.serial, inbound.stats.expire_option)
             return
         self._primary_answered(work, peer, soa.serial)
-        plan.transferred(soa.serial, soa, expire_option)
+        plan.transferred(soa.serial, soa, attempt.expire_told(soa))
 
     async def _refuse(
         self, work: ZoneRun, plan: RefreshRun, attempt: "_Attempt", built: BuiltZone | None = None
@@ -286,9 +285,7 @@ class Refresher:
         except StoreError:
             return False
 
-    async def _apply(
-        self, work: ZoneRun, peer: pull.Peer, result: IncrementalTransfer, expire_option: int | None
-    ) -> tuple[Soa, list[str]]:
+    async def _apply(self, work: ZoneRun, attempt: "_Attempt", result: IncrementalTransfer) -> tuple[Soa, list[str]]:
         """Commit and publish differences; the new SOA, and what was put right in them, as sentences."""
         name = work.zone.name
         stored = self._publisher.stored.get(name)
@@ -305,10 +302,10 @@ class Refresher:
                 records_held=stored.records,
                 size_held=stored.size,
             )
-            return applied, first_timers(applied.soa, work.zone, expire_option)
+            return applied, first_timers(applied.soa, work.zone, attempt.expire_told(applied.soa))
 
         try:
-            applied = await self._publisher.publish_changes(work.zone, prepare, peer.remote.name)
+            applied = await self._publisher.publish_changes(work.zone, prepare, attempt.peer.remote.name)
         except StoreDamaged as error:
             # What we hold on disk cannot be changed any more; a whole zone in its place can be stored.
             raise TransferError(Reason.IXFR_MISMATCH, f"our stored copy is damaged: {error}") from error
@@ -416,6 +413,11 @@ class _Attempt:
         )
         return self.inbound
 
+    def expire_told(self, soa: Soa) -> float | None:
+        """What is left by now of the EXPIRE option that came with the first message."""
+        told = self.inbound.stats.expire_option if self.inbound else None
+        return aged(soa, told, time.monotonic() - self.began)
+
     def event(self, error: TransferError | None) -> TransferEvent:
         """What there is to say about it."""
         stats = self.inbound.stats if self.inbound else None
@@ -442,7 +444,7 @@ class _Attempt:
         )
 
 
-def first_timers(soa: Soa, zone: ZoneConfig, expire_option: int | None) -> ZoneTimers:
+def first_timers(soa: Soa, zone: ZoneConfig, expire_option: float | None) -> ZoneTimers:
     """The timers committed together with a new version, wall clock; the machine refines them later."""
     timers: Timers = effective(soa, zone.timers)
     now = time.time()

@@ -2,10 +2,12 @@
 
 import asyncio
 import sqlite3
+import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from support.managed import HASTY, Managed, managed
 from support.own_server import KEY, OwnServer, own_server, until
 from support.process import free_port
@@ -14,6 +16,7 @@ from support.zones import zone_text
 from nameserver.config.model import Endpoint, Remote, ZoneConfig
 from nameserver.errors import Reason
 from nameserver.refresh.outcome import Failed, LowerSerial, Transferred, UpToDate
+from nameserver.server.zones import pull
 from nameserver.server.zones.refresher import Refresher, ZoneRun, primary_statuses
 from nameserver.telemetry.events import TransferEvent
 from nameserver.transfer.limits import TransferLimits
@@ -130,3 +133,30 @@ async def test_a_run_that_is_cancelled_gives_its_places_back(tmp_path: Path) -> 
         assert (refresher.slots.transferring, refresher.slots.waiting) == (0, 0)
         await asyncio.sleep(0.05)
     silent.close()
+
+
+async def test_the_life_that_a_primary_tells_begins_when_it_was_asked_however_long_the_zone_takes_to_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RFC 7314: else a zone would live longer by one transfer in each server of a chain."""
+    real = pull.transfer
+
+    async def slow(*arguments, **more):
+        inbound = await real(*arguments, **more)
+        await asyncio.sleep(0.5)
+        return inbound
+
+    monkeypatch.setattr(pull, "transfer", slow)
+    async with own_server(tmp_path / "a") as primary, managed(tmp_path / "b") as ours:
+        for version in (text_of(5, "a A 192.0.2.1"), text_of(6, "b A 192.0.2.1")):
+            served = primary.serve(ZONE, version)
+            served.expires = primary.pipeline.steady() + 1000
+            asked = time.time()
+            outcome, _, _ = await run(ours, of(primary))
+            assert isinstance(outcome, Transferred) and outcome.expire_option is not None
+            assert outcome.expire_option <= 999.5
+            assert ours.publisher.stored[NAME].expires_at < asked + 1000.25
+
+
+def text_of(serial: int, line: str) -> str:
+    return zone_text(ZONE, serial, extra=f"{line}\n")
