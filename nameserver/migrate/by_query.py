@@ -93,6 +93,8 @@ async def ask_zone(
     soa = first.answer(origin, dns.rdatatype.SOA)
     if soa is None:
         raise TransferError(Reason.NO_SOA, f"{endpoint} answered {first.rcode} without the zone's SOA")
+    if not first.authoritative:
+        raise TransferError(Reason.NOT_AUTHORITATIVE, f"{endpoint} answers without AA: a resolver, or an expired zone")
     rdata = soa[0].to_wire() or b""
     stream = ZoneStream(zone, parse_soa(rdata), fold_rdata(codes.SOA, rdata), soa.ttl, [])
     coverage = Coverage(len(wanted))

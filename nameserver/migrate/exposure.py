@@ -13,6 +13,7 @@ import dns.name
 import dns.rdatatype
 import dns.rrset
 
+from nameserver.errors import Reason
 from nameserver.migrate.asking import Asker, Outcome, Question, Reply
 from nameserver.migrate.nameservers import Target
 from nameserver.migrate.report import Level, Report, Table
@@ -71,6 +72,10 @@ def _attempt(target: Target, kind: str, tcp: bool, outcome: Outcome) -> Attempt:
     return Attempt(target, kind, transport, handed, records, True, "handed out" if handed else outcome.rcode)
 
 
+def _unheard(attempt: Attempt) -> bool:
+    return attempt.result in (Reason.CONNECT_TIMEOUT, Reason.UNREACHABLE)
+
+
 def judge(zone: dns.name.Name, attempts: Sequence[Attempt], problems: Sequence[str] = (), vantage: str = "") -> Report:
     """Any transfer that began is a fault. `vantage`: where was asked from; access lists may treat others otherwise."""
     report = Report("exposure", zone.to_text(omit_final_dot=True))
@@ -83,11 +88,19 @@ def judge(zone: dns.name.Name, attempts: Sequence[Attempt], problems: Sequence[s
             text = f"{where} hands out the zone to anybody: {attempt.kind} over {attempt.transport}"
             step = "Allow transfers there to your own secondaries alone (allow-transfer, provide-xfr, acl)."
             report.add(Level.FAULT, "open-transfer", text, step)
+        elif attempt.result == Reason.MALFORMED and attempt.transport == "TCP":
+            text = f"{where} answers {attempt.kind} over TCP with what cannot be read: it may be the zone"
+            report.add(Level.FAULT, "unreadable", text, "Look at it with another tool: dig, or a packet capture.")
         rows.append(
             (attempt.target.label, str(attempt.target.endpoint), attempt.kind, attempt.transport, attempt.result)
         )
     for text in problems:
         report.add(Level.WARNING, "no-address", text)
+    for target in dict.fromkeys(attempt.target for attempt in attempts):
+        ways = [each for each in attempts if each.target == target]
+        if any(each.answered for each in ways) and all(_unheard(each) for each in ways if each.transport == "TCP"):
+            text = f"{target.label} ({target.endpoint}) answers UDP, not TCP: whether it hands out the zone is unknown"
+            report.add(Level.WARNING, "tcp-silent", text, "Ask from where TCP port 53 gets through.")
     silent = {attempt.target for attempt in attempts} - {attempt.target for attempt in attempts if attempt.answered}
     for target in sorted(silent, key=str):
         report.add(Level.WARNING, "silent", f"{target.label} ({target.endpoint}) answered nothing: it proves nothing")
@@ -98,12 +111,14 @@ def judge(zone: dns.name.Name, attempts: Sequence[Attempt], problems: Sequence[s
         "answered": sum(each.answered for each in attempts),
     }
     report.measured = {"vantage": vantage}
-    report.unreachable = not report.facts["answered"]
+    report.unreachable = not report.facts["answered"] and not report.faults
     from_where = f", asked from {vantage}" if vantage else ""
     if report.exit_code == 0:
         report.verdict = f"No server hands out the zone without a key{from_where}."
     elif report.unreachable:
         report.verdict = f"No server answered{from_where}: nothing is known."
+    elif not report.facts["open"]:
+        report.verdict = f"It is not known whether the zone is open{from_where}."
     else:
         report.verdict = f"THE ZONE IS OPEN: anybody can have all of it{from_where}."
     return report

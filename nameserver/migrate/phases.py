@@ -20,6 +20,7 @@ from typing import Any
 
 from nameserver.errors import NameserverError
 from nameserver.migrate.snapshot import Snapshot
+from nameserver.migrate.typed_json import filled
 from nameserver.store.whole_file import write_whole
 
 FORMAT = 1
@@ -120,7 +121,7 @@ def read(path: Path) -> State:
         values = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(values, dict) or values.get("format") != FORMAT:
             raise StateError(f"{path} is not a migration of format {FORMAT}; it was made by another version")
-        state = State(**values)
+        state = filled(State, values)
     except OSError as error:
         raise StateError(
             f"{path}: {error.strerror}; begin one: nameserver migrate plan ZONE --old … --new …"
@@ -129,6 +130,8 @@ def read(path: Path) -> State:
         raise StateError(f"{path} is not what `migrate plan` wrote: {error}") from error
     if state.phase not in PHASES:
         raise StateError(f"{path} names a phase that there is not: {state.phase!r}")
+    if not state.old or not state.new or any(len(sample) != 2 for sample in state.samples):
+        raise StateError(f"{path} lacks a side, or holds a sample that is not a time with a count")
     return state
 
 

@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import dns.rdata
 import dns.rdataclass
@@ -19,6 +18,7 @@ import dns.rdatatype
 
 from nameserver.errors import NameserverError
 from nameserver.migrate.contents import Contents
+from nameserver.migrate.typed_json import filled
 from nameserver.migrate.zone_stream import ZoneStream, record_text
 from nameserver.store.whole_file import write_whole
 from nameserver.wire import names
@@ -139,19 +139,21 @@ def read(directory: Path, zone: str) -> Snapshot:
     """The snapshot of a zone, its zone file checked against the digest. Raises SnapshotError."""
     zone_file, facts = paths(directory, zone)
     try:
-        text = facts.read_text(encoding="utf-8")
+        text = facts.read_bytes()
         body = zone_file.read_bytes()
     except OSError as error:
         raise SnapshotError(
             f"{error.filename}: {error.strerror}; take one: nameserver migrate snapshot {zone}"
         ) from error
     try:
-        values: dict[str, Any] = json.loads(text)
-        if values.get("format") != FORMAT:
+        values = json.loads(text)
+        if isinstance(values, dict) and values.get("format") != FORMAT:
             raise SnapshotError(f"{facts} has format {values.get('format')!r}, this version reads {FORMAT}")
-        snapshot = Snapshot(**values)
+        snapshot = filled(Snapshot, values)
     except (ValueError, TypeError) as error:
         raise SnapshotError(f"{facts} is not what this command wrote: {error}") from error
+    if snapshot.zone != zone:
+        raise SnapshotError(f"{facts} is of {snapshot.zone}, not of {zone}")
     if hashlib.sha384(body).hexdigest() != snapshot.digest:
         raise SnapshotError(f"{zone_file} was changed since: its digest is not the one in {facts.name}")
     return snapshot

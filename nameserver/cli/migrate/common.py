@@ -182,7 +182,9 @@ def key(args: argparse.Namespace, prefix: str = "") -> TsigKey | None:
 
 
 async def endpoints(tools: Tools, server: Server) -> tuple[Endpoint, ...]:
-    """Where a server is reached: one address, or all of its name's. Raises UsageError where it has none."""
+    """Where a server is reached: one address, or all of its name's. Raises UsageError where it has none, NotFound
+    where nobody can be asked for it.
+    """
     if server.endpoint is not None:
         return (server.endpoint,)
     if server.name is None:
@@ -190,7 +192,7 @@ async def endpoints(tools: Tools, server: Server) -> tuple[Endpoint, ...]:
     try:
         found = await tools.tree.addresses(server.name)
     except NotFound as error:
-        raise UsageError(f"{server}: {error}") from error
+        raise NotFound(f"{server}: {error}") from error
     if not found:
         raise UsageError(f"{server} has no address")
     return tuple(Endpoint(endpoint.host, server.port) for endpoint in found)
@@ -219,12 +221,19 @@ async def survey(args: argparse.Namespace) -> Survey:
             Source(name, str(each), endpoint, side_key) for each in servers for endpoint in await endpoints(found, each)
         ]
         sides.append(tuple(side))
+    refuse_one_side_twice(*sides)
     wait = args.timeout
     limits = PullLimits(connect_timeout=wait, idle_timeout=wait * 3, udp_timeout=wait, udp_tries=2)
     old, new = sides
     return Survey(
         found.asker, found.tree, args.zone, old, new, ignore_dnssec=args.ignore_dnssec, plan=args.plan, limits=limits
     )
+
+
+def refuse_one_side_twice(old: Sequence[Source], new: Sequence[Source]) -> None:
+    """A server agrees with itself, which proves nothing. Raises UsageError where both sides have an address."""
+    if both := {source.endpoint for source in old} & {source.endpoint for source in new}:
+        raise UsageError(f"{', '.join(map(str, sorted(both)))} is given as the old side and as the new one")
 
 
 def write_markdown(path: Path, report: Report) -> None:
@@ -252,9 +261,9 @@ def run(args: argparse.Namespace, command: Callable[[], Coroutine[Any, Any, Repo
     try:
         report = asyncio.run(command())
     except NotFound as error:
-        return _fail(args, str(error), UNREACHABLE)
+        return fail(args, str(error), UNREACHABLE)
     except (UsageError, ConfigError) as error:
-        return _fail(args, str(error), USAGE)
+        return fail(args, str(error), USAGE)
     if args.json:
         print(json.dumps(report.as_json(), indent=2, ensure_ascii=True))
     elif args.markdown:
@@ -266,7 +275,8 @@ def run(args: argparse.Namespace, command: Callable[[], Coroutine[Any, Any, Repo
     return report.exit_code
 
 
-def _fail(args: argparse.Namespace, sentence: str, code: int) -> int:
+def fail(args: argparse.Namespace, sentence: str, code: int) -> int:
+    """Say why it cannot be begun, in the form that was asked for; the exit code."""
     if args.json:
         print(json.dumps({"ok": False, "exit_code": code, "error": sentence}, indent=2, ensure_ascii=True))
     else:

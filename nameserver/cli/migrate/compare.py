@@ -44,11 +44,16 @@ def main(args: argparse.Namespace) -> int:
     """0 when the zones match, 1 when they differ or that cannot be proven, 2 usage, 3 when a side does not answer."""
     if args.watch is None:
         return common.run(args, lambda: _compare(args))
-    metrics = DriftMetrics(args.zone.to_text(omit_final_dot=True), str(args.new), args.metrics_file, args.metrics)
+    try:
+        metrics = DriftMetrics(common.folded_text(args.zone), str(args.new), args.metrics_file, args.metrics)
+    except (OSError, ValueError) as error:
+        return common.fail(args, f"--metrics: {getattr(error, 'strerror', None) or error}", USAGE)
+    begun = False
     while True:
         code = common.run(args, lambda: _compare(args, metrics), flush=True)
-        if code == USAGE:
+        if code == USAGE and not begun:  # afterwards it is a name that has lost its address, or a full disk
             return code
+        begun = True
         time.sleep(args.watch)
 
 
@@ -58,6 +63,7 @@ async def _compare(args: argparse.Namespace, metrics: DriftMetrics | None = None
     old_at, new_at = await asyncio.gather(common.endpoints(tools, args.old), common.endpoints(tools, args.new))
     old = Source("old", str(args.old), old_at[0], common.key(args, "old"))
     new = Source("new", str(args.new), new_at[0], common.key(args, "new"))
+    common.refuse_one_side_twice([old], [new])
     with Progress("comparing") as progress:
         try:
             one, two = await measure(tools.asker, zone, old, new, _names(args, zone), progress)
@@ -66,7 +72,10 @@ async def _compare(args: argparse.Namespace, metrics: DriftMetrics | None = None
         else:
             report = judge(one, two, ignore_dnssec=args.ignore_dnssec, accept_partial=args.accept_partial)
     if metrics is not None:
-        metrics.note(report, time.time())
+        try:
+            metrics.note(report, time.time())
+        except OSError as error:
+            raise common.UsageError(f"{args.metrics_file}: {error.strerror or error}") from error
     return report
 
 

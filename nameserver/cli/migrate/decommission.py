@@ -22,8 +22,9 @@ def main(args: argparse.Namespace) -> int:
 
 async def _decommission(args: argparse.Namespace) -> Report:
     state = moving.load(args)
-    if args.metrics:
+    if args.metrics and args.metrics != state.metrics:
         state.metrics = args.metrics
+        state.samples.clear()  # another page counts something else
     baseline, problem = moving.baseline(args, state)
     survey = await moving.survey(args, state)
     reports = await gates.measure(

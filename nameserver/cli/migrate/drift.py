@@ -11,7 +11,9 @@ _LABELS = ("zone", "peer")
 
 
 class DriftMetrics:
-    """Gauges of one comparison. Raises OSError where the file cannot be written or the address is taken."""
+    """Gauges of one comparison. Raises OSError where the file cannot be written or the address is taken, ValueError for
+    a name where an address of ours is wanted.
+    """
 
     def __init__(self, zone: str, peer: str, file: Path | None, address: Server | None) -> None:
         self._file = file
@@ -34,6 +36,8 @@ class DriftMetrics:
             _LABELS,
             registry=self._registry,
         ).labels(zone, peer)
+        if address is not None and address.endpoint is None:
+            raise ValueError(f"{address} is a name: expected an address of ours with a port, as 127.0.0.1:9531")
         if address is not None and address.endpoint is not None:
             start_http_server(address.endpoint.port, address.endpoint.host, registry=self._registry)
 

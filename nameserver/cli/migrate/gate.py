@@ -7,7 +7,7 @@ from pathlib import Path
 from nameserver.cli.migrate import common
 from nameserver.migrate import snapshot
 from nameserver.migrate.gate import combine
-from nameserver.migrate.report import Report
+from nameserver.migrate.report import Finding, Level, Report
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +40,7 @@ async def _gate(args: argparse.Namespace) -> Report:
     except snapshot.SnapshotError as error:
         raise common.UsageError(str(error)) from error
     now = time.time()
+    age = _age(args, baseline)
     reports = {
         "path": await survey.path(),
         "parity": await survey.parity(),
@@ -50,7 +51,19 @@ async def _gate(args: argparse.Namespace) -> Report:
         "dnssec": await survey.dnssec(None, 0, now),
         "exposure": await survey.exposure(),
     }
+    if age is not None:
+        reports["ttl"].findings.append(age)
     report = combine(survey.zone.to_text(omit_final_dot=True), reports)
     if args.output is not None:
         common.write_markdown(args.output, report)
     return report
+
+
+def _age(args: argparse.Namespace, baseline: snapshot.Snapshot | None) -> Finding | None:
+    """What is missing to know whether the TTLs of before have run out; they may never have been higher."""
+    if args.lowered_at is not None and baseline is not None:
+        return None
+    higher = baseline is not None and baseline.largest_ttl > args.target
+    text = "it is not known whether what was cached at the TTLs of before has run out"
+    step = "Give --baseline (the snapshot from before) and --lowered-at (when the lowered TTLs were first served)."
+    return Finding(Level.FAULT if higher else Level.WARNING, "age-unknown", text, step)

@@ -1,6 +1,7 @@
 """What the commands of a planned move share: its state file, what measures it, its snapshot, its metrics."""
 
 import argparse
+import http.client
 import time
 import urllib.error
 import urllib.request
@@ -13,7 +14,7 @@ from nameserver.migrate import gates, phases, snapshot
 from nameserver.migrate.gate import combine
 from nameserver.migrate.phases import State, StateError
 from nameserver.migrate.report import Report
-from nameserver.migrate.servers import parse_server
+from nameserver.migrate.servers import BadValue, Server, parse_server
 from nameserver.migrate.sides import Source
 from nameserver.migrate.survey import Survey
 
@@ -74,10 +75,13 @@ async def survey(args: argparse.Namespace, state: State) -> Survey:
             setattr(args, f"{name}_key", key_name)
         key = common.key(args, name)
         side: list[Source] = []
-        for each in map(parse_server, texts):
+        for each in (_server(args, text) for text in texts):
             side += [Source(name, str(each), endpoint, key) for endpoint in await common.endpoints(found, each)]
         sides.append(tuple(side))
-    resolvers = [endpoint for text in state.resolvers for endpoint in await common.endpoints(found, parse_server(text))]
+    common.refuse_one_side_twice(*sides)
+    resolvers = [
+        endpoint for text in state.resolvers for endpoint in await common.endpoints(found, _server(args, text))
+    ]
     wait = args.timeout
     limits = PullLimits(connect_timeout=wait, idle_timeout=wait * 3, udp_timeout=wait, udp_tries=2)
     old, new = sides
@@ -96,6 +100,13 @@ async def survey(args: argparse.Namespace, state: State) -> Survey:
     )
 
 
+def _server(args: argparse.Namespace, text: str) -> Server:
+    try:
+        return parse_server(text)
+    except BadValue as bad:
+        raise common.UsageError(f"{path_of(args)}: {bad}") from bad
+
+
 def metrics_of(state: State) -> Callable[[], str] | None:
     """What fetches the page of metrics on which the old side counts its queries; None where there is none."""
     if not state.metrics:
@@ -105,8 +116,11 @@ def metrics_of(state: State) -> Callable[[], str] | None:
         raise common.UsageError(f"{state.metrics}: expected an http or https address of metrics")
 
     def fetch() -> str:
-        with urllib.request.urlopen(url, timeout=METRICS_TIMEOUT) as page:  # noqa: S310 - the scheme is checked above
-            return str(page.read(MOST_METRICS).decode("utf-8", "replace"))
+        try:
+            with urllib.request.urlopen(url, timeout=METRICS_TIMEOUT) as page:  # noqa: S310 - the scheme is checked above
+                return str(page.read(MOST_METRICS).decode("utf-8", "replace"))
+        except http.client.HTTPException as error:
+            raise ValueError(f"no answer of HTTP: {error or type(error).__name__}") from error
 
     return fetch
 

@@ -1,5 +1,7 @@
 """A report as text for a terminal and as Markdown. What servers wrote is escaped here."""
 
+import re
+
 from nameserver.cli.present import Cell, Palette, safe, table
 from nameserver.migrate.report import Finding, Level, Report, Table
 
@@ -62,5 +64,9 @@ def _sorted(findings: list[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda finding: _ORDER.index(finding.level))
 
 
+_MARKS = re.compile(r"[\\`*_\[\]<>|~#&]")
+
+
 def _cell(value: str) -> str:
-    return safe(value).replace("|", "\\|")
+    """Text that Markdown shows as it is: what a server wrote makes no link, no tag and no column."""
+    return _MARKS.sub(r"\\\g<0>", safe(value))

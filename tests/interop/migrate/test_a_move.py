@@ -190,3 +190,4 @@ def test_the_gate_says_go_or_no_with_one_exit_code_and_one_digest(world: Interne
     assert unsigned.returncode == 1  # without the key parity cannot be proven
     assert go.returncode == 0, go.stdout
     assert go.stdout.splitlines()[-1] == "GO: every gate is open."
+    assert "warning (ttl/age-unknown)" in go.stdout  # nobody said what the TTLs were, and since when they are not

@@ -1,0 +1,108 @@
+"""State and snapshot are edited and merged by hand: what is wrong in them is a sentence, never a traceback."""
+
+import json
+import socket
+from dataclasses import asdict
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from support.commands import nameserver
+
+from nameserver.cli.migrate.moving import metrics_of
+from nameserver.cli.migrate.render import markdown
+from nameserver.migrate import phases, snapshot
+from nameserver.migrate.phases import State, StateError
+from nameserver.migrate.report import Level, Report, Table
+
+GOOD = asdict(State("shop.example", ["192.0.2.1"], ["192.0.2.2"], "zones"))
+
+
+def test_what_was_written_is_read_again(tmp_path: Path):
+    state = State("shop.example", ["192.0.2.1"], ["192.0.2.2"], "zones", samples=[[1, 2.5]], cached={"taken": 1})
+    phases.write(tmp_path / "move.json", state)
+    assert phases.read(tmp_path / "move.json") == state
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"old": "192.0.2.1"},
+        {"old": []},
+        {"new": [1]},
+        {"phase": ["plan"]},
+        {"phase": "nowhere"},
+        {"seen": {"ttl-lowered": "yesterday"}},
+        {"seen": []},
+        {"samples": [[1]]},
+        {"samples": [1]},
+        {"floor": True},
+        {"floor": None},
+        {"surprise": 1},
+        {"format": 2},
+    ],
+    ids=str,
+)
+def test_a_state_of_other_types_is_refused_with_its_name(tmp_path: Path, changed: dict[str, Any]):
+    path = tmp_path / "move.json"
+    path.write_text(json.dumps(GOOD | changed))
+    with pytest.raises(StateError, match=r"move\.json"):
+        phases.read(path)
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"[]", b"null", b"\xff", b"<<<<<<< ours", b'{"format": 1}', b'{"format":1,"zone":[]}']
+)
+def test_a_file_that_is_no_state_or_snapshot_is_refused(tmp_path: Path, text: bytes):
+    for name in ("shop.example.json", "shop.example.zone"):
+        (tmp_path / name).write_bytes(text)
+    with pytest.raises(StateError):
+        phases.read(tmp_path / "shop.example.json")
+    with pytest.raises(snapshot.SnapshotError):
+        snapshot.read(tmp_path, "shop.example")
+
+
+def test_a_server_in_the_state_that_is_none_is_a_sentence_with_exit_code_2(tmp_path: Path):
+    path = tmp_path / "move.json"
+    path.write_text(json.dumps(GOOD | {"old": ["192.0.2.300"]}))
+    done = nameserver("migrate", "status", "shop.example", "--state", str(path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [f'{path}: "192.0.2.300" looks like an address and is none']
+
+
+def test_the_same_server_on_both_sides_is_no_comparison():
+    done = nameserver("migrate", "compare", "shop.example", "--old", "127.0.0.1:9", "--new", "127.0.0.1#9")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "127.0.0.1:9 is given as the old side and as the new one\n"
+
+
+def test_what_a_server_wrote_makes_no_link_no_tag_and_no_column_in_markdown():
+    report = Report("serials", "shop.example")
+    hostile = "[x](javascript:1) <img src=x> `a` \\| b *c* | d"
+    report.tables.append(Table("", ("SERVER",), ((hostile,),)))
+    report.add(Level.FAULT, "lags", hostile)
+    for line in markdown(report):
+        if "javascript" in line:
+            assert "\\[x\\](javascript:1) \\<img src=x\\> \\`a\\` " in line
+            assert "\\*c\\* \\| d" in line
+
+
+def test_a_page_of_metrics_that_is_no_http_is_a_reason_and_no_traceback():
+    state = State("shop.example", ["192.0.2.1"], ["192.0.2.2"], "zones")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            peer, _ = listener.accept()
+            with peer:
+                peer.recv(4096)
+                peer.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+
+        thread = Thread(target=answer)
+        thread.start()
+        state.metrics = f"127.0.0.1:{listener.getsockname()[1]}"
+        fetch = metrics_of(state)
+        assert fetch is not None
+        with pytest.raises(ValueError, match="no answer of HTTP"):
+            fetch()
+        thread.join()
