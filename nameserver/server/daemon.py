@@ -340,9 +340,10 @@ class Daemon:
                 log.error("reload: %s", problem)
             log.error("reload: nothing was changed")
             raise
-        fresh = self._state.config = self._config
         try:
-            summary, files_in_error = await self._state.zones.reconcile(self._state.config)
+            fresh, kept = await self._state.zones.without_losses(self._config)
+            self._config = self._state.config = self._roles.config = fresh
+            summary, files_in_error = await self._state.zones.reconcile(fresh)
         except NameserverError as error:
             text = f"carried out in part only: {error}"
             self._state.reload = Reload(now, self._state.reload.succeeded, False, text)
@@ -352,7 +353,7 @@ class Daemon:
         text = f"{summary}{message}"
         for warning in fresh.warnings:
             log.warning("%s", warning)
-        problems = (*files_in_error,)
+        problems = (*kept, *files_in_error)
         done = Reload(now, now, not problems, "\n".join((text, *problems)), text, problems, fresh.warnings)
         self._state.reload = done
         log.info("reloaded: %s", text)

@@ -13,6 +13,7 @@ import math
 import random
 import time
 from collections.abc import Collection
+from dataclasses import replace
 
 from nameserver.config.model import Config, ServerConfig, ZoneConfig
 from nameserver.control.protocol import ControlError, Json
@@ -30,7 +31,7 @@ from nameserver.server.zones.primary_files import FileVerdict, PrimaryFiles, ado
 from nameserver.server.zones.publications import Publications
 from nameserver.server.zones.publisher import Publisher
 from nameserver.server.zones.refresher import Refresher, ZoneRun, primary_statuses
-from nameserver.store.database import ZoneTimers
+from nameserver.store.database import StoredZone, ZoneTimers
 from nameserver.telemetry.events import NotifyReceivedEvent, TransferEvent
 from nameserver.telemetry.events import Outcome as Verdict
 from nameserver.telemetry.log import log_event
@@ -84,7 +85,7 @@ class ZoneManager:
             zone = config.zones.get(name)
             if zone is None:
                 log.info("zone %s is no longer configured: forgotten", stored.text)
-            elif zone.type != stored.kind and zone.override:
+            elif zone.type != stored.kind and (zone.override or await self._has_nothing_else(zone, stored)):
                 await adopt(self._publisher, zone, stored)
                 continue
             elif zone.type != stored.kind:
@@ -95,6 +96,15 @@ class ZoneManager:
                 log.error("zone %s: %s", stored.text, _left_behind(error))
         for zone in config.zones.values():
             self._add(zone)
+
+    async def _has_nothing_else(self, zone: ZoneConfig, stored: StoredZone) -> bool:
+        """Whether a primary zone has only what it held as a secondary one: its file cannot be taken."""
+        if zone.type != "primary" or stored.expires_at <= time.time():
+            return False
+        verdict = await self._files.check(zone)
+        if verdict.reason is not None:
+            log.error("zone %s goes on with what it held as a secondary zone: %s", zone.text, verdict.detail)
+        return verdict.reason is not None
 
     async def start(self) -> None:
         """Start every machine, and read the zone files; those of zones that are answered already come last."""
@@ -166,6 +176,23 @@ class ZoneManager:
             if entry.machine is None and entry.trouble.reason is not None
         ]
         return (f"{text}, {plural(files, 'zone file')} taken" if files else text), problems
+
+    async def without_losses(self, config: Config) -> tuple[Config, list[str]]:
+        """A new configuration but for secondary zones that it makes primary ones of files which cannot be taken.
+
+        They go on as they are, and a sentence says so of each; the next reload tries again.
+        """
+        zones, problems = dict(config.zones), list[str]()
+        for name, zone in config.zones.items():
+            entry = self.entries.get(name)
+            if zone.type != "primary" or entry is None or entry.machine is None or not entry.answering:
+                continue
+            verdict = await self._files.check(zone)
+            if verdict.reason is not None:
+                zones[name] = entry.config
+                problems.append(f"zone {zone.text} stays a secondary zone: {verdict.detail}")
+                log.error("%s", problems[-1])
+        return replace(config, zones=zones), problems
 
     def _add(self, zone: ZoneConfig) -> None:
         machine = None

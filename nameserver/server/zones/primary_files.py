@@ -13,6 +13,7 @@ wrong.
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,10 +79,19 @@ class PrimaryFiles:
 
     async def load(self, zone: ZoneConfig) -> FileVerdict:
         """Read the zone's file and publish it where it is new. Whatever is wrong with file or store is the verdict."""
+        return await self._judged(zone, self._load)
+
+    async def check(self, zone: ZoneConfig) -> FileVerdict:
+        """Read the zone's file and no more: whether a zone could be made of it is the verdict."""
+        return await self._judged(zone, self._check)
+
+    async def _judged(
+        self, zone: ZoneConfig, read: Callable[[ZoneConfig, Path], Awaitable[FileVerdict]]
+    ) -> FileVerdict:
         if zone.file is None:
             raise ValueError(f"zone {zone.text} has no file")
         try:
-            return await self._load(zone, zone.file)
+            return await read(zone, zone.file)
         except StoreError as error:
             return FileVerdict(changed=False, reason=Reason.STORE_FAILED, detail=f"{zone.file} is not taken: {error}")
         except OSError as error:
@@ -98,14 +108,10 @@ class PrimaryFiles:
         taken = self._taken.get(zone.name)
         if taken and taken[0][0] == str(path) and not any(has_changed(state) for state in taken):
             return FileVerdict(changed=False)
-        for _ in range(TRIES):
-            # Not in the store's thread: what transfers bring in meanwhile is written meanwhile.
-            built, state = await asyncio.to_thread(_read, zone.name, path)
-            if not any(has_changed(each) for each in state):
-                break
-        else:
-            text = f"{path} is being written: what was read may be half of it; reload once it is done"
-            return FileVerdict(changed=False, reason=Reason.MALFORMED, detail=text)
+        whole = await _read_whole(zone.name, path)
+        if whole is None:
+            return _being_written(path)
+        built, state = whole
         held = self._publisher.stored.get(zone.name)
         comparison = _Comparison() if held is None else await self._compare(zone, held, built)
         if comparison.verdict is not None:
@@ -118,6 +124,11 @@ class PrimaryFiles:
         for warning in built.warnings:
             log.warning("zone %s: %s", zone.text, warning)
         return FileVerdict(changed=True)
+
+    @staticmethod
+    async def _check(zone: ZoneConfig, path: Path) -> FileVerdict:
+        whole = await _read_whole(zone.name, path)
+        return _being_written(path) if whole is None else FileVerdict(changed=False)
 
     async def _publish(
         self, zone: ZoneConfig, built: BuiltZone, held: StoredZone | None, replaced: Replaced | None
@@ -188,6 +199,21 @@ def _owners(replaced: Replaced, apex: bytes) -> str:
     shown = [names.to_text(key + apex) for key in sorted(replaced)[:3]]
     more = len(replaced) - len(shown)
     return f"{', '.join(shown)} and {plural(more, 'other owner')}" if more else ", ".join(shown)
+
+
+def _being_written(path: Path) -> FileVerdict:
+    text = f"{path} is being written: what was read may be half of it; reload once it is done"
+    return FileVerdict(changed=False, reason=Reason.MALFORMED, detail=text)
+
+
+async def _read_whole(name: bytes, path: Path) -> tuple[BuiltZone, list[FileState]] | None:
+    """As `_read`; None where the file is being written all the while."""
+    for _ in range(TRIES):
+        # Not in the store's thread: what transfers bring in meanwhile is written meanwhile.
+        built, state = await asyncio.to_thread(_read, name, path)
+        if not any(has_changed(each) for each in state):
+            return built, state
+    return None
 
 
 def _read(name: bytes, path: Path) -> tuple[BuiltZone, list[FileState]]:

@@ -462,6 +462,32 @@ async def test_what_is_stored_of_zones_no_longer_configured_or_of_another_type_i
         assert set(ours.store.zones()) == {NAME}
 
 
+@pytest.mark.parametrize("text", [None, "@ SOA broken\n"], ids=["missing", "broken"])
+async def test_a_secondary_zone_is_not_lost_by_being_configured_as_a_primary_one_of_a_file_that_is_no_good(
+    tmp_path: Path, text: str | None
+) -> None:
+    file = tmp_path / "zone"
+    if text is not None:
+        file.write_text(text)
+    primary = ZoneConfig(NAME, ZONE, type="primary", file=file)
+    async with own_server(tmp_path / "a") as above, managed(tmp_path / "state") as ours:
+        above.serve(ZONE, zone_text(ZONE, 900))
+        await ours.start(of(above))
+        await ours.idle(ZONE)
+        config, problems = await ours.zones.without_losses(ours.config(primary))
+        assert len(problems) == 1 and problems[0].startswith(f"zone {ZONE} stays a secondary zone: {file}")
+        summary = "0 zones added, 0 removed, 0 changed, 1 untouched"
+        assert await ours.zones.reconcile(config) == (summary, [])
+    async with managed(tmp_path / "state") as ours:  # nor where that is found at a start
+        await ours.start(primary)
+        entry = ours.entry(ZONE)
+        assert (entry.config.type, ours.serial(ZONE), entry.answering) == ("primary", 900, True)
+        assert entry.trouble.detail.startswith(str(file))
+        file.write_text(zone_text(ZONE, 901))
+        assert (await ours.zones.reconcile(ours.config(primary)))[1] == []
+        assert ours.serial(ZONE) == 901
+
+
 async def test_a_stored_zone_whose_time_has_run_out_starts_expired_and_is_revived_by_its_primary(
     tmp_path: Path,
 ) -> None:
