@@ -3,7 +3,7 @@
 import argparse
 
 from nameserver.cli import remote
-from nameserver.cli.present import Cell, Palette, facts, safe, table
+from nameserver.cli.present import Cell, Palette, facts, safe, safe_lines, table
 from nameserver.telemetry import words
 from nameserver.telemetry.events import Kind, TransferEvent
 from nameserver.telemetry.status import DownstreamStatus, PrimaryStatus, ServerStatus, ZoneStatus
@@ -77,7 +77,9 @@ def server_lines(server: ServerStatus, palette: Palette) -> list[str]:
         if count
     )
     loaded = f"{words.moment(server.last_reload, server.now)}, " + (
-        "ok" if server.last_reload_ok else palette.paint(f"failed: {safe(server.last_reload_message)}", "bad")
+        "ok"
+        if server.last_reload_ok
+        else palette.paint(f"failed: {'; '.join(safe_lines(server.last_reload_message))}", "bad")
     )
     running, queued = server.transfers_in_progress, server.transfer_queue_length
     pairs = [

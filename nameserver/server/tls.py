@@ -47,6 +47,11 @@ def client_context(peer: TlsPeer) -> ssl.SSLContext:
     return context
 
 
+def read_authorities_again() -> None:
+    """Have the next connections to remotes go by the authorities that the system knows by then."""
+    client_context.cache_clear()
+
+
 def server_context(settings: ServerTls) -> ssl.SSLContext:
     """What clients are received with. Raises ssl.SSLError, OSError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

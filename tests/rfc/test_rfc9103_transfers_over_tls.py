@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.certificates import Authority, Issued, authority, self_signed
+from support.managed import managed
 from support.own_server import KEY, LOOPBACK, LOOPBACK_ONLY, OwnServer, commit_bulky, own_server, until
 from support.pipelines import counted, question
 from support.process import free_port
@@ -24,7 +25,7 @@ from nameserver.refresh.plan import PrimaryPlan, RefreshRun, StepKind
 from nameserver.server.answering.pace import OutLimits
 from nameserver.server.answering.tcp import WRITE_HIGH_WATER, TcpLimits
 from nameserver.server.answering.tls_layer import Handshakes
-from nameserver.server.tls import client_context, server_context
+from nameserver.server.tls import client_context, read_authorities_again, server_context
 from nameserver.server.zones import pull
 from nameserver.server.zones.kept_connections import KeptConnections
 from nameserver.transfer.inbound import FullTransfer, InboundTransfer, TransferKind
@@ -370,6 +371,23 @@ async def test_a_certificate_that_was_exchanged_is_shown_from_the_next_connectio
 def test_contexts_of_remotes_are_made_once() -> None:
     assert client_context(TRUSTED) is client_context(replace(TRUSTED))
     assert client_context(TRUSTED) is not client_context(replace(TRUSTED, server_name="else.example.net"))
+
+
+async def test_9_3_authorities_that_the_system_has_learnt_or_forgotten_count_from_the_next_reload_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = tmp_path / "known.pem"
+    known.write_text(authority().pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(known))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "none"))
+    read_authorities_again()
+    async with own_server(tmp_path / "a", tls=settings()) as server, managed(tmp_path / "b") as ours:
+        server.serve(ZONE, zone_text(ZONE, 7))
+        zone = secondary(server, TlsPeer("of-the-system", server_name=NAME))
+        await transfer(zone)
+        known.write_text(Authority("Another CA").pem)
+        await ours.zones.reconcile(ours.config())
+        assert (await failure(zone)).reason is Reason.TLS_PEER_IDENTITY
 
 
 # --- what is sent, and what is not -----------------------------------------------------------------------------------

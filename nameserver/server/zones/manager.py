@@ -24,6 +24,7 @@ from nameserver.refresh.outcome import Outcome as RunOutcome
 from nameserver.refresh.pace import Pace
 from nameserver.server.clocks import machine_clock, tell_if_behind
 from nameserver.server.supervisor import Supervisor
+from nameserver.server.tls import read_authorities_again
 from nameserver.server.zones.deadlines import Deadlines
 from nameserver.server.zones.downstreams import Downstreams
 from nameserver.server.zones.entry import ZoneEntry, ZoneTimes, level_of, update_statuses
@@ -137,6 +138,7 @@ class ZoneManager:
 
         Returns a summary, and a sentence for everything that could not be done; the rest is done all the same.
         """
+        read_authorities_again()
         problems: list[str] = []
         removed = [name for name in self.entries if name not in config.zones]
         added = [zone for name, zone in config.zones.items() if name not in self.entries]

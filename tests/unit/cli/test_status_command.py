@@ -52,6 +52,11 @@ def test_all_zones_stand_in_a_table_below_the_servers_facts(tmp_path: Path, caps
     assert lines[2].startswith("z.example")
 
 
+def test_what_a_reload_could_not_do_stands_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(tmp_path, of=server(last_reload_ok=False, last_reload_message="1 zone added\nzone a.example: no file"))
+    assert "failed: 1 zone added; zone a.example: no file\n" in text_of(capsys)
+
+
 def test_a_zone_that_is_not_answered_is_exit_code_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     gone = zone(name="gone.example", state="expired", answering=False, expires=NOW - 5)
     assert run(tmp_path, zones=(zone(), gone)) == 1
