@@ -45,7 +45,8 @@ async def measure(
         [first, *_] = [outcome for outcome in outcomes if isinstance(outcome, TransferError)]
         text = f"{first.detail or first.reason}: neither side may be transferred; give --names FILE to ask for names"
         raise TransferError(first.reason, text)
-    wanted = wanted_of(streams[0]) if streams else names or []
+    # Both transferred: then there is nothing to ask for.
+    wanted = [] if len(streams) == 2 else wanted_of(streams[0]) if streams else names or []
     sides = []
     for source, outcome in zip(sources, outcomes, strict=True):
         if isinstance(outcome, ZoneStream):

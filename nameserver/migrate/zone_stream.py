@@ -11,13 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from nameserver.config.model import Endpoint, PullLimits, Remote, ZoneConfig
-from nameserver.errors import Reason, TransferError
+from nameserver.errors import Reason, TransferError, WireError
 from nameserver.server.zones import pull
 from nameserver.server.zones.dialogue import Peer
 from nameserver.transfer.inbound import InboundTransfer, TransferKind
 from nameserver.transfer.limits import TransferLimits
 from nameserver.wire import codes, names
-from nameserver.wire.rdata import fold_rdata, type_text
+from nameserver.wire.address_runs import AddressRun, place_of
+from nameserver.wire.rdata import fold_rdata, read_known_name, type_text
 from nameserver.wire.tsig import StreamVerifier, TsigKey
 from nameserver.wire.walk import Section, Walked
 from nameserver.zone.builder import BuiltZone, Tally, ZoneBuilder, wrong_class
@@ -26,6 +27,7 @@ from nameserver.zone.soa import Soa, parse_soa
 from nameserver.zone.sorted_nodes import SortedNodes
 from nameserver.zone.sorted_places import canonical_place, key_at
 
+_ONE_ADDRESS = (14, 26)  # octets of a tail with an A or an AAAA
 Progress = Callable[[int], None]  # is told how many records have come
 
 
@@ -77,13 +79,55 @@ class _Collector(ZoneBuilder):
     def extend(self, section: Section) -> Walked | None:
         """Take records up to the next SOA, which is returned; None at the end of the message."""
         self._places.clear()
-        for walked in section:
+        wait = again = 1  # the first owner of a message is often the one that later ones point at
+        while section.left:
+            if not wait and section.message[section.offset : section.offset + 1] < b"\x40":
+                again = 1 if self._take_addresses(section) else 2 * again
+                wait = again
+                continue
+            walked = next(section)
             if walked[1] == codes.SOA:
                 return walked
             self.add_walked(walked)
+            wait -= wait > 0
         self._check_count()
         self._progress(len(self.records))
         return None
+
+    def _take_addresses(self, section: Section) -> bool:
+        """Take owners that hold addresses by the column, as `wire.address_runs` finds them; whether to try again soon.
+
+        What looks odd in any way is left to be walked over: a label to escape, a name that is too long or outside.
+        """
+        run = AddressRun(section.message, section.offset)
+        heads: dict[bytes, bytes] = {}  # pointer → the place of what it leads to, with its end of label
+        most = 255
+        for index, pointer in enumerate(run.pointers):
+            if pointer in heads:
+                continue
+            name = _pointed_at(section, run.start(index), place_of(pointer))
+            key = names.relative_key(name.lower(), self._zone) if name else None
+            if key is None:
+                run.cut(index)
+                break
+            heads[pointer] = canonical_place(key) + b"\0" if key else b""
+            most = min(most, 255 - len(name))
+        for index, label in enumerate(run.labels):
+            if len(label) > most or b"\0" in label or b"\1" in label[1:]:
+                run.cut(index)
+                break
+        run.keep_records(section.left)  # what follows the last of them is no answer
+        add = self.records.append
+        for index, (label, pointer, tails) in enumerate(zip(run.labels, run.pointers, run.tails, strict=True)):
+            owner = b"%b%b\0\0" % (heads[pointer], label[1:])
+            if len(tails) in _ONE_ADDRESS:
+                add(owner + tails[:2] + tails[8:] + tails[4:8])
+            else:
+                for tail in run.tails_of(index):
+                    add(owner + tail[:2] + tail[8:] + tail[4:8])
+        section.offset = run.start(len(run))
+        section.left -= run.records
+        return len(run) * 2 >= run.found
 
     def _check_count(self) -> None:
         if len(self.records) > self._most:
@@ -95,6 +139,14 @@ class _Collector(ZoneBuilder):
             raise AssertionError("a transfer begins with its SOA")
         rdata = self.soa[3][10:]
         return BuiltZone(SortedNodes([], []), self._zone, parse_soa(rdata), rdata, len(self.records) + 1, 0, Tally())
+
+
+def _pointed_at(section: Section, owner_at: int, place: int) -> bytes:
+    """The name that a pointer of an owner leads to; empty for one that whoever walks over the record will refuse."""
+    try:
+        return read_known_name(section.message, place, section.known)[0] if place < owner_at else b""
+    except (WireError, IndexError):
+        return b""
 
 
 async def fetch_zone(
