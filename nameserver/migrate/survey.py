@@ -158,6 +158,7 @@ class Survey:
             report.add(Level.FAULT, "ns-mismatch", text, "Add the new side's servers to the NS set, on both sides.")
         await self._hold_against_parent(report, set(sets.values()))
         report.facts = {label: sorted(each) for label, each in sets.items()}
+        report.unreachable = not sets
         report.verdict = (
             "Both sides name the same servers." if report.exit_code == 0 else "The sides do not overlap yet."
         )

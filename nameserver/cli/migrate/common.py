@@ -22,7 +22,7 @@ from nameserver.cli.present import Palette, safe_lines
 from nameserver.config.load import load_config
 from nameserver.config.model import Endpoint, PullLimits
 from nameserver.config.one_key import read_key
-from nameserver.config.values import DNS_PORT
+from nameserver.config.values import DNS_PORT, parse_port
 from nameserver.errors import ConfigError, NameserverError
 from nameserver.migrate.asking import Asker
 from nameserver.migrate.nameservers import Target, find_targets
@@ -78,7 +78,24 @@ def time_of_day(text: str) -> float:
         raise argparse.ArgumentTypeError(f"expected a time as 2026-11-21T12:00:00Z, got {text!r}") from None
     if when.tzinfo is None:
         raise argparse.ArgumentTypeError(f"{text!r} names no time zone: put Z behind it for UTC")
+    if not 1970 <= when.year < 2200:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time of a move")
     return when.timestamp()
+
+
+def port(text: str) -> int:
+    """A port, for argparse."""
+    try:
+        return parse_port(text)
+    except BadValue as bad:
+        raise argparse.ArgumentTypeError(str(bad)) from bad
+
+
+def ttl(text: str) -> int:
+    """A TTL in seconds, for argparse."""
+    if not text.isdecimal() or not int(text) < 2**31:
+        raise argparse.ArgumentTypeError(f"expected seconds from 0 to {2**31 - 1}, got {text!r}")
+    return int(text)
 
 
 def _source(text: str) -> str:
@@ -105,7 +122,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--root-hints", type=Path, metavar="FILE", help="servers to start from: a root hints file, or any zone's NS"
     )
     asking.add_argument(
-        "--port", type=int, default=DNS_PORT, metavar="PORT", help="of servers that are found by name (53)"
+        "--port", type=port, default=DNS_PORT, metavar="PORT", help="of servers that are found by name (53)"
     )
 
 

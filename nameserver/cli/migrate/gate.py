@@ -14,7 +14,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument("zone", metavar="ZONE", type=common.zone_name)
     common.add_side_arguments(parser)
-    parser.add_argument("--target", type=int, default=300, metavar="SECONDS", help="what every TTL should be (300)")
+    parser.add_argument(
+        "--target", type=common.ttl, default=300, metavar="SECONDS", help="what every TTL should be (300)"
+    )
     parser.add_argument(
         "--baseline", type=Path, metavar="DIRECTORY", help="the snapshot from before the TTLs were lowered"
     )

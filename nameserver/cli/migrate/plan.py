@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--snapshot", default="zones", metavar="DIRECTORY", help="where the snapshot is or will be (zones)"
     )
-    parser.add_argument("--target", type=int, default=300, metavar="SECONDS", help="the lowered TTL (300)")
+    parser.add_argument("--target", type=common.ttl, default=300, metavar="SECONDS", help="the lowered TTL (300)")
     parser.add_argument(
         "--floor", type=seconds(YEAR), default=48 * 3600, metavar="SECONDS", help="least wait for TTLs (48 h)"
     )

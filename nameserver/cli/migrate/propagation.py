@@ -23,7 +23,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"whom to ask ({', '.join(propagation.PUBLIC)})",
     )
     parser.add_argument("--expect", metavar="RDATA", nargs="+", help="what they should return, as in a zone file")
-    parser.add_argument("--target", type=int, metavar="SECONDS", help="the TTL that was set: more means cached before")
+    parser.add_argument(
+        "--target", type=common.ttl, metavar="SECONDS", help="the TTL that was set: more means cached before"
+    )
     common.add_arguments(parser)
 
 

@@ -16,7 +16,9 @@ from nameserver.migrate.report import Report
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     taking.add_arguments(parser)
-    parser.add_argument("--target", type=int, default=300, metavar="SECONDS", help="what every TTL should be (300)")
+    parser.add_argument(
+        "--target", type=common.ttl, default=300, metavar="SECONDS", help="what every TTL should be (300)"
+    )
     parser.add_argument(
         "--baseline", type=Path, metavar="DIRECTORY", help="the snapshot from before: for when the cut-over is safe"
     )

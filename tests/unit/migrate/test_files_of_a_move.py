@@ -106,3 +106,34 @@ def test_a_page_of_metrics_that_is_no_http_is_a_reason_and_no_traceback():
         with pytest.raises(ValueError, match="no answer of HTTP"):
             fetch()
         thread.join()
+
+
+@pytest.mark.parametrize(
+    ("verb", "option", "value"),
+    [("plan", "--start", "9999-12-31T23:59:59Z"), ("plan", "--port", "99999"), ("plan", "--target", "2147483648")],
+)
+def test_numbers_beyond_what_there_is_are_refused_before_anything_is_written(
+    tmp_path: Path, verb: str, option: str, value: str
+):
+    state = tmp_path / "move.json"
+    sides = ["--old", "127.0.0.1:9", "--new", "127.0.0.2:9", "--timeout", "0.1"]
+    done = nameserver("migrate", verb, "shop.example", *sides, "--state", str(state), option, value)
+    assert (done.returncode, state.exists()) == (2, False)
+    assert f"error: argument {option}: " in done.stderr
+
+
+def test_a_gate_where_nobody_answers_is_exit_code_3(tmp_path: Path):
+    (tmp_path / "hints").write_text("127.0.0.9:9\n")
+    sides = [
+        "--old",
+        "127.0.0.1:9",
+        "--new",
+        "127.0.0.2:9",
+        "--timeout",
+        "0.1",
+        "--root-hints",
+        str(tmp_path / "hints"),
+    ]
+    done = nameserver("migrate", "gate", "shop.example", *sides)
+    assert done.returncode == 3, done.stdout
+    assert done.stdout.splitlines()[-1].startswith("NO GO")
