@@ -147,6 +147,8 @@ def _public(place: Place, name: str) -> str:
     """The text of a file that anyone may read."""
     path: Path = place.file.path.parent / name
     try:
+        if path.exists() and not path.is_file():  # a pipe would not be opened before somebody writes to it
+            raise BadValue(f"{printable(name)} is not a regular file")
         with path.open("rb") as file:
             raw = file.read(_LARGEST_FILE + 1)
         if len(raw) > _LARGEST_FILE:

@@ -11,7 +11,9 @@ wrong.
 """
 
 import asyncio
+import errno
 import logging
+import stat
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import closing, suppress
@@ -40,8 +42,10 @@ FileState = tuple[str, int, int, int]  # path, mtime in ns, size, inode
 
 
 def state_of(path: Path) -> FileState:
-    """What changes when a file does. Raises `OSError`."""
+    """What changes when a file does. Raises `OSError`, also for a pipe or device, which may have no end."""
     status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
     return str(path), status.st_mtime_ns, status.st_size, status.st_ino
 
 

@@ -1,5 +1,6 @@
 """TLS in the configuration: certificates, keys and authorities as files, judged before anything starts."""
 
+import os
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -96,6 +97,13 @@ def test_what_is_wrong_with_files_is_said_at_once_and_in_one_run(folder: Path) -
         "13: tls.c.certificate: c.pem cannot be read: No such file or directory",
         "14: tls.c.key: server.pem can be read or written by others; run: chmod 600 server.pem",
     ]
+
+
+def test_a_pipe_in_place_of_a_certificate_holds_up_nothing(folder: Path) -> None:
+    (folder / "server.pem").unlink()
+    os.mkfifo(folder / "server.pem")
+    errors = read(folder, SERVER)[1]
+    assert "3: server.tls-certificate: server.pem is not a regular file" in errors
 
 
 def test_a_key_that_is_not_the_certificates_is_an_error_and_an_end_that_is_near_a_warning(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Zones from files, through a real store: taken when new, left alone when not, never worse than before."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -122,6 +123,19 @@ async def test_a_zone_without_a_file_is_a_programming_error(tmp_path: Path) -> N
         zone.config = ZoneConfig(NAME, ZONE)
         with pytest.raises(ValueError, match="has no file"):
             await zone.load()
+
+
+async def test_a_pipe_in_place_of_a_zone_file_holds_up_nothing(tmp_path: Path) -> None:
+    """A thread that waits for somebody to write into it could not be ended, nor the process."""
+    async with files_in(tmp_path) as zone:
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        verdict = await zone.load(f"$TTL 1\n$INCLUDE {pipe.name}\n")
+        assert verdict.detail == f"{zone.path}:2: pipe cannot be included: it is no regular file"
+        zone.path.unlink()
+        pipe.rename(zone.path)
+        verdict = await zone.load()
+        assert (verdict.reason, verdict.detail) == (Reason.MALFORMED, f"{zone.path}: it is no regular file")
 
 
 async def test_an_included_file_is_looked_for_beside_its_file_and_read_again_when_it_changes(tmp_path: Path) -> None:
