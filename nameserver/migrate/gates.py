@@ -151,6 +151,14 @@ async def _ttl(survey: Survey, state: State, baseline: Snapshot | None, problem:
     low = await survey.ttl(None, None, now)
     if low.unreachable:  # nothing is known to have changed: the clock runs on, and the gate is closed
         return low
+    if low.exit_code == 0:  # where it was transferred from; another server of that side may still have the old TTLs
+        others = await survey.serials("old")
+        low.findings += [finding for finding in others.findings if finding.level is Level.FAULT]
+        if low.faults:
+            low.verdict = "The TTLs are low, but not every server of the old side is known to serve them."
+            if "lags" in low.faults:
+                state.note("ttl-lowered", False, now)
+            return low
     state.note("ttl-lowered", low.exit_code == 0, now)
     lowered = state.seen.get("ttl-lowered")
     if lowered is None:

@@ -83,9 +83,9 @@ class Survey:
             return self._failed("compare", error, self.new[0].endpoint)
         return compare.judge(one, two, ignore_dnssec=self.ignore_dnssec)
 
-    async def serials(self) -> Report:
-        """Does every address of the new side serve the same version?"""
-        targets = [target for target in self.targets() if target.label.startswith("new ")]
+    async def serials(self, side: str = "new") -> Report:
+        """Does every address of a side serve the same version?"""
+        targets = [target for target in self.targets() if target.label.startswith(f"{side} ")]
         return serials.judge(self.zone, await serials.measure(self.asker, self.zone, targets))
 
     async def inventory(self) -> Report:

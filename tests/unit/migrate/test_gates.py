@@ -36,8 +36,9 @@ def report(*faults: str, unreachable: bool = False, **facts: Any) -> Report:
 class Seen:
     """Stands where servers are asked: what each look finds, in turn."""
 
-    def __init__(self, *looks: Report) -> None:
+    def __init__(self, *looks: Report, lagging: tuple[str, ...] = ()) -> None:
         self.looks = list(looks)
+        self.lagging = lagging
         self.baselines: list[Snapshot | None] = []
 
     async def look(self, *given: Any, **_: Any) -> Report:
@@ -46,6 +47,9 @@ class Seen:
         return self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
 
     ttl = delegation = dnssec = overlap = look
+
+    async def serials(self, side: str) -> Report:
+        return report(*self.lagging) if side == "old" else report()
 
 
 def measure(state: State, name: str, seen: Seen, now: float, baseline: Snapshot | None = None) -> Report:
@@ -152,3 +156,12 @@ def test_the_way_back_does_not_lead_to_the_new_side_by_a_snapshot_of_after_the_c
     state = move("cutover", old_ns=["old.shop.example"], entered={"cutover": 100.0})
     lines = phases.rollback_lines(state, snapshot(taken=200.0, parent_ns=["new.shop.example"]))
     assert ("  old.shop.example" in lines, "  new.shop.example" in lines) == (True, False)
+
+
+@pytest.mark.parametrize(("fault", "seen"), [("lags", {}), ("connect-timeout", {"ttl-lowered": 5.0})])
+def test_another_server_of_the_old_side_that_may_have_the_old_ttls_keeps_the_gate_closed(
+    fault: str, seen: dict[str, float]
+):
+    state = move("lower-ttl", seen={"ttl-lowered": 5.0})
+    found = measure(state, "ttl", Seen(report(), lagging=(fault,)), 400 * DAY, snapshot())
+    assert (found.faults, state.seen) == ({fault}, seen)
