@@ -142,6 +142,7 @@ def judge(old: Side, new: Side, *, ignore_dnssec: bool = False, accept_partial: 
         "only_old": counts[Kind.ONLY_OLD],
         "only_new": counts[Kind.ONLY_NEW],
         "ttl_only": counts[Kind.TTL],
+        "soa_differs": _rest(old) != _rest(new) or old.stream.soa_ttl != new.stream.soa_ttl,
         "dnssec": "ignored" if ignore_dnssec else "compared",
     }
     report.verdict = MATCH if report.exit_code == 0 else _verdict(counts)

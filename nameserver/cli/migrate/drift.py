@@ -45,7 +45,7 @@ class DriftMetrics:
         """A comparison ended; `now` in seconds since 1970."""
         if not report.unreachable:
             facts = report.facts
-            self._differences.set(facts["only_old"] + facts["only_new"] + facts["ttl_only"])
+            self._differences.set(facts["only_old"] + facts["only_new"] + facts["ttl_only"] + facts["soa_differs"])
             self._last_compared.set(now)
         if report.exit_code == 0:
             self._last_success.set(now)

@@ -60,6 +60,8 @@ def test_drift_is_seen_and_a_side_that_is_gone_ends_nothing(tmp_path: Path):
             until("the drift is seen", lambda: seen()["differences"] == 3)
             found = seen()
             assert found["last_compared_timestamp_seconds"] > found["last_success_timestamp_seconds"] >= last
+            net.servers[NEW].change(ZONE, text("www A 192.0.2.1").replace(" 1209600 ", " 604800 "))
+            until("an SOA with another expire is drift too", lambda: seen()["differences"] == 1)
             net.servers[NEW].change(ZONE, text("www A 192.0.2.1"))
             until("parity again", lambda: seen()["differences"] == 0)
             until("and when", lambda: seen()["last_success_timestamp_seconds"] > last)
