@@ -194,9 +194,7 @@ def _judge_server(report: Report, zone: dns.name.Name, server: Measured, key: Ts
     if server.skew is not None and abs(server.skew) > SKEW_WARNING:
         text = f"the clock at {server.endpoint} is {describe_skew(server.skew)}"
         step = "Run NTP on both ends: beyond 300 s no signature holds (RFC 8945 §10)."
-        report.add(
-            Level.WARNING, "clock-skew", text, "Run NTP on both ends: beyond 300 s no signature holds (RFC 8945)."
-        )
+        report.add(Level.WARNING, "clock-skew", text, step)
     serials = {step.serial for step in server.steps if step.serial is not None}
     if len(serials) > 1:
         text = f"{server.endpoint} answers with serials {', '.join(map(str, sorted(serials)))}"

@@ -39,10 +39,11 @@ def serial_style(serial: int, today: str) -> tuple[str, str, str]:
 
 def way_to(serial: int, target: int) -> list[int]:
     """The serials to publish, one after the other, each taken by all secondaries, to get to `target` (RFC 1982 §3)."""
-    if serial == target:
-        return []
-    ahead = (target - serial) % 2**32
-    return [target] if ahead < HALF else [(serial + HALF - 1) % 2**32, target]
+    steps = []
+    while (ahead := (target - serial) % 2**32) >= HALF:
+        serial = (serial + HALF - 1) % 2**32
+        steps.append(serial)
+    return [*steps, target] if ahead else steps
 
 
 def judge(stream: ZoneStream, contents: Contents, server: str, today: str, wanted_serial: int | None = None) -> Report:

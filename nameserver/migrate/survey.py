@@ -76,12 +76,16 @@ class Survey:
         return check.judge(self.zone, measured, key)
 
     async def parity(self) -> Report:
-        """Do both sides hold the same?"""
-        try:
-            one, two = await both_sides.measure(self.asker, self.wire, self.old[0], self.new[0])
-        except TransferError as error:
-            return self._failed("compare", error, self.new[0].endpoint)
-        return compare.judge(one, two, ignore_dnssec=self.ignore_dnssec)
+        """Does every server of the new side hold what the old one holds? The report of the first that does not."""
+        reports = []
+        for new in self.new:
+            try:
+                one, two = await both_sides.measure(self.asker, self.wire, self.old[0], new)
+            except TransferError as error:
+                reports.append(self._failed("compare", error, new.endpoint))
+            else:
+                reports.append(compare.judge(one, two, ignore_dnssec=self.ignore_dnssec))
+        return _worst(reports)
 
     async def serials(self, side: str = "new") -> Report:
         """Does every address of a side serve the same version?"""
@@ -179,7 +183,10 @@ class Survey:
                 report.add(Level.FAULT, "ns-mismatch", text, "Add them to the NS set at the apex.")
 
     async def dnssec(self, ds_gone_since: float | None, old_ds_ttl: int, now: float) -> Report:
-        """Does the chain of trust hold at each side, and is the plan's part of it done?"""
+        """Does the chain of trust hold at each side and new server, and is the plan's part of it done?"""
+        return _worst([await self._dnssec(new, ds_gone_since, old_ds_ttl, now) for new in self.new])
+
+    async def _dnssec(self, new: Source, ds_gone_since: float | None, old_ds_ttl: int, now: float) -> Report:
         try:
             parent = await delegation.measure(self.tree, self.zone, only_parent=True)
         except NotFound as error:
@@ -187,7 +194,7 @@ class Survey:
         views = [view for view in parent.parents if not view.problem]
         if not views:
             return self._unfound("dnssec", NotFound(_silent(parent.parents)))
-        pairs = (("old", self.old[0]), ("new", self.new[0]))
+        pairs = (("old", self.old[0]), ("new", new))
         sides = await asyncio.gather(
             *(dnssec.measure_side(self.asker, self.zone, name, source.endpoint) for name, source in pairs)
         )
@@ -249,3 +256,8 @@ def _silent(parents: Sequence[delegation.ParentView]) -> str:
     """Which servers of the parent did not say what was asked, as a sentence."""
     told = [f"{view.server} ({view.endpoint}): {view.problem}" for view in parents if view.problem]
     return "; ".join(told) or "the parent has no server with an address"
+
+
+def _worst(reports: Sequence[Report]) -> Report:
+    """The first that is not good, else the first."""
+    return next((report for report in reports if report.exit_code), reports[0])

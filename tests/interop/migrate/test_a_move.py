@@ -191,3 +191,14 @@ def test_the_gate_says_go_or_no_with_one_exit_code_and_one_digest(world: Interne
     assert go.returncode == 0, go.stdout
     assert go.stdout.splitlines()[-1] == "GO: every gate is open."
     assert "warning (ttl/age-unknown)" in go.stdout  # nobody said what the TTLs were, and since when they are not
+
+
+def test_a_second_new_server_with_other_contents_closes_the_gate():
+    third = "127.0.6.5"
+    same, other = text(3, 2, ("old",)), text(3, 2, ("old",)).replace("192.0.2.1", "192.0.2.7")
+    servers = {OLD: {ZONE: same}, NEW: {ZONE: same}, third: {ZONE: other}}
+    with Internet(servers, (), dict.fromkeys(servers, "any")) as net:
+        new = [f"{address}:{net.port}" for address in (NEW, third)]
+        words = ["--old", f"{OLD}:{net.port}", "--new", *new, *net.arguments, "--timeout", "0.3", "--json"]
+        done = nameserver("migrate", "gate", "shop.example", *words)
+    assert {"parity/missing", "parity/extra"} <= {each["code"] for each in json.loads(done.stdout)["findings"]}
