@@ -61,15 +61,23 @@ class Measured:
 
 
 async def measure(
-    tree: Tree, zone: dns.name.Name, given: Sequence[tuple[str, Endpoint]] = (), *, only_parent: bool = False
+    tree: Tree,
+    zone: dns.name.Name,
+    given: Sequence[tuple[str, Endpoint]] = (),
+    *,
+    parents: Sequence[tuple[str, Endpoint]] = (),
+    only_parent: bool = False,
 ) -> Measured:
     """Ask every server of the parent, then every server that it names, and those `given` as (label, address).
 
-    Raises NotFound where the parent cannot be found.
+    `parents`: in place of the parent's servers that the tree leads to. Raises NotFound where it leads to none.
     """
-    parent = await tree.parent(zone)
-    seen = Measured(parent.name.to_text(omit_final_dot=True) or ".")
-    ways = [(str(server), endpoint) for server in parent.servers for endpoint in server.addresses]
+    if parents:
+        seen, ways = Measured("the parent"), list(parents)
+    else:
+        parent = await tree.parent(zone)
+        seen = Measured(parent.name.to_text(omit_final_dot=True) or ".")
+        ways = [(str(server), endpoint) for server in parent.servers for endpoint in server.addresses]
     seen.parents = list(await asyncio.gather(*(_ask_parent(tree.asker, zone, *way) for way in ways)))
     if only_parent:
         return seen

@@ -69,13 +69,15 @@ class Zone:
 class Tree:
     """The tree as seen from `roots`. `port`: where servers that are found by name listen, 53 but for tests.
 
-    `families`: 4, 6, which kinds of address are asked and returned.
+    `families`: 4, 6, which kinds of address are asked and returned. `resolver`: is asked for names, zone cuts and
+    addresses in place of walking down, where that way is closed; the parent's servers are asked all the same.
     """
 
     asker: Asker
     roots: tuple[Endpoint, ...] = ()
     port: int = DNS_PORT
     families: frozenset[int] = frozenset({4, 6})
+    resolver: Endpoint | None = None
     _zones: dict[dns.name.Name, Zone] = field(default_factory=dict, repr=False)
     _addresses: dict[dns.name.Name, tuple[Endpoint, ...]] = field(default_factory=dict, repr=False)
 
@@ -83,7 +85,7 @@ class Tree:
         """The zone that delegates `zone`, with its servers and their addresses. Raises NotFound."""
         if zone == dns.name.root:
             raise NotFound("the root has no parent")
-        above = await self._authority(zone.parent(), 0)
+        above = await (self._authority(zone.parent(), 0) if self.resolver is None else self._cut_above(zone.parent()))
         return Zone(above.name, tuple([await self._with_addresses(server, 0) for server in above.servers]))
 
     async def addresses(self, name: dns.name.Name) -> tuple[Endpoint, ...]:
@@ -97,6 +99,25 @@ class Tree:
             return Nameserver(server.name, await self._find_addresses(server.name, depth + 1))
         except NotFound:
             return server
+
+    async def _cut_above(self, name: dns.name.Name) -> Zone:
+        """The lowest zone cut at or above `name`, by the resolver's word. Raises NotFound."""
+        while True:
+            reply = await self._ask_resolver(name, dns.rdatatype.NS)
+            if (found := reply.answer(name, dns.rdatatype.NS)) is not None:
+                return Zone(name, tuple(Nameserver(record.target) for record in found))
+            if name == dns.name.root:
+                raise NotFound(f"the resolver {self.resolver} knows no servers of the root")
+            name = name.parent()
+
+    async def _ask_resolver(self, name: dns.name.Name, rdtype: dns.rdatatype.RdataType) -> Reply:
+        if self.resolver is None:
+            raise AssertionError("asked only where there is one")
+        outcome = await self.asker.ask(Question(name, rdtype, rd=True), self.resolver)
+        if isinstance(outcome, Reply) and outcome.rcode in ("NOERROR", "NXDOMAIN"):
+            return outcome
+        told = outcome.rcode if isinstance(outcome, Reply) else outcome.detail
+        raise NotFound(f"the resolver {self.resolver} did not answer {name} {dns.rdatatype.to_text(rdtype)}: {told}")
 
     def _root(self) -> Zone:
         endpoints = self.roots or tuple(Endpoint(address, DNS_PORT) for both in ROOTS.values() for address in both)
@@ -165,8 +186,10 @@ class Tree:
     async def _lookup(self, name: dns.name.Name, rdtype: dns.rdatatype.RdataType, depth: int) -> dns.rrset.RRset | None:
         """One RRset by way of the tree, through aliases; None where it is not there. Raises NotFound."""
         for _ in range(MAX_STEPS):
-            zone = await self._authority(name, depth)
-            reply = await self._ask_zone(zone, Question(name, rdtype), depth)
+            if self.resolver is not None:
+                reply = await self._ask_resolver(name, rdtype)
+            else:
+                reply = await self._ask_zone(await self._authority(name, depth), Question(name, rdtype), depth)
             if (found := reply.answer(name, rdtype)) is not None:
                 return found
             alias = reply.answer(name, dns.rdatatype.CNAME)

@@ -122,6 +122,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--root-hints", type=Path, metavar="FILE", help="servers to start from: a root hints file, or any zone's NS"
     )
     asking.add_argument(
+        "--resolver",
+        type=server,
+        metavar="ADDRESS",
+        help="ask it for names and zone cuts instead of walking from the root",
+    )
+    asking.add_argument(
         "--port", type=port, default=DNS_PORT, metavar="PORT", help="of servers that are found by name (53)"
     )
 
@@ -163,7 +169,10 @@ def tools(args: argparse.Namespace) -> Tools:
             roots = read_root_hints(args.root_hints.read_text(encoding="utf-8"), args.port)
         except (OSError, ValueError) as error:
             raise UsageError(f"{args.root_hints}: {getattr(error, 'strerror', None) or error}") from error
-    return Tools(asker, Tree(asker, roots, args.port, args.families or frozenset({4, 6})))
+    if args.resolver is not None and args.resolver.endpoint is None:
+        raise UsageError(f"--resolver {args.resolver}: give an address, for who would look up the name?")
+    resolver = args.resolver.endpoint if args.resolver is not None else None
+    return Tools(asker, Tree(asker, roots, args.port, args.families or frozenset({4, 6}), resolver))
 
 
 def key(args: argparse.Namespace, prefix: str = "") -> TsigKey | None:

@@ -15,6 +15,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--expect", metavar="NAME", type=common.zone_name, nargs="+", help="the servers that ought to be delegated to"
     )
+    parser.add_argument(
+        "--parent",
+        metavar="SERVER",
+        type=common.server,
+        nargs="+",
+        default=[],
+        help="ask these, not all of the parent's",
+    )
     common.add_arguments(parser)
 
 
@@ -29,5 +37,8 @@ async def _delegation(args: argparse.Namespace) -> Report:
     for name, server in (("old", args.old), ("new", args.new)):
         if server is not None:
             given += [(f"{name} {server}", endpoint) for endpoint in await common.endpoints(tools, server)]
+    parents = [(str(server), endpoint) for server in args.parent for endpoint in await common.endpoints(tools, server)]
     expected = frozenset(map(common.folded_text, args.expect)) if args.expect else None
-    return delegation.judge(args.zone, await delegation.measure(tools.tree, args.zone, given), expected)
+    return delegation.judge(
+        args.zone, await delegation.measure(tools.tree, args.zone, given, parents=parents), expected
+    )

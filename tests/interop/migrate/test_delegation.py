@@ -87,3 +87,23 @@ def test_a_cache_that_counts_down_is_as_good_as_a_fresh_one_and_an_old_answer_is
     assert (stale.returncode, high.returncode, silent.returncode) == (1, 1, 3)
     assert "still returns 192.0.2.1, for up to" in stale.stdout
     assert "cached before the TTL was lowered" in high.stdout
+
+
+def test_where_the_way_from_the_root_is_closed_a_resolver_tells_whom_to_ask():
+    parent = (
+        f"$TTL 3600\n{soa('example.')}@ NS ns\nns A {TLD1}\nshop 7200 NS s1\nshop 7200 NS s2\ns1 A {OLD}\ns2 A {NEW}\n"
+    )
+    child = f"$TTL 300\n{soa('shop.example.', 5)}@ NS s1.example.\n@ NS s2.example.\n"
+    zones = {TLD1: {"example.": parent}, OLD: {"shop.example.": child}, NEW: {"shop.example.": child}}
+    with Internet(zones) as net, Unbound({"example.": ""}, net.port, TLD1) as resolver:
+        asked = ["--resolver", f"{LOOPBACK}:{resolver.port}", "--port", str(net.port), "-4", "--timeout", "2"]
+        good = nameserver("migrate", "delegation", "shop.example", *asked)
+        given = nameserver("migrate", "delegation", "shop.example", *asked, "--parent", f"{TLD1}:{net.port}")
+        lagging = nameserver("migrate", "serials", "shop.example", *asked)
+        named = nameserver("migrate", "serials", "shop.example", "--resolver", "resolver.example")
+        gone = nameserver("migrate", "serials", "shop.example", "--resolver", f"{LOOPBACK}:1", "--timeout", "0.2")
+    assert (good.returncode, lagging.returncode) == (0, 0), good.stdout + good.stderr + lagging.stdout + lagging.stderr
+    assert "s1.example" in good.stdout
+    assert given.returncode == 0, given.stdout
+    assert "At the parent, the parent" not in good.stdout
+    assert (named.returncode, gone.returncode) == (2, 3)
