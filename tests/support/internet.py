@@ -114,10 +114,14 @@ class Internet:
     def __enter__(self) -> "Internet":
         requires("nsd")
         WITNESSES.append(self.explain)
-        for server in self.servers.values():
-            server.start()
-        for server in self.servers.values():
-            wait_for(server.ready, 30, f"NSD at {server.address}", explain=server.explain)
+        try:
+            for server in self.servers.values():
+                server.start()
+            for server in self.servers.values():
+                wait_for(server.ready, 30, f"NSD at {server.address}", explain=server.explain)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -52,6 +52,13 @@ class SeparateInternet:
 
     def __enter__(self) -> "SeparateInternet":
         WITNESSES.append(self.explain)
+        try:
+            return self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def _start(self) -> "SeparateInternet":
         addresses = [f"{address}/32" for address in (ROOT, TLD, OLD, NEW, RESOLVER)]
         holder = [*netns.launcher(*addresses), "sleep", "infinity"]
         self.children["network"] = Child(holder, self.directory / "network.log")
