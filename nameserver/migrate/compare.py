@@ -21,6 +21,7 @@ from nameserver.wire import names
 from nameserver.zone.serial import Order, compare
 
 MATCH = "ZONES MATCH: Proceed with cutover"
+NOT_PROVEN = "PARITY IS NOT PROVEN: do not proceed"
 MOST_LINES = 10_000  # differences that are told one by one
 _PRIVATE_SIGNING = 65534  # BIND's notes to itself while it signs
 DNSSEC_TYPES = frozenset({*map(int, (RRSIG, NSEC, NSEC3, NSEC3PARAM, DNSKEY, CDS, CDNSKEY)), _PRIVATE_SIGNING})
@@ -247,4 +248,4 @@ def _verdict(counts: dict[Kind, int]) -> str:
     number = counts[Kind.ONLY_OLD] + counts[Kind.ONLY_NEW] + counts[Kind.TTL]
     if number:
         return f"ZONES DIFFER in {number} record{'' if number == 1 else 's'}: do not proceed"
-    return "PARITY IS NOT PROVEN: do not proceed"
+    return NOT_PROVEN

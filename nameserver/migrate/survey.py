@@ -33,8 +33,8 @@ from nameserver.migrate.report import Level, Report
 from nameserver.migrate.sides import Source
 from nameserver.migrate.snapshot import Snapshot
 from nameserver.migrate.tree import NotFound, Tree
+from nameserver.migrate.unavailable import unavailable
 from nameserver.migrate.zone_stream import ZoneStream, fetch_zone
-from nameserver.telemetry.advice import advise
 from nameserver.wire import names
 
 
@@ -82,7 +82,7 @@ class Survey:
             try:
                 one, two = await both_sides.measure(self.asker, self.wire, self.old[0], new)
             except TransferError as error:
-                reports.append(self._failed("compare", error, new.endpoint))
+                reports.append(unavailable("compare", self._text(), str(new.endpoint), error))
             else:
                 reports.append(compare.judge(one, two, ignore_dnssec=self.ignore_dnssec))
         return _worst(reports)
@@ -97,7 +97,7 @@ class Survey:
         try:
             stream = await self._zone_of(self.old[0])
         except TransferError as error:
-            return self._failed("inventory", error, self.old[0].endpoint)
+            return unavailable("inventory", self._text(), str(self.old[0].endpoint), error)
         today = datetime.now(UTC).strftime("%Y%m%d")
         return inventory.judge(stream, take_stock(stream), self.old[0].text, today)
 
@@ -106,7 +106,7 @@ class Survey:
         try:
             stream = await self._zone_of(self.old[0])
         except TransferError as error:
-            return self._failed("ttl", error, self.old[0].endpoint)
+            return unavailable("ttl", self._text(), str(self.old[0].endpoint), error)
         return ttls.judge(
             stream,
             take_stock(stream),
@@ -225,7 +225,7 @@ class Survey:
         sights = await propagation.measure(self.asker, self.zone, rdtype, self.resolvers)
         if not isinstance(outcome, Reply) or not outcome.authoritative:
             error = TransferError(Reason.CONNECT_TIMEOUT, "the new side does not answer for the zone")
-            return self._failed("propagation", error, self.new[0].endpoint)
+            return unavailable("propagation", self._text(), str(self.new[0].endpoint), error)
         if found is None:  # no such records: then nowhere
             sights = [replace(sight, problem="") if sight.problem == "no data" else sight for sight in sights]
         expected = [record.to_text() for record in found or ()]
@@ -235,14 +235,6 @@ class Survey:
         return await fetch_zone(
             self.wire, source.endpoint, source.key, source=self.asker.source_for(source.endpoint), limits=self.limits
         )
-
-    def _failed(self, command: str, error: TransferError, endpoint: Endpoint) -> Report:
-        report = Report(command, self._text())
-        step = advise(error.reason, zone=self._text(), address=str(endpoint)).next_step
-        report.add(Level.FAULT, str(error.reason), error.detail or str(error.reason), step)
-        report.unreachable = True
-        report.verdict = f"{endpoint} does not let us have the zone."
-        return report
 
     def _unfound(self, command: str, error: NotFound) -> Report:
         report = Report(command, self._text())

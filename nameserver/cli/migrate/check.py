@@ -4,7 +4,6 @@ import argparse
 import asyncio
 
 from nameserver.cli.migrate import common
-from nameserver.config.model import PullLimits
 from nameserver.migrate import check
 from nameserver.migrate.report import Report
 
@@ -25,9 +24,7 @@ def main(args: argparse.Namespace) -> int:
 async def _check(args: argparse.Namespace) -> Report:
     tools = common.tools(args)
     key = common.key(args)
-    limits = PullLimits(
-        connect_timeout=args.timeout, idle_timeout=args.timeout * 3, udp_timeout=args.timeout, udp_tries=2
-    )
+    limits = common.pull_limits(args)
     addresses = await common.endpoints(tools, args.server)
     measured = await asyncio.gather(
         *(check.measure(tools.asker, args.zone, endpoint, key, limits) for endpoint in addresses)

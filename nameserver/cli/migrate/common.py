@@ -240,20 +240,32 @@ async def targets(tools: Tools, args: argparse.Namespace) -> tuple[list[Target],
 async def survey(args: argparse.Namespace) -> Survey:
     """What measures a move between the servers of `--old` and `--new`. Raises UsageError."""
     found = tools(args)
-    sides = []
-    for name, servers in (("old", args.old), ("new", args.new)):
+    old, new = await sides(args, found, args.old, args.new)
+    limits = pull_limits(args)
+    return Survey(
+        found.asker, found.tree, args.zone, old, new, ignore_dnssec=args.ignore_dnssec, plan=args.plan, limits=limits
+    )
+
+
+async def sides(
+    args: argparse.Namespace, found: Tools, old: Sequence[Server], new: Sequence[Server]
+) -> tuple[tuple[Source, ...], tuple[Source, ...]]:
+    """Every address of both sides, each with its side's key. Raises UsageError."""
+    both: list[tuple[Source, ...]] = []
+    for name, servers in (("old", old), ("new", new)):
         side_key = key(args, name)
         side = [
             Source(name, str(each), endpoint, side_key) for each in servers for endpoint in await endpoints(found, each)
         ]
-        sides.append(tuple(side))
-    refuse_one_side_twice(*sides)
+        both.append(tuple(side))
+    refuse_one_side_twice(*both)
+    return both[0], both[1]
+
+
+def pull_limits(args: argparse.Namespace) -> PullLimits:
+    """How long a server is waited for, as `--timeout` says."""
     wait = args.timeout
-    limits = PullLimits(connect_timeout=wait, idle_timeout=wait * 3, udp_timeout=wait, udp_tries=2)
-    old, new = sides
-    return Survey(
-        found.asker, found.tree, args.zone, old, new, ignore_dnssec=args.ignore_dnssec, plan=args.plan, limits=limits
-    )
+    return PullLimits(connect_timeout=wait, idle_timeout=wait * 3, udp_timeout=wait, udp_tries=2)
 
 
 def refuse_one_side_twice(old: Sequence[Source], new: Sequence[Source]) -> None:

@@ -11,10 +11,10 @@ from nameserver.cli.migrate.drift import DriftMetrics
 from nameserver.cli.migrate.progress import Progress
 from nameserver.errors import TransferError
 from nameserver.migrate.by_query import Wanted, wanted_of_names
-from nameserver.migrate.compare import judge
-from nameserver.migrate.report import USAGE, Level, Report
+from nameserver.migrate.compare import NOT_PROVEN, judge
+from nameserver.migrate.report import USAGE, Report
 from nameserver.migrate.sides import Source, measure
-from nameserver.telemetry.advice import advise
+from nameserver.migrate.unavailable import unavailable
 from nameserver.wire import names
 
 
@@ -68,7 +68,9 @@ async def _compare(args: argparse.Namespace, metrics: DriftMetrics | None = None
         try:
             one, two = await measure(tools.asker, zone, old, new, _names(args, zone), progress)
         except TransferError as error:
-            report = _unreachable(args, error, str(new.endpoint))
+            report = unavailable(
+                "compare", args.zone.to_text(omit_final_dot=True), str(new.endpoint), error, NOT_PROVEN
+            )
         else:
             report = judge(one, two, ignore_dnssec=args.ignore_dnssec, accept_partial=args.accept_partial)
     if metrics is not None:
@@ -86,12 +88,3 @@ def _names(args: argparse.Namespace, zone: bytes) -> list[Wanted] | None:
         return wanted_of_names(args.names.read_text(encoding="utf-8").splitlines(), zone)
     except (OSError, ValueError) as error:
         raise common.UsageError(f"{args.names}: {getattr(error, 'strerror', None) or error}") from error
-
-
-def _unreachable(args: argparse.Namespace, error: TransferError, address: str) -> Report:
-    report = Report("compare", args.zone.to_text(omit_final_dot=True))
-    step = advise(error.reason, zone=report.zone, address=address).next_step
-    report.add(Level.FAULT, str(error.reason), error.detail or str(error.reason), step)
-    report.unreachable = True
-    report.verdict = "PARITY IS NOT PROVEN: do not proceed"
-    return report

@@ -9,13 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nameserver.cli.migrate import common
-from nameserver.config.model import PullLimits
 from nameserver.migrate import gates, phases, snapshot
 from nameserver.migrate.gate import combine
 from nameserver.migrate.phases import State, StateError
 from nameserver.migrate.report import Report
 from nameserver.migrate.servers import BadValue, Server, parse_server
-from nameserver.migrate.sides import Source
 from nameserver.migrate.survey import Survey
 
 METRICS_TIMEOUT = 10.0  # seconds
@@ -69,22 +67,14 @@ def baseline(args: argparse.Namespace, state: State) -> tuple[snapshot.Snapshot 
 async def survey(args: argparse.Namespace, state: State) -> Survey:
     """What measures this move. Raises UsageError."""
     found = common.tools(args)
-    sides: list[tuple[Source, ...]] = []
-    for name, texts, key_name in (("old", state.old, state.old_key), ("new", state.new, state.new_key)):
+    for name, key_name in (("old", state.old_key), ("new", state.new_key)):
         if getattr(args, f"{name}_key") is None and key_name and (args.config or getattr(args, f"{name}_key_file")):
             setattr(args, f"{name}_key", key_name)
-        key = common.key(args, name)
-        side: list[Source] = []
-        for each in (_server(args, text) for text in texts):
-            side += [Source(name, str(each), endpoint, key) for endpoint in await common.endpoints(found, each)]
-        sides.append(tuple(side))
-    common.refuse_one_side_twice(*sides)
+    servers = ([_server(args, text) for text in texts] for texts in (state.old, state.new))
+    old, new = await common.sides(args, found, *servers)
     resolvers = [
         endpoint for text in state.resolvers for endpoint in await common.endpoints(found, _server(args, text))
     ]
-    wait = args.timeout
-    limits = PullLimits(connect_timeout=wait, idle_timeout=wait * 3, udp_timeout=wait, udp_tries=2)
-    old, new = sides
     return Survey(
         found.asker,
         found.tree,
@@ -96,7 +86,7 @@ async def survey(args: argparse.Namespace, state: State) -> Survey:
         ignore_dnssec=state.dnssec == "multi-signer",
         plan=state.dnssec,
         resolvers=tuple(resolvers),
-        limits=limits,
+        limits=common.pull_limits(args),
     )
 
 

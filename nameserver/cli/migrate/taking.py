@@ -6,10 +6,10 @@ from pathlib import Path
 from nameserver.cli.migrate import common
 from nameserver.cli.migrate.progress import Progress
 from nameserver.errors import TransferError
+from nameserver.migrate import unavailable as report_of
 from nameserver.migrate.by_query import ask_zone, wanted_of_names
-from nameserver.migrate.report import Level, Report
+from nameserver.migrate.report import Report
 from nameserver.migrate.zone_stream import ZoneStream, fetch_zone
-from nameserver.telemetry.advice import advise
 from nameserver.wire import names
 
 
@@ -50,10 +50,5 @@ async def take(args: argparse.Namespace, tools: common.Tools) -> tuple[ZoneStrea
 
 def unavailable(command: str, args: argparse.Namespace, error: TransferError) -> Report:
     """The report where the zone could not be had: the reason and what to do. Exit code 3."""
-    report = Report(command, args.zone.to_text(omit_final_dot=True))
-    address = str(args.server.endpoint or args.server)
-    step = advise(error.reason, zone=report.zone, address=address, key=args.key).next_step
-    report.add(Level.FAULT, str(error.reason), error.detail or str(error.reason), step)
-    report.unreachable = True
-    report.verdict = f"{args.server} does not let us have the zone."
-    return report
+    zone, address = args.zone.to_text(omit_final_dot=True), str(args.server.endpoint or args.server)
+    return report_of.unavailable(command, zone, address, error, key=args.key)
