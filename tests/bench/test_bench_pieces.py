@@ -4,6 +4,7 @@ import math
 import os
 import socket
 import threading
+from collections import Counter
 from collections.abc import Iterator
 
 import dns.message
@@ -167,6 +168,23 @@ def test_a_sweep_gives_up_on_zones_that_stay_as_they_were():
     port, _ = answering(1, lambda data: [soa_reply(data, 6)])
     with Sweep(port) as sweep, pytest.raises(Failed, match="1 of 1 zones"):
         sweep.until(["a.test"], 7, 0.2)
+
+
+def test_a_sweep_asks_a_server_on_its_way_about_a_few_zones_at_a_time():
+    names = [f"zone{number}.test" for number in range(300)]
+    questions: Counter[bytes] = Counter()
+
+    def reply(data: bytes) -> list[bytes]:
+        """The first hundred are there from the beginning, the others after three hundred questions."""
+        questions[data[12:]] += 1
+        there = int(data[17 : 13 + data[12]]) < 100 or questions.total() > 300
+        return [soa_reply(data, 7 if there else 6)]
+
+    port, _ = answering(10_000, reply)
+    with Sweep(port) as sweep:
+        sweep.until(names, 7, 20.0)
+    assert len(questions) == 300
+    assert sum(count > 1 for count in questions.values()) <= 20
 
 
 def test_connections_count_whole_replies_alone():
