@@ -18,9 +18,19 @@ from dns.rdatatype import AAAA, DS, NS, A
 from nameserver.config.model import Endpoint
 from nameserver.migrate.asking import Asker, Outcome, Question, Reply
 from nameserver.migrate.report import Level, Report, Table
-from nameserver.migrate.tree import NotFound, Tree
+from nameserver.migrate.tree import Tree
+from nameserver.migrate.walk import (
+    CODE_ENDLESS,
+    CODE_LEFT_OUT,
+    MOST_SERVERS,
+    STEP_ENDLESS,
+    STEP_LEFT_OUT,
+    Endless,
+    NotFound,
+)
 
 _PREFIX = {4: 24, 6: 48}
+SHOWN = 13  # names of one set
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +62,16 @@ class ChildView:
 
 @dataclass(slots=True)
 class Measured:
-    """Everything that was seen. `homeless`: sentences about servers without an address."""
+    """Everything that was seen. Sentences: `homeless` about servers without an address, `endless` about those that the
+    way to was given up, `left_out` about what was too much to be looked at.
+    """
 
     parent: str
     parents: list[ParentView] = field(default_factory=list)
     children: list[ChildView] = field(default_factory=list)
     homeless: list[str] = field(default_factory=list)
+    endless: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
 
 async def measure(
@@ -82,10 +96,14 @@ async def measure(
     if only_parent:
         return seen
     named = sorted({name for view in seen.parents for name in view.ns})
+    tree.bounds.leave_out(_text(zone), "servers at its parent", len(named), MOST_SERVERS)
     children: dict[Endpoint, str] = {endpoint: label for label, endpoint in given}
-    for name in named:
+    for name in named[:MOST_SERVERS]:
         try:
             found = await tree.addresses(dns.name.from_text(name))
+        except Endless as error:
+            seen.endless.append(str(error))
+            continue
         except NotFound as error:
             seen.homeless.append(f"{name}: {error}")
             continue
@@ -95,6 +113,7 @@ async def measure(
     seen.children = list(
         await asyncio.gather(*(_ask_child(tree.asker, zone, label, where) for where, label in children.items()))
     )
+    seen.left_out = list(tree.bounds.left_out)
     return seen
 
 
@@ -133,7 +152,7 @@ async def _ask_child(asker: Asker, zone: dns.name.Name, server: str, endpoint: E
     if found is None or not outcome.authoritative:
         problem = "lame: it does not answer for the zone" if outcome.rcode == "NOERROR" else f"lame: {outcome.rcode}"
         return ChildView(server, endpoint, problem=problem)
-    inside = [record.target for record in found if record.target.is_subdomain(zone)]
+    inside = [record.target for record in found if record.target.is_subdomain(zone)][:MOST_SERVERS]
     asked = [(name, rdtype) for name in inside for rdtype in (A, AAAA)]
     outcomes = await asyncio.gather(*(asker.ask(Question(name, rdtype), endpoint) for name, rdtype in asked))
     addresses = []
@@ -177,6 +196,10 @@ def judge(
     _judge_spread(report, seen)
     for text in seen.homeless:
         report.add(Level.FAULT, "no-address", text, "Give it an address, or take it out of the delegation.")
+    for text in seen.endless:
+        report.add(Level.FAULT, CODE_ENDLESS, text, STEP_ENDLESS)
+    for text in seen.left_out:
+        report.add(Level.FAULT, CODE_LEFT_OUT, text, STEP_LEFT_OUT)
     report.tables += [_parent_table(seen, wanted), _child_table(seen, wanted)]
     report.facts = {
         "parent": seen.parent,
@@ -200,9 +223,7 @@ def judge(
     report.unreachable = all(view.problem for view in seen.parents)
     ttl = report.facts["parent_ns_ttl"]
     if report.exit_code == 0:
-        report.verdict = (
-            f"Delegated to {', '.join(sorted(wanted))} everywhere; a change takes up to {ttl} s to be seen."
-        )
+        report.verdict = f"Delegated to {_set(wanted)[1:-1]} everywhere; a change takes up to {ttl} s to be seen."
     else:
         report.verdict = "The delegation is not the same everywhere."
     return report
@@ -288,8 +309,14 @@ def _judge_spread(report: Report, seen: Measured) -> None:
         report.add(Level.WARNING, "one-network", text, "RFC 2182 §3.1 asks for servers far apart.")
 
 
+def _few(names: frozenset[str]) -> str:
+    return " ".join(sorted(names)[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+
+
 def _set(names: frozenset[str]) -> str:
-    return "{" + ", ".join(sorted(names)) + "}" if names else "nothing"
+    if not names:
+        return "nothing"
+    return "{" + _few(names).replace(" ", ", ", min(len(names), SHOWN) - 1) + "}"
 
 
 def _parent_table(seen: Measured, wanted: frozenset[str]) -> Table:
@@ -299,7 +326,7 @@ def _parent_table(seen: Measured, wanted: frozenset[str]) -> Table:
         if view.problem or (view.ns != wanted and not view.child_too):
             tones[len(rows)] = Level.FAULT
         signed = f"{len(view.ds)} DS, {view.ds_ttl} s" if view.ds else "no DS"
-        said = view.problem or f"{' '.join(sorted(view.ns))}"
+        said = view.problem or _few(view.ns)
         rows.append((view.server, str(view.endpoint), said, str(view.ns_ttl or ""), signed))
     return Table(f"At the parent, {seen.parent}", ("SERVER", "ADDRESS", "NS", "TTL", "DNSSEC"), tuple(rows), tones)
 
@@ -310,7 +337,5 @@ def _child_table(seen: Measured, wanted: frozenset[str]) -> Table:
     for view in seen.children:
         if view.problem or view.ns != wanted:
             tones[len(rows)] = Level.FAULT
-        rows.append(
-            (view.server, str(view.endpoint), view.problem or " ".join(sorted(view.ns)), str(view.ns_ttl or ""))
-        )
+        rows.append((view.server, str(view.endpoint), view.problem or _few(view.ns), str(view.ns_ttl or "")))
     return Table("At the zone's servers", ("SERVER", "ADDRESS", "NS", "TTL"), tuple(rows), tones)

@@ -8,7 +8,8 @@ import dns.rdatatype
 
 from nameserver.config.model import Endpoint
 from nameserver.migrate.asking import Question, Reply
-from nameserver.migrate.tree import NotFound, Tree
+from nameserver.migrate.tree import Tree
+from nameserver.migrate.walk import MOST_SERVERS, NotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +38,26 @@ async def find_targets(tree: Tree, zone: dns.name.Name) -> tuple[list[Target], l
     if not delegated:
         raise NotFound(f"no server of {parent.name} delegates {zone}")
     problems: list[str] = []
+    delegated = _some(tree, zone, delegated)
     addresses = await _addresses(tree, delegated, problems)
     named: set[dns.name.Name] = set()
     ways = [endpoint for name in delegated for endpoint in addresses[name]]
     for outcome in await asyncio.gather(*(tree.asker.ask(question, endpoint) for endpoint in ways)):
         if isinstance(outcome, Reply) and (found := outcome.answer(zone, dns.rdatatype.NS)):
             named |= {record.target for record in found}
+    named = _some(tree, zone, named)
     addresses |= await _addresses(tree, named - delegated, problems)
+    problems += tree.bounds.left_out
     targets = []
     for name in sorted(delegated | named):
         by = " and ".join(who for who, names in (("parent", delegated), ("zone", named)) if name in names)
         targets += [Target(name.to_text(omit_final_dot=True), endpoint, by) for endpoint in addresses[name]]
     return targets, problems
+
+
+def _some(tree: Tree, zone: dns.name.Name, servers: set[dns.name.Name]) -> set[dns.name.Name]:
+    tree.bounds.leave_out(zone.to_text(omit_final_dot=True), "servers", len(servers), MOST_SERVERS)
+    return set(sorted(servers)[:MOST_SERVERS])
 
 
 async def _addresses(

@@ -32,8 +32,9 @@ from nameserver.migrate.nameservers import Target
 from nameserver.migrate.report import Level, Report
 from nameserver.migrate.sides import Source
 from nameserver.migrate.snapshot import Snapshot
-from nameserver.migrate.tree import NotFound, Tree
+from nameserver.migrate.tree import Tree
 from nameserver.migrate.unavailable import unavailable
+from nameserver.migrate.walk import CODE_ENDLESS, STEP_ENDLESS, Endless, NotFound
 from nameserver.migrate.zone_stream import ZoneStream, fetch_zone
 from nameserver.wire import names
 
@@ -238,7 +239,10 @@ class Survey:
 
     def _unfound(self, command: str, error: NotFound) -> Report:
         report = Report(command, self._text())
-        report.add(Level.FAULT, "parent-silent", str(error), "Check the way to the parent's servers.")
+        if isinstance(error, Endless):
+            report.add(Level.FAULT, CODE_ENDLESS, str(error), STEP_ENDLESS)
+        else:
+            report.add(Level.FAULT, "parent-silent", str(error), "Check the way to the parent's servers.")
         report.unreachable = True
         report.verdict = "The parent cannot be reached."
         return report

@@ -8,6 +8,7 @@ differ from one another, which is what a migration has to know).
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import dns.name
@@ -16,34 +17,22 @@ import dns.rrset
 
 from nameserver.config.model import Endpoint
 from nameserver.config.values import DNS_PORT
-from nameserver.errors import NameserverError
 from nameserver.migrate.asking import Asker, Question, Reply
+from nameserver.migrate.root_hints import ROOTS
+from nameserver.migrate.walk import (
+    LONGEST_IN_TRIES,
+    MOST_ADDRESSES,
+    MOST_SERVERS,
+    Bounds,
+    Endless,
+    NotFound,
+    Walk,
+)
 
-MAX_STEPS = 32  # referrals and aliases on the way to one name
+MAX_STEPS = 32  # aliases on the way to one name
 AT_ONCE = 4  # addresses of one server, or of the root, that are asked together
 MOST_TRIED = 12  # addresses, after which a zone is given up
-MAX_DEPTH = 6  # names of servers that have to be found before another can
-
-# The root servers' addresses, IPv4 and IPv6 (IANA's root hints; they change once in years).
-ROOTS: dict[str, tuple[str, str]] = {
-    "a": ("198.41.0.4", "2001:503:ba3e::2:30"),
-    "b": ("170.247.170.2", "2801:1b8:10::b"),
-    "c": ("192.33.4.12", "2001:500:2::c"),
-    "d": ("199.7.91.13", "2001:500:2d::d"),
-    "e": ("192.203.230.10", "2001:500:a8::e"),
-    "f": ("192.5.5.241", "2001:500:2f::f"),
-    "g": ("192.112.36.4", "2001:500:12::d0d"),
-    "h": ("198.97.190.53", "2001:500:1::53"),
-    "i": ("192.36.148.17", "2001:7fe::53"),
-    "j": ("192.58.128.30", "2001:503:c27::2:30"),
-    "k": ("193.0.14.129", "2001:7fd::1"),
-    "l": ("199.7.83.42", "2001:500:9f::42"),
-    "m": ("202.12.27.33", "2001:dc3::35"),
-}
-
-
-class NotFound(NameserverError):
-    """Nobody on the way from the root answered, or the name is not there."""
+MOST_LOOKED_UP = 6  # servers of a zone that came without an address and are looked for, until one answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +60,7 @@ class Tree:
 
     `families`: 4, 6, which kinds of address are asked and returned. `resolver`: is asked for names, zone cuts and
     addresses in place of walking down, where that way is closed; the parent's servers are asked all the same.
+    Each call of a public method is a walk with an end of its own; `bounds` tells what was left out.
     """
 
     asker: Asker
@@ -78,41 +68,65 @@ class Tree:
     port: int = DNS_PORT
     families: frozenset[int] = frozenset({4, 6})
     resolver: Endpoint | None = None
+    bounds: Bounds = field(default_factory=Bounds)
     _zones: dict[dns.name.Name, Zone] = field(default_factory=dict, repr=False)
     _addresses: dict[dns.name.Name, tuple[Endpoint, ...]] = field(default_factory=dict, repr=False)
+    _silent: set[Endpoint] = field(default_factory=set, repr=False)  # are asked after the others
+
+    def __post_init__(self) -> None:
+        self.bounds.patience = max(self.bounds.patience, LONGEST_IN_TRIES * self.asker.timeout)
 
     async def parent(self, zone: dns.name.Name) -> Zone:
-        """The zone that delegates `zone`, with its servers and their addresses. Raises NotFound."""
+        """The zone that delegates `zone`, with its servers and their addresses. Raises NotFound, Endless among it."""
         if zone == dns.name.root:
             raise NotFound("the root has no parent")
-        above = await (self._authority(zone.parent(), 0) if self.resolver is None else self._cut_above(zone.parent()))
-        return Zone(above.name, tuple([await self._with_addresses(server, 0) for server in above.servers]))
+        walk = self.bounds.begin(zone)
+        try:
+            name = zone.parent()
+            above = await (self._authority(name, walk) if self.resolver is None else self._cut_above(name, walk))
+            return Zone(above.name, tuple([await self._with_addresses(server, walk) for server in above.servers]))
+        except Endless as error:
+            self.bounds.note(error, zone)
+            raise
 
     async def addresses(self, name: dns.name.Name) -> tuple[Endpoint, ...]:
-        """Where the server of that name is reached, IPv4 first; empty where it has no address. Raises NotFound."""
-        return await self._find_addresses(name, 0)
+        """Where the server of that name is reached, IPv4 first; empty where it has no address.
 
-    async def _with_addresses(self, server: Nameserver, depth: int) -> Nameserver:
+        Raises NotFound, Endless among it.
+        """
+        if name in self._addresses:
+            return self._addresses[name]
+        walk = self.bounds.begin(name).into(name)
+        try:
+            return await self._find_addresses(name, walk)
+        except Endless as error:
+            self.bounds.note(error, name)
+            raise
+
+    async def _with_addresses(self, server: Nameserver, walk: Walk) -> Nameserver:
         if server.addresses:
             return server
         try:
-            return Nameserver(server.name, await self._find_addresses(server.name, depth + 1))
+            return Nameserver(server.name, await self._find_addresses(server.name, walk.into(server.name)))
+        except Endless:
+            raise
         except NotFound:
             return server
 
-    async def _cut_above(self, name: dns.name.Name) -> Zone:
+    async def _cut_above(self, name: dns.name.Name, walk: Walk) -> Zone:
         """The lowest zone cut at or above `name`, by the resolver's word. Raises NotFound."""
         while True:
-            reply = await self._ask_resolver(name, dns.rdatatype.NS)
+            reply = await self._ask_resolver(name, dns.rdatatype.NS, walk)
             if (found := reply.answer(name, dns.rdatatype.NS)) is not None:
-                return Zone(name, tuple(Nameserver(record.target) for record in found))
+                return self._zone(name, [Nameserver(record.target) for record in found])
             if name == dns.name.root:
                 raise NotFound(f"the resolver {self.resolver} knows no servers of the root")
             name = name.parent()
 
-    async def _ask_resolver(self, name: dns.name.Name, rdtype: dns.rdatatype.RdataType) -> Reply:
+    async def _ask_resolver(self, name: dns.name.Name, rdtype: dns.rdatatype.RdataType, walk: Walk) -> Reply:
         if self.resolver is None:
             raise AssertionError("asked only where there is one")
+        walk.budget.take(1)
         outcome = await self.asker.ask(Question(name, rdtype, rd=True), self.resolver)
         if isinstance(outcome, Reply) and outcome.rcode in ("NOERROR", "NXDOMAIN"):
             return outcome
@@ -127,7 +141,7 @@ class Tree:
     def _wanted(self, host: str) -> bool:
         return (6 if ":" in host else 4) in self.families
 
-    async def _authority(self, name: dns.name.Name, depth: int) -> Zone:
+    async def _authority(self, name: dns.name.Name, walk: Walk) -> Zone:
         """The closest zone at or above `name`: found by going down from the lowest one that is known."""
         known = name
         while known not in self._zones and known != dns.name.root:
@@ -135,61 +149,84 @@ class Tree:
         zone = self._zones.get(known) or self._root()
         for labels in range(len(zone.name.labels) + 1, len(name.labels) + 1):
             target = name.split(labels)[1]
-            reply = await self._ask_zone(zone, Question(target, dns.rdatatype.NS), depth)
+            reply = await self._ask_zone(zone, Question(target, dns.rdatatype.NS), walk)
             cut = _referral(reply, zone.name, target)
             if cut is None:
                 cut = reply.answer(target, dns.rdatatype.NS) if reply.authoritative else None
             if cut is not None:
-                servers = tuple(self._named(record.target, reply) for record in cut)
-                zone = self._zones[cut.name] = Zone(cut.name, servers)
+                zone = self._zones[cut.name] = self._zone(cut.name, self._named(cut, reply))
         return zone
 
-    def _named(self, target: dns.name.Name, reply: Reply) -> Nameserver:
-        """A server with the glue that came along."""
-        found = []
+    def _zone(self, name: dns.name.Name, servers: list[Nameserver]) -> Zone:
+        self.bounds.leave_out(name.to_text(omit_final_dot=True), "servers", len(servers), MOST_SERVERS)
+        return Zone(name, tuple(servers[:MOST_SERVERS]))
+
+    def _named(self, cut: dns.rrset.RRset, reply: Reply) -> list[Nameserver]:
+        """The servers of a zone with the glue that came along, IPv4 first."""
+        glue: dict[dns.name.Name, list[Endpoint]] = {}
         for rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA):
             for rrset in reply.message.additional:
-                if rrset.name == target and rrset.rdtype == rdtype:
-                    found += [Endpoint(record.address, self.port) for record in rrset if self._wanted(record.address)]
-        return Nameserver(target, tuple(found))
+                if rrset.rdtype == rdtype:
+                    found = [Endpoint(record.address, self.port) for record in rrset if self._wanted(record.address)]
+                    glue.setdefault(rrset.name, []).extend(found)
+        return [Nameserver(each.target, self._bounded(each.target, glue.get(each.target, []))) for each in cut]
 
-    async def _ask_zone(self, zone: Zone, question: Question, depth: int) -> Reply:
-        """The first usable reply of a zone's servers, a few of them asked at a time. Raises NotFound."""
+    def _bounded(self, name: dns.name.Name, found: list[Endpoint]) -> tuple[Endpoint, ...]:
+        self.bounds.leave_out(name.to_text(omit_final_dot=True), "addresses", len(found), MOST_ADDRESSES)
+        return tuple(found[:MOST_ADDRESSES])
+
+    async def _ask_zone(self, zone: Zone, question: Question, walk: Walk) -> Reply:
+        """The first usable reply of a zone's servers, a few of them asked at a time. Raises NotFound.
+
+        Those whose addresses are known come first, and of these those that have not been silent.
+        """
         tried: list[str] = []
-        for server in zone.servers:
-            named = await self._with_addresses(server, depth)
-            for start in range(0, min(len(named.addresses), MOST_TRIED), AT_ONCE):
-                few = named.addresses[start : start + AT_ONCE]
-                for outcome in await asyncio.gather(*(self.asker.ask(question, endpoint) for endpoint in few)):
-                    if isinstance(outcome, Reply) and outcome.rcode in ("NOERROR", "NXDOMAIN"):
-                        return outcome
-                    told = outcome.rcode if isinstance(outcome, Reply) else outcome.detail
-                    tried.append(f"{outcome.endpoint}: {told}")
+        known = [endpoint for server in zone.servers for endpoint in server.addresses]
+        known.sort(key=self._silent.__contains__)
+        if (reply := await self._ask_some(known, question, walk, tried)) is not None:
+            return reply
+        for server in [server for server in zone.servers if not server.addresses][:MOST_LOOKED_UP]:
             if len(tried) >= MOST_TRIED:
                 break
+            named = await self._with_addresses(server, walk)
+            if (reply := await self._ask_some(named.addresses, question, walk, tried)) is not None:
+                return reply
         asked = f"{question.name} {dns.rdatatype.to_text(question.type)}"
         raise NotFound(f"no server of {zone.name} answered {asked}: {'; '.join(tried[:4]) or 'none has an address'}")
 
-    async def _find_addresses(self, name: dns.name.Name, depth: int) -> tuple[Endpoint, ...]:
+    async def _ask_some(
+        self, endpoints: Sequence[Endpoint], question: Question, walk: Walk, tried: list[str]
+    ) -> Reply | None:
+        for start in range(0, min(len(endpoints), MOST_TRIED - len(tried)), AT_ONCE):
+            few = endpoints[start : start + AT_ONCE]
+            walk.budget.take(len(few))
+            outcomes = await asyncio.gather(*(self.asker.ask(question, endpoint) for endpoint in few))
+            self._silent |= {each.endpoint for each in outcomes if not isinstance(each, Reply)}
+            for outcome in outcomes:
+                if isinstance(outcome, Reply) and outcome.rcode in ("NOERROR", "NXDOMAIN"):
+                    return outcome
+                told = outcome.rcode if isinstance(outcome, Reply) else outcome.detail
+                tried.append(f"{outcome.endpoint}: {told}")
+        return None
+
+    async def _find_addresses(self, name: dns.name.Name, walk: Walk) -> tuple[Endpoint, ...]:
         if name in self._addresses:
             return self._addresses[name]
-        if depth > MAX_DEPTH:
-            raise NotFound(f"{name}: servers that are found by way of one another, {MAX_DEPTH} deep")
         wanted = [
             rdtype for rdtype, family in ((dns.rdatatype.A, 4), (dns.rdatatype.AAAA, 6)) if family in self.families
         ]
-        sets = await asyncio.gather(*(self._lookup(name, rdtype, depth) for rdtype in wanted))
-        found = tuple(Endpoint(record.address, self.port) for rrset in sets if rrset for record in rrset)
-        self._addresses[name] = found
-        return found
+        sets = await asyncio.gather(*(self._lookup(name, rdtype, walk) for rdtype in wanted))
+        found = [Endpoint(record.address, self.port) for rrset in sets if rrset for record in rrset]
+        self._addresses[name] = self._bounded(name, found)
+        return self._addresses[name]
 
-    async def _lookup(self, name: dns.name.Name, rdtype: dns.rdatatype.RdataType, depth: int) -> dns.rrset.RRset | None:
+    async def _lookup(self, name: dns.name.Name, rdtype: dns.rdatatype.RdataType, walk: Walk) -> dns.rrset.RRset | None:
         """One RRset by way of the tree, through aliases; None where it is not there. Raises NotFound."""
         for _ in range(MAX_STEPS):
             if self.resolver is not None:
-                reply = await self._ask_resolver(name, rdtype)
+                reply = await self._ask_resolver(name, rdtype, walk)
             else:
-                reply = await self._ask_zone(await self._authority(name, depth), Question(name, rdtype), depth)
+                reply = await self._ask_zone(await self._authority(name, walk), Question(name, rdtype), walk)
             if (found := reply.answer(name, rdtype)) is not None:
                 return found
             alias = reply.answer(name, dns.rdatatype.CNAME)

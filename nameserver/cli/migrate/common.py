@@ -31,7 +31,8 @@ from nameserver.migrate.root_hints import read_root_hints
 from nameserver.migrate.servers import BadValue, Server, parse_server
 from nameserver.migrate.sides import Source
 from nameserver.migrate.survey import Survey
-from nameserver.migrate.tree import NotFound, Tree
+from nameserver.migrate.tree import Tree
+from nameserver.migrate.walk import NotFound
 from nameserver.store.whole_file import write_whole
 from nameserver.wire import names
 from nameserver.wire.tsig import TsigKey

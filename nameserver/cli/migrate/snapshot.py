@@ -9,7 +9,7 @@ from nameserver.errors import TransferError
 from nameserver.migrate import delegation, snapshot
 from nameserver.migrate.contents import take_stock
 from nameserver.migrate.report import GOOD, Level, Report, Table
-from nameserver.migrate.tree import NotFound
+from nameserver.migrate.walk import NotFound
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
