@@ -149,7 +149,13 @@ class Wait:
 
     name: str
     since: float | None
-    terms: tuple[tuple[str, float], ...]  # name and seconds of each thing that has to run out
+    ttls: tuple[tuple[str, float], ...]  # name and seconds of each TTL that has to run out
+    least: tuple[tuple[str, float], ...] = ()  # what is waited for beyond them
+
+    @property
+    def terms(self) -> tuple[tuple[str, float], ...]:
+        """Everything that has to run out."""
+        return (*self.ttls, *self.least)
 
     @property
     def longest(self) -> tuple[str, float]:
@@ -165,9 +171,14 @@ def parent_wait(state: State, baseline: Snapshot | None, parent_ns_ttl: int) -> 
     """How long the old side may still be asked after the delegation was changed everywhere."""
     apex = baseline.ns_ttl if baseline else 0
     old_parent = max(parent_ns_ttl, baseline.parent_ns_ttl if baseline else 0)
-    terms = ((f"NS at the parent ({old_parent} s)", float(old_parent)), (f"NS at the apex ({apex} s)", float(apex)))
+    ttls = [("NS at the parent", old_parent), ("NS at the apex", apex)]
+    if baseline is not None and baseline.ds:
+        ttls.append(("DS at the parent", baseline.ds_ttl))
     return Wait(
-        "parent-ttl", state.seen.get("delegated"), (*terms, ("the least time to keep the old side", state.keep))
+        "parent-ttl",
+        state.seen.get("delegated"),
+        tuple((f"{name} ({ttl} s)", float(ttl)) for name, ttl in ttls),
+        (("the least time to keep the old side", state.keep),),
     )
 
 

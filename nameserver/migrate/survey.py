@@ -41,7 +41,10 @@ from nameserver.wire import names
 
 @dataclass(slots=True)
 class Survey:
-    """What measures one move. `old` and `new`: every address of each side; the first is transferred from."""
+    """What measures one move. `old` and `new`: every address of each side; the first is transferred from.
+
+    `old` may be empty once that side is gone: what is about both is then about the new one alone.
+    """
 
     asker: Asker
     tree: Tree
@@ -63,10 +66,14 @@ class Survey:
     def _text(self) -> str:
         return self.zone.to_text(omit_final_dot=True)
 
-    def targets(self) -> list[Target]:
-        """Every address of both sides."""
-        sides = (("old", self.old), ("new", self.new))
-        return [Target(f"{name} {source.text}", source.endpoint, "given") for name, each in sides for source in each]
+    def targets(self, *wanted: str) -> list[Target]:
+        """Every address of both sides, or of those `wanted`: "old", "new"."""
+        sides = {"old": self.old, "new": self.new}
+        return [
+            Target(f"{name} {source.text}", source.endpoint, "given")
+            for name in wanted or sides
+            for source in sides[name]
+        ]
 
     async def path(self) -> Report:
         """Can the zone be had from each address of the new side?"""
@@ -77,11 +84,15 @@ class Survey:
         return check.judge(self.zone, measured, key)
 
     async def parity(self) -> Report:
-        """Does every server of the new side hold what the old one holds? The report of the first that does not."""
+        """Does every server of the new side hold what the old one holds? The report of the first that does not.
+
+        Without an old side, what the first of the new side holds; there have to be two then.
+        """
         reports = []
-        for new in self.new:
+        old, *others = (*self.old[:1], *self.new)
+        for new in others:
             try:
-                one, two = await both_sides.measure(self.asker, self.wire, self.old[0], new)
+                one, two = await both_sides.measure(self.asker, self.wire, old, new)
             except TransferError as error:
                 reports.append(unavailable("compare", self._text(), str(new.endpoint), error))
             else:
@@ -90,8 +101,7 @@ class Survey:
 
     async def serials(self, side: str = "new") -> Report:
         """Does every address of a side serve the same version?"""
-        targets = [target for target in self.targets() if target.label.startswith(f"{side} ")]
-        return serials.judge(self.zone, await serials.measure(self.asker, self.zone, targets))
+        return serials.judge(self.zone, await serials.measure(self.asker, self.zone, self.targets(side)))
 
     async def inventory(self) -> Report:
         """What the old side holds that a move has to take care of."""
@@ -195,7 +205,7 @@ class Survey:
         views = [view for view in parent.parents if not view.problem]
         if not views:
             return self._unfound("dnssec", NotFound(_silent(parent.parents)))
-        pairs = (("old", self.old[0]), ("new", new))
+        pairs = [*(("old", source) for source in self.old[:1]), ("new", new)]
         sides = await asyncio.gather(
             *(dnssec.measure_side(self.asker, self.zone, name, source.endpoint) for name, source in pairs)
         )

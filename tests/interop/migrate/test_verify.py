@@ -1,0 +1,122 @@
+"""After the cut-over: what `verify` judges while the old side goes, and when answers come and go."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.commands import nameserver
+from support.internet import Internet, soa
+
+from nameserver.migrate import phases
+from nameserver.migrate.phases import State
+
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+
+ROOT, TLD, OLD, NEW, SECOND = "127.0.5.1", "127.0.5.2", "127.0.5.3", "127.0.6.4", "127.0.6.5"
+ZONE = "shop.example."
+TEXT = f"$TTL 300\n{soa(ZONE, 7)}@ NS new\n@ NS second\nnew A {NEW}\nsecond A {SECOND}\nwww A 192.0.2.1\n"
+
+
+@pytest.fixture
+def world() -> Iterator[Internet]:
+    top = f"@ NS a.root.\na.root. A {ROOT}\nexample. NS ns.example.\nns.example. A {TLD}\n"
+    names = f"shop NS new.shop\nshop NS second.shop\nnew.shop A {NEW}\nsecond.shop A {SECOND}\n"
+    servers = {
+        ROOT: {".": f"$TTL 3600\n{soa('.')}{top}"},
+        TLD: {"example.": f"$TTL 300\n{soa('example.')}@ NS ns\nns A {TLD}\n{names}"},
+        **{address: {ZONE: TEXT} for address in (OLD, NEW, SECOND)},
+    }
+    with Internet(servers, (), dict.fromkeys((OLD, NEW, SECOND), "any")) as net:
+        yield net
+
+
+def words(net: Internet, directory: Path, phase: str) -> list[str]:
+    """The command for a move in that phase, whose delegation was changed an hour ago."""
+    old, new = ([f"{address}:{net.port}" for address in side] for side in ((OLD,), (NEW, SECOND)))
+    names = ["new.shop.example", "second.shop.example"]
+    state = State("shop.example", old, new, "zones", ["old.shop.example"], names, phase=phase)
+    state = replace(state, seen={"delegated": time.time() - 3600})
+    phases.write(directory / "move.json", state)
+    return ["verify", "shop.example", "--state", str(directory / "move.json"), *net.arguments, "--timeout", "0.2"]
+
+
+def verify(*arguments: str) -> tuple[int, dict[str, Any]]:
+    done = nameserver("migrate", *arguments, "--json")
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def codes(report: dict[str, Any], level: str) -> set[str]:
+    return {each["code"] for each in report["findings"] if each["level"] == level}
+
+
+def test_an_old_side_that_is_gone_fails_before_its_time_and_is_left_out_afterwards(world: Internet, tmp_path: Path):
+    code, report = verify(*words(world, tmp_path, "decommission"))
+    assert (code, report["verdict"]) == (0, "Everything is as it was."), report["findings"]
+    world.servers[OLD].stop()
+
+    code, report = verify(*words(world, tmp_path, "cutover"))
+    assert (code, {each.split("/")[0] for each in codes(report, "fault")}) == (1, {"parity", "dnssec"})
+
+    just_now = words(world, tmp_path, "decommission")
+    state = phases.read(tmp_path / "move.json")
+    phases.write(tmp_path / "move.json", replace(state, seen={"delegated": time.time() - 10}))
+    code, report = verify(*just_now)
+    assert (code, codes(report, "fault")) == (1, {"old side/old-gone-early"})
+
+    code, report = verify(*words(world, tmp_path, "decommission"))
+    assert (code, report["verdict"]) == (0, "Everything is as it was, at the new side alone."), report["findings"]
+    assert "old side/old-gone" in codes(report, "note")
+
+
+def test_the_new_side_is_still_judged_when_the_old_one_is_gone(world: Internet, tmp_path: Path):
+    world.servers[OLD].stop()
+    world.servers[SECOND].change(ZONE, TEXT.replace("192.0.2.1", "192.0.2.9"))
+    code, report = verify(*words(world, tmp_path, "done"))
+    assert (code, codes(report, "fault")) == (1, {"parity/missing", "parity/extra", "parity/same-serial-differs"})
+
+
+def test_a_server_that_fails_for_a_while_is_found_by_asking_again_and_ctrl_c_tells_what_was_found(
+    world: Internet, tmp_path: Path
+):
+    command = [*words(world, tmp_path, "done"), "--repeat", "100ms", "--rounds", "1000", "--json"]
+    command += ["--append", str(tmp_path / "log.md")]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "nameserver", "migrate", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stderr is not None
+
+    def until(good: bool) -> None:
+        assert child.stderr is not None
+        for line in child.stderr:
+            assert line.startswith("round "), line
+            if ("Everything is as it was" in line) == good:
+                return
+        pytest.fail("it ended")
+
+    with child:
+        until(good=True)
+        world.servers[SECOND].stop()
+        until(good=False)
+        world.servers[SECOND].start()
+        until(good=True)
+        child.send_signal(signal.SIGINT)
+        told, _ = child.communicate(timeout=30)
+    report = json.loads(told)
+    assert child.returncode == 1
+    assert 0 < len(report["facts"]["failed"]) < report["facts"]["rounds"]
+    texts = [each["text"] for each in report["findings"] if each["code"].startswith("serials/")]
+    assert any("rounds: new 127.0.6.5" in text for text in texts), texts
+    assert (tmp_path / "log.md").read_text().count("# verify shop.example") == report["facts"]["rounds"]
+    log = phases.read(tmp_path / "move.json").log
+    assert {entry["verified"] for entry in log} == {True, False}
