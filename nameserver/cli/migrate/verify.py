@@ -15,7 +15,7 @@ from nameserver.config.values import duration
 from nameserver.migrate import verifying
 from nameserver.migrate.report import USAGE, Level, Report
 from nameserver.migrate.servers import BadValue
-from nameserver.migrate.tree import NotFound
+from nameserver.migrate.walk import NotFound
 
 LONGEST = 366 * 86400.0  # seconds, of a schedule
 ROUNDS, MOST_ROUNDS = 10, 1_000_000
