@@ -135,10 +135,11 @@ class Tree:
 
     def _root(self) -> Zone:
         endpoints = self.roots or tuple(Endpoint(address, DNS_PORT) for both in ROOTS.values() for address in both)
-        kept = tuple(endpoint for endpoint in endpoints if self._wanted(endpoint.host))
+        kept = tuple(endpoint for endpoint in endpoints if self.wanted(endpoint.host))
         return Zone(dns.name.root, (Nameserver(dns.name.root, kept),))
 
-    def _wanted(self, host: str) -> bool:
+    def wanted(self, host: str) -> bool:
+        """Whether an address is of a family that is asked."""
         return (6 if ":" in host else 4) in self.families
 
     async def _authority(self, name: dns.name.Name, walk: Walk) -> Zone:
@@ -167,7 +168,7 @@ class Tree:
         for rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA):
             for rrset in reply.message.additional:
                 if rrset.rdtype == rdtype:
-                    found = [Endpoint(record.address, self.port) for record in rrset if self._wanted(record.address)]
+                    found = [Endpoint(record.address, self.port) for record in rrset if self.wanted(record.address)]
                     glue.setdefault(rrset.name, []).extend(found)
         return [Nameserver(each.target, self._bounded(each.target, glue.get(each.target, []))) for each in cut]
 

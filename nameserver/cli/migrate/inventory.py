@@ -5,15 +5,24 @@ from datetime import UTC, datetime
 
 from nameserver.cli.migrate import common, taking
 from nameserver.errors import TransferError
-from nameserver.migrate import inventory
+from nameserver.migrate import children, inventory
 from nameserver.migrate.contents import take_stock
 from nameserver.migrate.report import Level, Report
+
+MOST_CHILDREN = 100_000
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     taking.add_arguments(parser)
     parser.add_argument("--to-serial", type=int, metavar="N", help="tell how to get to this serial (RFC 1982)")
+    parser.add_argument(
+        "--children",
+        type=_count,
+        default=children.MOST,
+        metavar="COUNT",
+        help=f"of so many delegations ask every server whether it answers ({children.MOST}; 0: of none)",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -21,13 +30,25 @@ def main(args: argparse.Namespace) -> int:
     return common.run(args, lambda: _inventory(args))
 
 
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= MOST_CHILDREN):
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to {MOST_CHILDREN}, got {text!r}")
+    return int(text)
+
+
 async def _inventory(args: argparse.Namespace) -> Report:
+    tools = common.tools(args)
     try:
-        stream, complete = await taking.take(args, common.tools(args))
+        stream, complete = await taking.take(args, tools)
     except TransferError as error:
         return taking.unavailable("inventory", args, error)
     today = datetime.now(UTC).strftime("%Y%m%d")
-    report = inventory.judge(stream, take_stock(stream), str(args.server), today, args.to_serial)
+    contents = take_stock(stream)
+    report = inventory.judge(stream, contents, str(args.server), today, args.to_serial)
+    if contents.delegations and args.children:
+        children.judge(
+            report, await children.measure(tools.tree, contents.delegations, contents.addresses, args.children)
+        )
     if not complete:
         report.add(Level.WARNING, "incomplete", "seen by questions alone: only the names of the list are here")
     return report

@@ -23,11 +23,12 @@ from nameserver.cli.main import main
 pytestmark = pytest.mark.interop
 
 ROOT, TLD1, TLD2, OLD, NEW, SHUT = "127.0.5.1", "127.0.5.2", "127.0.6.2", "127.0.5.3", "127.0.6.4", "127.0.6.5"
+BELOW = "127.0.6.6"  # has the zone that each of the others delegates
 BODY = (
     "@ NS ns1\n@ NS ns2\nns1 A {OLD}\nns2 A {NEW}\nwww A 192.0.2.1\n*.apps CNAME www\n@ MX 10 mail\nmail A 192.0.2.2\n"
-    't TXT "ab" "c"\nodd TYPE4711 \\# 2 0102\nsub NS ns.sub\nns.sub A 192.0.2.3\n'
+    't TXT "ab" "c"\nodd TYPE4711 \\# 2 0102\nsub NS ns.sub\nns.sub A {BELOW}\n'
     "sub DS 12345 13 2 {DS}\n"
-).format(OLD=OLD, NEW=NEW, DS="ab" * 32)
+).format(OLD=OLD, NEW=NEW, BELOW=BELOW, DS="ab" * 32)
 
 
 @dataclass
@@ -61,7 +62,7 @@ COMPARE = [
     Planted("TXT strings glued together", "compare", {"missing", "extra"}, new={'"ab" "c"': '"abc"'}),
     Planted("an unknown type was dropped", "compare", {"missing"}, new={"odd TYPE4711 \\# 2 0102\n": ""}),
     Planted("a delegation's DS was dropped", "compare", {"missing"}, new={f"sub DS 12345 13 2 {'ab' * 32}\n": ""}),
-    Planted("a delegation's glue was dropped", "compare", {"missing"}, new={"ns.sub A 192.0.2.3\n": ""}),
+    Planted("a delegation's glue was dropped", "compare", {"missing"}, new={f"ns.sub A {BELOW}\n": ""}),
     Planted("a delegation was dropped", "compare", {"missing"}, new={"sub NS ns.sub\n": "sub TXT gone\n"}),
     Planted("SOA minimum", "compare", {"soa-differs"}, new={" 300\n@ NS": " 60\n@ NS"}),
     Planted("SOA expire", "compare", {"soa-differs"}, new={"1209600": "604800"}),
@@ -82,6 +83,7 @@ CLEAN = [
     Planted("clean: serials", "serials", set(), exit_code=0),
     Planted("clean: delegation", "delegation", set(), exit_code=0),
     Planted("clean: ttl", "ttl", set(), exit_code=0),
+    Planted("clean: inventory", "inventory", set(), exit_code=0),
     Planted("clean: unsigned", "dnssec", set(), exit_code=0),
     Planted("clean: signed", "dnssec", set(), signed="a a a", exit_code=0),
 ]
@@ -115,12 +117,33 @@ REST = [
     ),
     Planted("the zone is open", "exposure", {"open-transfer"}),
     Planted("ALIAS", "inventory", {"provider-type"}, old={"odd TYPE4711": "odd TYPE65401"}, exit_code=0),
-    Planted("glue is missing below", "inventory", {"glue-missing"}, old={"ns.sub A 192.0.2.3\n": ""}, exit_code=0),
+    Planted("glue is missing below", "inventory", {"glue-missing"}, old={f"ns.sub A {BELOW}\n": ""}, exit_code=0),
     Planted(
         "data below a delegation",
         "inventory",
         {"occluded"},
         old={"ns.sub A": "x.sub A 192.0.2.4\nns.sub A"},
+        exit_code=0,
+    ),
+    Planted(
+        "nobody has a delegated zone",
+        "inventory",
+        {"child-lame", "child-dead"},
+        old={f"ns.sub A {BELOW}": f"ns.sub A {NEW}"},
+        exit_code=0,
+    ),
+    Planted(
+        "a delegated zone's server is gone",
+        "inventory",
+        {"child-silent"},
+        old={f"ns.sub A {BELOW}": "ns.sub A 127.0.6.99"},
+        exit_code=0,
+    ),
+    Planted(
+        "a delegated zone's server without an address",
+        "inventory",
+        {"child-no-address"},
+        old={"sub NS ns.sub": "sub NS ns.sub\nsub NS nowhere"},
         exit_code=0,
     ),
     Planted("a serial of tomorrow", "inventory", {"serial-future"}, old={" 5 ": " 2099010101 "}, exit_code=0),
@@ -208,6 +231,11 @@ def net() -> Iterator[Internet]:
         OLD: {},
         NEW: {},
         SHUT: {},
+        BELOW: {
+            f"sub.{zone_of(planted)}.example.": f"$TTL 300\n{soa('sub.')}@ NS ns\nns A {BELOW}\n"
+            for planted in ALL
+            if planted.verb == "inventory"
+        },
     }
     for planted in ALL:
         signers = planted.signed.split(" ") if planted.signed else ["-", "-"]
@@ -245,4 +273,5 @@ def test_each_is_named_by_its_command_and_nothing_else_is(
     assert planted.codes <= found, report["findings"]
     if not planted.codes:
         assert not found, report["findings"]
+        assert not any(finding["code"].startswith("child-") for finding in report["findings"])
     assert (report["verdict"] == "ZONES MATCH: Proceed with cutover") == (planted.verb == "compare" and code == 0)
