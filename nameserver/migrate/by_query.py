@@ -1,6 +1,7 @@
 """A zone as far as questions show it, for where a transfer is refused: RRset by RRset, of names that are known."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 import dns.name
@@ -21,6 +22,7 @@ from nameserver.zone.sorted_places import canonical_place, key_at
 _COMMON = "A AAAA CNAME MX NS TXT SRV CAA PTR DS TLSA HTTPS SVCB NAPTR SSHFP DNAME"
 COMMON_TYPES = tuple(int(dns.rdatatype.from_text(text)) for text in _COMMON.split(" "))
 NOT_ASKED = frozenset({int(dns.rdatatype.RRSIG), int(dns.rdatatype.NSEC), int(dns.rdatatype.NSEC3)})
+SIGNED, BELOW = "signatures and proofs of absence", "records below delegations"  # what is not asked for
 _WINDOW = 256  # questions that are prepared ahead
 
 Wanted = tuple[bytes, int]  # place of an owner, type
@@ -49,10 +51,20 @@ def _beyond(place: bytes, rdtype: int, cuts: set[bytes]) -> bool:
     return any(b"\0".join(parts[:end]) in cuts for end in range(1, len(parts)))
 
 
-def restrict(stream: ZoneStream, wanted: list[Wanted]) -> None:
-    """Leave of a stream what is among `wanted`, so that it compares with a side that was only asked for that."""
-    kept = set(wanted)
-    stream.records = [record for record in stream.records if split_record(record)[:2] in kept]
+def restrict(stream: ZoneStream, wanted: list[Wanted]) -> tuple[list[bytes], dict[str, int]]:
+    """(the records that are among `wanted`, so that they compare with a side that was only asked for that; how many
+    are not, by what they are).
+    """
+    among = set(wanted)
+    kept: list[bytes] = []
+    left_out: Counter[str] = Counter()
+    for record in stream.records:
+        place, rdtype, _, _ = split_record(record)
+        if (place, rdtype) in among:
+            kept.append(record)
+        else:
+            left_out[SIGNED if rdtype in NOT_ASKED else BELOW] += 1
+    return kept, dict(sorted(left_out.items()))
 
 
 def wanted_of_names(lines: Iterable[str], zone: bytes) -> list[Wanted]:

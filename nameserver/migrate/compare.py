@@ -16,12 +16,13 @@ from enum import Enum
 from dns.rdatatype import CDNSKEY, CDS, DNSKEY, NSEC, NSEC3, NSEC3PARAM, RRSIG
 
 from nameserver.migrate.report import Level, Report, Table
-from nameserver.migrate.zone_stream import ZoneStream, record_text, ttl_of
+from nameserver.migrate.zone_stream import ZoneStream, record_text, soa_text, ttl_of
 from nameserver.wire import names
 from nameserver.zone.serial import Order, compare
 
 MATCH = "ZONES MATCH: Proceed with cutover"
 NOT_PROVEN = "PARITY IS NOT PROVEN: do not proceed"
+COLUMNS = ("SIDE", "SERVER", "SERIAL", "RECORDS", "SEEN BY")
 MOST_LINES = 10_000  # differences that are told one by one
 _PRIVATE_SIGNING = 65534  # BIND's notes to itself while it signs
 DNSSEC_TYPES = frozenset({*map(int, (RRSIG, NSEC, NSEC3, NSEC3PARAM, DNSKEY, CDS, CDNSKEY)), _PRIVATE_SIGNING})
@@ -48,16 +49,35 @@ class Difference:
 
 @dataclass(slots=True)
 class Coverage:
-    """How a side was seen: `asked` counts RRsets asked for one by one where it was not transferred."""
+    """How a side was seen: `asked` counts RRsets asked for one by one where it was not transferred.
+
+    `of`: records of the other side where that was transferred, `left_out`: those among them that no question shows, by
+    what they are.
+    """
 
     asked: int = 0
     silent: int = 0
     why: str = ""  # why not by transfer
+    of: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
 
     @property
     def whole(self) -> bool:
         """Whether everything that the side has was seen."""
         return not self.why
+
+    @property
+    def answered(self) -> float:
+        """The share of the questions that were answered, in percent."""
+        return 100 * (self.asked - self.silent) / self.asked if self.asked else 0.0
+
+    @property
+    def share(self) -> str:
+        """What was compared, as part of a sentence."""
+        if not self.of:
+            return f"{self.asked - self.silent} of {self.asked} RRsets of a list of names"
+        missing = sum(self.left_out.values())
+        return f"{100 * (self.of - missing) / self.of:.1f} % of {self.of} records"
 
 
 @dataclass(slots=True)
@@ -116,8 +136,18 @@ def without_dnssec(records: Sequence[bytes]) -> list[bytes]:
     return kept
 
 
-def judge(old: Side, new: Side, *, ignore_dnssec: bool = False, accept_partial: bool = False) -> Report:
-    """Compare, and say whether the cut-over may proceed: the last line is `MATCH` only where the exit code is 0."""
+def judge(
+    old: Side,
+    new: Side,
+    *,
+    ignore_dnssec: bool = False,
+    accept_partial: bool = False,
+    who: tuple[str, str] = ("the old side", "the new side"),
+) -> Report:
+    """Compare, and say whether the cut-over may proceed: the last line is `MATCH` only where the exit code is 0.
+
+    `who`: what the two are called in sentences.
+    """
     zone = old.stream.zone
     report = Report("compare", names.to_text(zone))
     if ignore_dnssec:
@@ -128,14 +158,16 @@ def judge(old: Side, new: Side, *, ignore_dnssec: bool = False, accept_partial: 
         counts[difference.kind] += 1
         if len(report.lines) + len(ttl_lines) < MOST_LINES:
             (ttl_lines if difference.kind is Kind.TTL else report.lines).extend(_lines(difference, zone))
-    _tell_records(report, counts)
-    _judge_soa(report, old, new)
+    _tell_records(report, counts, who)
+    soa = _judge_soa(report, old, new, who)
     if ttl_lines:
         report.lines += ["; TTL alone", *ttl_lines]
-    for name, side in (("old", old), ("new", new)):
+    if soa:
+        report.lines += ["; SOA", f"- {soa_text(old.stream)}", f"+ {soa_text(new.stream)}"]
+    for name, side in zip(who, (old, new), strict=True):
         _judge_coverage(report, name, side, accept_partial=accept_partial)
         for text in side.stream.outside[:10]:
-            report.add(Level.WARNING, "out-of-zone", f"{name} side sends a record outside the zone: {text}")
+            report.add(Level.WARNING, "out-of-zone", f"{name} sends a record outside the zone: {text}")
     report.tables.append(_sides(old, new))
     report.facts = {
         "old": _facts(old),
@@ -143,10 +175,11 @@ def judge(old: Side, new: Side, *, ignore_dnssec: bool = False, accept_partial: 
         "only_old": counts[Kind.ONLY_OLD],
         "only_new": counts[Kind.ONLY_NEW],
         "ttl_only": counts[Kind.TTL],
-        "soa_differs": _rest(old) != _rest(new) or old.stream.soa_ttl != new.stream.soa_ttl,
+        "soa_differs": bool(soa),
+        "serial_differs": old.stream.soa.serial != new.stream.soa.serial,
         "dnssec": "ignored" if ignore_dnssec else "compared",
     }
-    report.verdict = MATCH if report.exit_code == 0 else _verdict(counts)
+    report.verdict = _verdict(counts, soa, [side.coverage for side in (old, new) if not side.coverage.whole], report)
     return report
 
 
@@ -159,19 +192,14 @@ def _lines(difference: Difference, zone: bytes) -> Iterator[str]:
         yield f"; {difference.kind.value}: {record_text(difference.old or difference.new or b'', zone)}"
 
 
-def _tell_records(report: Report, counts: dict[Kind, int]) -> None:
+def _tell_records(report: Report, counts: dict[Kind, int], who: tuple[str, str]) -> None:
+    old, new = who
     told = (
-        (
-            Kind.ONLY_OLD,
-            Level.FAULT,
-            "missing",
-            "missing at the new side",
-            "Add what is marked with - at the new side.",
-        ),
-        (Kind.ONLY_NEW, Level.FAULT, "extra", "at the new side only", "Remove what is marked with + at the new side."),
-        (Kind.TTL, Level.FAULT, "ttl-drift", "the same but for the TTL", "Set the same TTLs at both sides."),
-        (Kind.TWICE_OLD, Level.NOTE, "twice", "sent more than once by the old side", ""),
-        (Kind.TWICE_NEW, Level.NOTE, "twice", "sent more than once by the new side", ""),
+        (Kind.ONLY_OLD, Level.FAULT, "missing", f"missing at {new}", f"Add what is marked with - at {new}."),
+        (Kind.ONLY_NEW, Level.FAULT, "extra", f"at {new} only", f"Remove what is marked with + at {new}."),
+        (Kind.TTL, Level.FAULT, "ttl-drift", "the same but for the TTL", "Set the same TTLs at both."),
+        (Kind.TWICE_OLD, Level.NOTE, "twice", f"sent more than once by {old}", ""),
+        (Kind.TWICE_NEW, Level.NOTE, "twice", f"sent more than once by {new}", ""),
     )
     for kind, level, code, text, step in told:
         if number := counts[kind]:
@@ -180,28 +208,31 @@ def _tell_records(report: Report, counts: dict[Kind, int]) -> None:
         report.add(Level.NOTE, "cut", f"only the first {MOST_LINES} differences are listed")
 
 
-def _judge_soa(report: Report, old: Side, new: Side) -> None:
-    """The serial apart from what else an SOA says."""
+def _judge_soa(report: Report, old: Side, new: Side, who: tuple[str, str]) -> list[str]:
+    """The serial apart from what else an SOA says. Returns what differs of it beside the serial."""
     one, two = old.stream.soa, new.stream.soa
+    pairs = zip(("mname", "rname", "refresh", "retry", "expire", "minimum"), _rest(old), _rest(new), strict=True)
+    told = [(name, ours, theirs) for name, ours, theirs in pairs if ours != theirs]
+    for name, ours, theirs in told:
+        text = f"SOA {name} differs: {who[0]} {ours}, {who[1]} {theirs}"
+        report.add(Level.FAULT, "soa-differs", text, "Make the SOA the same at both, the serial aside.")
+    differs = [name for name, _, _ in told]
+    if old.stream.soa_ttl != new.stream.soa_ttl:
+        differs.append("TTL")
+        text = f"the SOA's TTL differs: {who[0]} {old.stream.soa_ttl}, {who[1]} {new.stream.soa_ttl}"
+        report.add(Level.FAULT, "ttl-drift", text, "It bounds how long a name's absence is cached (RFC 2308).")
     if one.serial != two.serial:
         order = {Order.OLDER: "ahead", Order.NEWER: "behind"}.get(compare(one.serial, two.serial), "not comparable")
         report.add(
             Level.WARNING,
             "serial-differs",
-            f"serials differ: old {one.serial}, new {two.serial} ({order})",
-            "If the new side is fed from the old one, an update is under way: compare again.",
+            f"serials differ: {who[0]} {one.serial}, {who[1]} {two.serial} ({order})",
+            "If one is fed from the other, an update is under way: compare again.",
         )
     elif report.has(Level.FAULT):
         text = f"both have serial {one.serial} and yet differ: secondaries of either never learn of it"
         report.add(Level.FAULT, "same-serial-differs", text, "Raise the serial where the change was made.")
-    pairs = zip(("mname", "rname", "refresh", "retry", "expire", "minimum"), _rest(old), _rest(new), strict=True)
-    for name, ours, theirs in pairs:
-        if ours != theirs:
-            text = f"SOA {name} differs: old {ours}, new {theirs}"
-            report.add(Level.FAULT, "soa-differs", text, "Make the SOA the same at both sides, the serial aside.")
-    if old.stream.soa_ttl != new.stream.soa_ttl:
-        text = f"the SOA's TTL differs: old {old.stream.soa_ttl}, new {new.stream.soa_ttl}"
-        report.add(Level.FAULT, "ttl-drift", text, "It bounds how long a name's absence is cached (RFC 2308).")
+    return differs
 
 
 def _rest(side: Side) -> tuple[str, ...]:
@@ -214,38 +245,50 @@ def _judge_coverage(report: Report, name: str, side: Side, *, accept_partial: bo
     coverage = side.coverage
     if coverage.whole:
         return
-    answered = coverage.asked - coverage.silent
-    share = 100 * answered / coverage.asked if coverage.asked else 0.0
+    not_compared = ", ".join(f"{number} {what}" for what, number in coverage.left_out.items())
     report.add(
         Level.WARNING if accept_partial and not coverage.silent else Level.FAULT,
         "incomplete",
-        f"the {name} side ({side.server}) could not be transferred ({coverage.why}); it was asked for {coverage.asked} "
-        f"RRsets, {share:.1f} % were answered; what it has beyond them is not known",
+        f"{name} ({side.server}) could not be transferred ({coverage.why}); it was asked for {coverage.asked} RRsets, "
+        f"{coverage.answered:.1f} % were answered. Compared were {coverage.share}"
+        f"{f', not {not_compared}' if not_compared else ''}; what it has beyond them is not known",
         "Allow us the transfer there, or accept this with --accept-partial.",
     )
 
 
 def _sides(old: Side, new: Side) -> Table:
-    rows = []
-    for name, side in (("old", old), ("new", new)):
-        how = "AXFR" if side.coverage.whole else f"{side.coverage.asked} questions"
-        rows.append((name, side.server, str(side.stream.soa.serial), str(len(side.stream.records) + 1), how))
-    return Table("", ("SIDE", "SERVER", "SERIAL", "RECORDS", "SEEN BY"), tuple(rows))
+    rows = [side_row(name, side) for name, side in (("old", old), ("new", new))]
+    return Table("", COLUMNS, tuple(rows))
+
+
+def side_row(name: str, side: Side) -> tuple[str, ...]:
+    """A side as a row under `COLUMNS`."""
+    how = "AXFR" if side.coverage.whole else f"{side.coverage.asked} questions"
+    return name, side.server, str(side.stream.soa.serial), str(len(side.stream.records) + 1), how
 
 
 def _facts(side: Side) -> dict[str, object]:
+    coverage = side.coverage
     return {
         "server": side.server,
         "serial": side.stream.soa.serial,
         "records": len(side.stream.records) + 1,
-        "seen_by": "axfr" if side.coverage.whole else "questions",
-        "asked": side.coverage.asked,
-        "unanswered": side.coverage.silent,
+        "seen_by": "axfr" if coverage.whole else "questions",
+        "asked": coverage.asked,
+        "unanswered": coverage.silent,
+        "not_compared": coverage.left_out,
     }
 
 
-def _verdict(counts: dict[Kind, int]) -> str:
+def _verdict(counts: dict[Kind, int], soa: list[str], partial: list[Coverage], report: Report) -> str:
     number = counts[Kind.ONLY_OLD] + counts[Kind.ONLY_NEW] + counts[Kind.TTL]
-    if number:
-        return f"ZONES DIFFER in {number} record{'' if number == 1 else 's'}: do not proceed"
-    return NOT_PROVEN
+    what = [f"{number} record{'' if number == 1 else 's'}"] if number else []
+    what += [f"the SOA ({', '.join(soa)})"] if soa else []
+    if what:
+        return f"ZONES DIFFER in {' and '.join(what)}: do not proceed"
+    if not partial:
+        return MATCH if report.exit_code == 0 else NOT_PROVEN
+    share = " and ".join(dict.fromkeys(coverage.share for coverage in partial))
+    if report.exit_code == 0:
+        return f"NO DIFFERENCE in {share}, accepted as partial: the rest was not compared"
+    return f"{NOT_PROVEN}; no difference in {share}, the rest was not compared"

@@ -1,15 +1,14 @@
-"""Both sides of a comparison, each by transfer where that is allowed and by questions where not."""
+"""The sides of a comparison, each address by transfer where that is allowed and by questions where not."""
 
-import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
-from nameserver.config.model import Endpoint
+from nameserver.config.model import Endpoint, PullLimits
 from nameserver.errors import TransferError
 from nameserver.migrate.asking import Asker
 from nameserver.migrate.by_query import Wanted, ask_zone, restrict, wanted_of
-from nameserver.migrate.compare import Side
+from nameserver.migrate.compare import Side, without_dnssec
 from nameserver.migrate.zone_stream import ZoneStream, fetch_zone
 from nameserver.wire.tsig import TsigKey
 
@@ -18,58 +17,109 @@ Progress = Callable[[str, int], None]  # is told which side, and how many record
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where one side is had from."""
+    """One address that a side is had from."""
 
     name: str  # "old" or "new"
     text: str
     endpoint: Endpoint
     key: TsigKey | None = None
 
-
-async def measure(
-    asker: Asker,
-    zone: bytes,
-    old: Source,
-    new: Source,
-    names: list[Wanted] | None = None,
-    progress: Progress = lambda side, records: None,
-) -> tuple[Side, Side]:
-    """Both sides, taken at the same time. `names`: what to ask for where neither side may be transferred.
-
-    Raises TransferError where a side answers neither way, or where neither may be transferred and no names are given.
-    """
-    sources = (old, new)
-    outcomes = await asyncio.gather(*(_transferred(asker, zone, source, progress) for source in sources))
-    streams = [outcome for outcome in outcomes if isinstance(outcome, ZoneStream)]
-    if not streams and names is None:
-        [first, *_] = [outcome for outcome in outcomes if isinstance(outcome, TransferError)]
-        text = f"{first.detail or first.reason}: neither side may be transferred; give --names FILE to ask for names"
-        raise TransferError(first.reason, text)
-    # Both transferred: then there is nothing to ask for.
-    wanted = [] if len(streams) == 2 else wanted_of(streams[0]) if streams else names or []
-    sides = []
-    for source, outcome in zip(sources, outcomes, strict=True):
-        if isinstance(outcome, ZoneStream):
-            sides.append(Side(source.text, outcome))
-            if len(streams) == 1:
-                restrict(outcome, wanted)
-            continue
-        stream, coverage = await ask_zone(
-            asker, zone, source.endpoint, wanted, source.key, partial(progress, source.name)
-        )
-        coverage.why = f"{outcome.reason}{f': {outcome.detail}' if outcome.detail else ''}"
-        sides.append(Side(source.text, stream, coverage))
-    return sides[0], sides[1]
+    @property
+    def shown(self) -> str:
+        """The server as it was given, with the address that is meant where that is another."""
+        where = str(self.endpoint)
+        return where if self.text in (where, self.endpoint.host) else f"{self.text} ({where})"
 
 
-async def _transferred(asker: Asker, zone: bytes, source: Source, progress: Progress) -> ZoneStream | TransferError:
-    try:
-        return await fetch_zone(
-            zone,
-            source.endpoint,
-            source.key,
-            source=asker.source_for(source.endpoint),
-            progress=partial(progress, source.name),
-        )
-    except TransferError as error:
-        return error
+class Unavailable(TransferError):
+    """An address answers neither way; `source` is which."""
+
+    def __init__(self, source: Source, error: TransferError, text: str = "") -> None:
+        super().__init__(error.reason, text or error.detail)
+        self.source = source
+
+
+@dataclass(frozen=True, slots=True)
+class Had:
+    """What a transfer from one address ended in."""
+
+    source: Source
+    outcome: ZoneStream | TransferError
+
+
+@dataclass(slots=True)
+class Taker:
+    """Takes zones. `names`: what to ask for where neither side may be transferred."""
+
+    asker: Asker
+    zone: bytes
+    names: list[Wanted] | None = None
+    limits: PullLimits = field(default_factory=PullLimits)
+    ignore_dnssec: bool = False
+    progress: Progress = lambda side, records: None
+
+    async def transfer(self, source: Source) -> Had:
+        """The zone from one address, or why it is not to be had by transfer."""
+        try:
+            stream = await fetch_zone(
+                self.zone,
+                source.endpoint,
+                source.key,
+                source=self.asker.source_for(source.endpoint),
+                limits=self.limits,
+                progress=partial(self.progress, source.name),
+            )
+        except TransferError as error:
+            return Had(source, error)
+        if self.ignore_dnssec:
+            stream.records = without_dnssec(stream.records)
+        return Had(source, stream)
+
+    async def first(self, sources: Sequence[Source]) -> tuple[Had, list[Had]]:
+        """(the first that may be transferred, else the first of all; those that were tried in vain before it)."""
+        failed: list[Had] = []
+        for source in sources:
+            had = await self.transfer(source)
+            if isinstance(had.outcome, ZoneStream):
+                return had, failed
+            failed.append(had)
+        return failed[0], failed[1:]
+
+    async def pair(self, one: Had, two: Had) -> tuple[Side, Side]:
+        """Both, as far as they can be compared. Raises Unavailable."""
+        if isinstance(one.outcome, ZoneStream) and isinstance(two.outcome, ZoneStream):
+            return Side(one.source.shown, one.outcome), Side(two.source.shown, two.outcome)
+        if isinstance(one.outcome, ZoneStream):
+            return await self._beside(one.source, one.outcome, two)
+        if isinstance(two.outcome, ZoneStream):
+            second, first = await self._beside(two.source, two.outcome, one)
+            return first, second
+        if self.names is None:
+            error = one.outcome
+            text = (
+                f"{error.detail or error.reason}: neither side may be transferred; give --names FILE to ask for names"
+            )
+            raise Unavailable(one.source, error, text)
+        return await self._ask(one, self.names), await self._ask(two, self.names)
+
+    async def _beside(self, source: Source, stream: ZoneStream, other: Had) -> tuple[Side, Side]:
+        """A side that was transferred, and one that is asked for each RRset of it."""
+        wanted = wanted_of(stream)
+        kept, left_out = restrict(stream, wanted)
+        asked = await self._ask(other, wanted)
+        asked.coverage.of = len(stream.records) + 1
+        asked.coverage.left_out = left_out
+        return Side(source.shown, replace(stream, records=kept)), asked
+
+    async def _ask(self, had: Had, wanted: list[Wanted]) -> Side:
+        source = had.source
+        if isinstance(had.outcome, ZoneStream):
+            raise AssertionError("who could be transferred is not asked")
+        try:
+            stream, coverage = await ask_zone(
+                self.asker, self.zone, source.endpoint, wanted, source.key, partial(self.progress, source.name)
+            )
+        except TransferError as error:
+            raise Unavailable(source, error) from error
+        coverage.why = f"{had.outcome.reason}{f': {had.outcome.detail}' if had.outcome.detail else ''}"
+        return Side(source.shown, stream, coverage)

@@ -12,14 +12,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import dns.rdata
-import dns.rdataclass
-import dns.rdatatype
-
 from nameserver.errors import NameserverError
 from nameserver.migrate.contents import Contents
 from nameserver.migrate.typed_json import filled
-from nameserver.migrate.zone_stream import ZoneStream, record_text
+from nameserver.migrate.zone_stream import ZoneStream, record_text, soa_text
 from nameserver.store.whole_file import write_whole
 from nameserver.wire import names
 
@@ -67,10 +63,7 @@ class Snapshot:
 
 def zone_lines(stream: ZoneStream) -> Iterator[str]:
     """The canonical zone file, a line at a time, each with its line end; the SOA first."""
-    soa = dns.rdata.from_wire(
-        dns.rdataclass.IN, dns.rdatatype.SOA, stream.soa_rdata, 0, len(stream.soa_rdata)
-    ).to_text()
-    yield f"{names.to_text_absolute(stream.zone)} {stream.soa_ttl} IN SOA {soa}\n"
+    yield f"{soa_text(stream)}\n"
     for record in stream.records:
         yield f"{record_text(record, stream.zone)}\n"
 

@@ -15,22 +15,21 @@ from nameserver.config.model import Endpoint, PullLimits
 from nameserver.errors import Reason, TransferError
 from nameserver.migrate import (
     check,
-    compare,
     delegation,
     dnssec,
     dnssec_plan,
     exposure,
     inventory,
+    parity,
     propagation,
     serials,
 )
-from nameserver.migrate import sides as both_sides
 from nameserver.migrate import ttl as ttls
 from nameserver.migrate.asking import Asker, Question, Reply
 from nameserver.migrate.contents import take_stock
 from nameserver.migrate.nameservers import Target
 from nameserver.migrate.report import Level, Report
-from nameserver.migrate.sides import Source
+from nameserver.migrate.sides import Source, Taker
 from nameserver.migrate.snapshot import Snapshot
 from nameserver.migrate.tree import Tree
 from nameserver.migrate.unavailable import unavailable
@@ -84,20 +83,10 @@ class Survey:
         return check.judge(self.zone, measured, key)
 
     async def parity(self) -> Report:
-        """Does every server of the new side hold what the old one holds? The report of the first that does not.
-
-        Without an old side, what the first of the new side holds; there have to be two then.
-        """
-        reports = []
-        old, *others = (*self.old[:1], *self.new)
-        for new in others:
-            try:
-                one, two = await both_sides.measure(self.asker, self.wire, old, new)
-            except TransferError as error:
-                reports.append(unavailable("compare", self._text(), str(new.endpoint), error))
-            else:
-                reports.append(compare.judge(one, two, ignore_dnssec=self.ignore_dnssec))
-        return _worst(reports)
+        """Do all servers of both sides hold the same? Without an old side, those of the new one: two at least."""
+        taker = Taker(self.asker, self.wire, limits=self.limits, ignore_dnssec=self.ignore_dnssec)
+        old, new = (self.old, self.new) if self.old else (self.new[:1], self.new[1:])
+        return await parity.measure(taker, old, new)
 
     async def serials(self, side: str = "new") -> Report:
         """Does every address of a side serve the same version?"""

@@ -210,3 +210,9 @@ def record_text(record: bytes, zone: bytes, *, ttl: bool = True) -> str:
     place, rdtype, rdata, seconds = split_record(record)
     owner = names.to_text_absolute(key_at(place) + zone)
     return f"{owner} {f'{seconds} ' if ttl else ''}IN {type_text(rdtype)} {rdata_text(rdtype, rdata)}"
+
+
+def soa_text(stream: ZoneStream) -> str:
+    """The SOA as such a line."""
+    rdata = rdata_text(codes.SOA, stream.soa_rdata)
+    return f"{names.to_text_absolute(stream.zone)} {stream.soa_ttl} IN SOA {rdata}"

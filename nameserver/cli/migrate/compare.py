@@ -1,7 +1,6 @@
 """`nameserver migrate compare ZONE --old A --new B`: the parity gate."""
 
 import argparse
-import asyncio
 import time
 from pathlib import Path
 
@@ -9,20 +8,25 @@ from nameserver.cli.arguments import seconds
 from nameserver.cli.migrate import common
 from nameserver.cli.migrate.drift import DriftMetrics
 from nameserver.cli.migrate.progress import Progress
-from nameserver.errors import TransferError
+from nameserver.migrate import parity
 from nameserver.migrate.by_query import Wanted, wanted_of_names
-from nameserver.migrate.compare import NOT_PROVEN, judge
 from nameserver.migrate.report import USAGE, Report
-from nameserver.migrate.sides import Source, measure
-from nameserver.migrate.unavailable import unavailable
+from nameserver.migrate.sides import Taker
 from nameserver.wire import names
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument("zone", metavar="ZONE", type=common.zone_name)
-    parser.add_argument("--old", metavar="SERVER", type=common.server, required=True, help="where the zone is now")
-    parser.add_argument("--new", metavar="SERVER", type=common.server, required=True, help="where it is to go")
+    for name, help_text in (("old", "where the zone is now"), ("new", "where it is to go")):
+        parser.add_argument(
+            f"--{name}",
+            metavar="SERVER",
+            type=common.server,
+            nargs="+",
+            required=True,
+            help=f"{help_text}; of several servers and of a name every address is compared",
+        )
     parser.add_argument("--ignore-dnssec", action="store_true", help="leave out what signers make")
     parser.add_argument(
         "--names", type=Path, metavar="FILE", help="names to ask for where no side may be transferred, one a line"
@@ -45,7 +49,9 @@ def main(args: argparse.Namespace) -> int:
     if args.watch is None:
         return common.run(args, lambda: _compare(args))
     try:
-        metrics = DriftMetrics(common.folded_text(args.zone), str(args.new), args.metrics_file, args.metrics)
+        metrics = DriftMetrics(
+            common.folded_text(args.zone), " ".join(map(str, args.new)), args.metrics_file, args.metrics
+        )
     except (OSError, ValueError) as error:
         return common.fail(args, f"--metrics: {getattr(error, 'strerror', None) or error}", USAGE)
     begun = False
@@ -60,19 +66,12 @@ def main(args: argparse.Namespace) -> int:
 async def _compare(args: argparse.Namespace, metrics: DriftMetrics | None = None) -> Report:
     tools = common.tools(args)
     zone = names.fold(args.zone.to_wire())
-    old_at, new_at = await asyncio.gather(common.endpoints(tools, args.old), common.endpoints(tools, args.new))
-    old = Source("old", str(args.old), old_at[0], common.key(args, "old"))
-    new = Source("new", str(args.new), new_at[0], common.key(args, "new"))
-    common.refuse_one_side_twice([old], [new])
+    old, new = await common.sides(args, tools, args.old, args.new)
     with Progress("comparing") as progress:
-        try:
-            one, two = await measure(tools.asker, zone, old, new, _names(args, zone), progress)
-        except TransferError as error:
-            report = unavailable(
-                "compare", args.zone.to_text(omit_final_dot=True), str(new.endpoint), error, NOT_PROVEN
-            )
-        else:
-            report = judge(one, two, ignore_dnssec=args.ignore_dnssec, accept_partial=args.accept_partial)
+        taker = Taker(
+            tools.asker, zone, _names(args, zone), common.pull_limits(args), args.ignore_dnssec, progress=progress
+        )
+        report = await parity.measure(taker, old, new, accept_partial=args.accept_partial)
     if metrics is not None:
         try:
             metrics.note(report, time.time())

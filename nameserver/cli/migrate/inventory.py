@@ -39,16 +39,17 @@ def _count(text: str) -> int:
 async def _inventory(args: argparse.Namespace) -> Report:
     tools = common.tools(args)
     try:
-        stream, complete = await taking.take(args, tools)
+        taken = await taking.take(args, tools)
     except TransferError as error:
         return taking.unavailable("inventory", args, error)
     today = datetime.now(UTC).strftime("%Y%m%d")
-    contents = take_stock(stream)
-    report = inventory.judge(stream, contents, str(args.server), today, args.to_serial)
+    contents = take_stock(taken.stream)
+    report = inventory.judge(taken.stream, contents, str(args.server), today, args.to_serial)
     if contents.delegations and args.children:
         children.judge(
             report, await children.measure(tools.tree, contents.delegations, contents.addresses, args.children)
         )
-    if not complete:
+    report.findings += taken.findings
+    if not taken.complete:
         report.add(Level.WARNING, "incomplete", "seen by questions alone: only the names of the list are here")
     return report

@@ -31,10 +31,11 @@ def main(args: argparse.Namespace) -> int:
 async def _snapshot(args: argparse.Namespace) -> Report:
     tools = common.tools(args)
     try:
-        stream, complete = await taking.take(args, tools)
+        had = await taking.take(args, tools)
     except TransferError as error:
         return taking.unavailable("snapshot", args, error)
     parent, missing = await _parent(args, tools)
+    stream, complete = had.stream, had.complete
     contents = take_stock(stream)
     try:
         taken, lines = snapshot.take(stream, contents, str(args.server), time.time(), complete=complete, parent=parent)
@@ -48,6 +49,7 @@ async def _snapshot(args: argparse.Namespace) -> Report:
     report.tables.append(Table("", ("TYPE", "RECORDS"), rows))
     report.facts = {"serial": taken.serial, "digest": taken.digest, "records": taken.records, "complete": complete}
     report.measured = {"zone_file": str(zone_file), "facts_file": str(facts), "taken": taken.taken}
+    report.findings += had.findings
     if not complete:
         text = "seen by questions alone: it holds the names of the list and no more, and proves no parity"
         report.add(Level.WARNING, "incomplete", text)

@@ -1,16 +1,25 @@
 """How inventory, snapshot and ttl come by a zone: one transfer, or questions for a list of names."""
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import dns.name
 
 from nameserver.cli.migrate import common
 from nameserver.cli.migrate.progress import Progress
+from nameserver.config.model import Endpoint
 from nameserver.errors import TransferError
+from nameserver.migrate import serials
 from nameserver.migrate import unavailable as report_of
+from nameserver.migrate.asking import Asker
 from nameserver.migrate.by_query import ask_zone, wanted_of_names
-from nameserver.migrate.report import Report
+from nameserver.migrate.nameservers import Target
+from nameserver.migrate.report import Finding, Level, Report
 from nameserver.migrate.zone_stream import ZoneStream, fetch_zone
 from nameserver.wire import names
+from nameserver.wire.tsig import TsigKey
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,28 +33,95 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_key_arguments(parser)
 
 
-async def take(args: argparse.Namespace, tools: common.Tools) -> tuple[ZoneStream, bool]:
-    """(the zone, whether it is complete). Raises UsageError, and TransferError where it cannot be had."""
+@dataclass(slots=True)
+class Taken:
+    """A zone, whether it is complete, and what has to be said of how it was come by."""
+
+    stream: ZoneStream
+    complete: bool
+    findings: list[Finding] = field(default_factory=list)
+
+
+async def take(args: argparse.Namespace, tools: common.Tools) -> Taken:
+    """The zone from the first address of the server that hands it out; the others are held against its serial.
+
+    Raises UsageError, and TransferError where it cannot be had.
+    """
     zone = names.fold(args.zone.to_wire())
-    endpoint = (await common.endpoints(tools, args.server))[0]
+    addresses = await common.endpoints(tools, args.server)
     key = common.key(args)
     with Progress(f"fetching {names.to_text(zone)}") as progress:
+        taken, endpoint = await _first(args, tools, zone, addresses, key, progress)
+    taken.findings += await _others(tools.asker, args.zone, taken.stream.soa.serial, endpoint, addresses, key)
+    return taken
+
+
+async def _first(
+    args: argparse.Namespace,
+    tools: common.Tools,
+    zone: bytes,
+    addresses: Sequence[Endpoint],
+    key: TsigKey | None,
+    progress: Progress,
+) -> tuple[Taken, Endpoint]:
+    """The zone and the address that it is from: by transfer from any of them, else by questions from any of them."""
+    failures: list[TransferError] = []
+    for endpoint in addresses:
         try:
-            source = tools.asker.source_for(endpoint)
             stream = await fetch_zone(
-                zone, endpoint, key, source=source, progress=lambda records: progress("records", records)
+                zone,
+                endpoint,
+                key,
+                source=tools.asker.source_for(endpoint),
+                limits=common.pull_limits(args),
+                progress=lambda records: progress("records", records),
             )
-        except TransferError:
-            if args.names is None:
-                raise
+        except TransferError as error:
+            failures.append(error)
         else:
-            return stream, True
+            return Taken(stream, True), endpoint
+    if args.names is None:
+        raise failures[0]
+    try:
+        wanted = wanted_of_names(args.names.read_text(encoding="utf-8").splitlines(), zone)
+    except (OSError, ValueError) as error:
+        raise common.UsageError(f"{args.names}: {getattr(error, 'strerror', None) or error}") from error
+    for endpoint in addresses:
         try:
-            wanted = wanted_of_names(args.names.read_text(encoding="utf-8").splitlines(), zone)
-        except (OSError, ValueError) as error:
-            raise common.UsageError(f"{args.names}: {getattr(error, 'strerror', None) or error}") from error
-        stream, _ = await ask_zone(tools.asker, zone, endpoint, wanted, key, lambda done: progress("asked", done))
-    return stream, False
+            stream, coverage = await ask_zone(
+                tools.asker, zone, endpoint, wanted, key, lambda done: progress("asked", done)
+            )
+        except TransferError as error:
+            failures.append(error)
+            continue
+        taken = Taken(stream, False)
+        if coverage.silent:
+            text = f"{coverage.silent} of {coverage.asked} questions were not answered: what they ask for is not here"
+            taken.findings.append(Finding(Level.WARNING, "unanswered", text, "Ask again, with a longer --timeout."))
+        return taken, endpoint
+    raise failures[-1]
+
+
+async def _others(
+    asker: Asker,
+    zone: dns.name.Name,
+    serial: int,
+    endpoint: Endpoint,
+    addresses: Sequence[Endpoint],
+    key: TsigKey | None,
+) -> list[Finding]:
+    """Which address was taken where there are several, and what the others serve."""
+    if len(addresses) == 1:
+        return []
+    text = f"taken from {endpoint}, one of {len(addresses)} addresses"
+    found = [Finding(Level.NOTE, "address", text)]
+    for sight in await serials.measure(asker, zone, [Target("", each, "given") for each in addresses], key):
+        if sight.transport == "TCP" or sight.target.endpoint == endpoint or sight.serial == serial:
+            continue
+        said = sight.detail if sight.serial is None else f"serves serial {sight.serial}"
+        text = f"{sight.target.endpoint} {said}; this is serial {serial} from {endpoint}"
+        found.append(Finding(Level.WARNING, "address-differs", text, "Ask that address by itself."))
+    return found
 
 
 def unavailable(command: str, args: argparse.Namespace, error: TransferError) -> Report:

@@ -49,15 +49,17 @@ async def _ttl(args: argparse.Namespace) -> Report:
     except snapshot.SnapshotError as error:
         raise common.UsageError(str(error)) from error
     try:
-        stream, _ = await taking.take(args, common.tools(args))
+        taken = await taking.take(args, common.tools(args))
     except TransferError as error:
         return taking.unavailable("ttl", args, error)
-    return ttl.judge(
-        stream,
-        take_stock(stream),
+    report = ttl.judge(
+        taken.stream,
+        take_stock(taken.stream),
         args.target,
         baseline=baseline,
         lowered_at=args.lowered_at,
         now=time.time(),
         floor=args.floor,
     )
+    report.findings += taken.findings
+    return report

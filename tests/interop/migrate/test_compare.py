@@ -1,5 +1,6 @@
 """`nameserver migrate compare` between real servers."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from support.internet import Internet, soa
 
 pytestmark = pytest.mark.interop
 
-OLD, NEW = "127.0.5.3", "127.0.5.4"
+ROOT, OLD, NEW, OTHER_OLD, OTHER_NEW = "127.0.5.1", "127.0.5.3", "127.0.5.4", "127.0.5.5", "127.0.5.6"
 KEY = Key("transfer-key", "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY=")
 BODY = "@ NS ns1\nns1 A 192.0.2.53\nwww A 192.0.2.1\n*.apps CNAME www\nsub NS ns.sub\nns.sub A 192.0.2.9\n"
 
@@ -55,6 +56,8 @@ def test_a_side_that_refuses_the_transfer_is_asked_name_by_name():
         "+ www.shop.example. 300 IN A 192.0.2.2",
     ]
     assert (same.returncode, strict.returncode) == (0, 1), same.stdout
+    assert same.stdout.splitlines()[-1].startswith("NO DIFFERENCE in 85.7 % of 7 records, accepted as partial")
+    assert "not 1 records below delegations" in same.stdout
 
 
 def test_where_both_refuse_names_from_a_list_are_asked(tmp_path: Path):
@@ -69,3 +72,30 @@ def test_where_both_refuse_names_from_a_list_are_asked(tmp_path: Path):
     assert listed.returncode == 0, listed.stdout
     assert outside.returncode == 2
     assert "line 1: www.elsewhere.example. is not in shop.example" in outside.stderr
+
+
+def test_every_address_of_a_side_is_compared_and_the_one_that_differs_is_named():
+    names = f"old A {OLD}\nold A {OTHER_OLD}\nnew A {NEW}\nnew A {OTHER_NEW}\n"
+    tree = {ROOT: {".": f"$TTL 300\n{soa('.')}@ NS a.root.\na.root. A {ROOT}\n{names}"}}
+    servers = {**tree, OLD: zone(), OTHER_OLD: zone(), NEW: zone(), OTHER_NEW: zone()}
+    with Internet(servers, (), dict.fromkeys((OLD, OTHER_OLD, NEW, OTHER_NEW), "any")) as net:
+        words = ["migrate", "compare", "shop.example", "--old", f"old:{net.port}", "--new", f"new:{net.port}"]
+        clean = nameserver(*words, *net.arguments, "--json")
+        net.servers[OTHER_NEW].change("shop.example.", zone(BODY.replace("www A", "web A"))["shop.example."])
+        new = nameserver(*words, *net.arguments)
+        net.servers[OTHER_NEW].change("shop.example.", zone()["shop.example."])
+        net.servers[OTHER_OLD].change("shop.example.", zone(BODY.replace("www A", "www 60 A"))["shop.example."])
+        old = nameserver(*words, *net.arguments)
+        net.servers[OTHER_OLD].stop()
+        silent = nameserver(*words, *net.arguments, "--timeout", "0.5")
+    report = json.loads(clean.stdout)
+    assert (clean.returncode, report["verdict"]) == (0, "ZONES MATCH: Proceed with cutover")
+    assert {(each["side"], each["address"]) for each in report["facts"]["addresses"]} == {
+        (side, f"{address}:{net.port}") for side, address in (("old", OTHER_OLD), ("new", NEW), ("new", OTHER_NEW))
+    }
+    assert (new.returncode, old.returncode, silent.returncode) == (1, 1, 1)
+    at, beside = f"new:{net.port} ({OTHER_NEW}:{net.port})", f"old:{net.port} ({OLD}:{net.port})"
+    assert new.stdout.splitlines()[-1] == f"ZONES DIFFER at {at} from {beside}: do not proceed"
+    assert f"fault (ttl-drift): old:{net.port} ({OTHER_OLD}:{net.port}): 1 record is the same" in old.stdout
+    assert f"{OTHER_OLD}:{net.port}): no answer" in silent.stdout or "connect-refused" in silent.stdout
+    assert silent.stdout.splitlines()[-1] == "PARITY IS NOT PROVEN: do not proceed"

@@ -11,6 +11,7 @@ from support.internet import Internet, soa
 pytestmark = pytest.mark.interop
 
 HOST = "127.0.5.3"
+ROOT, SHUT, LATE = "127.0.5.1", "127.0.5.2", "127.0.5.4"
 BODY = """@ NS ns1
 ns1 A 192.0.2.53
 WWW A 192.0.2.1
@@ -104,3 +105,19 @@ def test_ttls_are_held_against_the_target_and_the_time_against_the_old_ones(tmp_
     assert "the cut-over is safe from 2199-01-03" in early.stdout
     assert touched.returncode == 2
     assert "was changed since" in touched.stderr
+
+
+def test_of_a_server_with_several_addresses_the_one_that_was_taken_is_told_and_others_are_held_against_it(
+    tmp_path: Path,
+):
+    zones = {number: f"$TTL 300\n{soa('shop.example.', number)}{BODY}" for number in (5, 4)}
+    root = f"$TTL 300\n{soa('.')}@ NS a.root.\na.root. A {ROOT}\nns A {SHUT}\nns A {HOST}\nns A {LATE}\n"
+    servers = {ROOT: {".": root}, **{each: {"shop.example.": zones[5]} for each in (SHUT, HOST)}}
+    with Internet({**servers, LATE: {"shop.example.": zones[4]}}, (), {HOST: "any", LATE: "any"}) as net:
+        where = ["shop.example", f"@ns:{net.port}", *net.arguments]
+        taken = nameserver("migrate", "snapshot", *where, "-o", str(tmp_path), "--no-parent")
+        ttl = nameserver("migrate", "ttl", *where)
+    for done in (taken, ttl):
+        assert f"note (address): taken from {HOST}:{net.port}, one of 3 addresses" in done.stdout, done.stderr
+        assert f"{LATE}:{net.port} serves serial 4; this is serial 5 from {HOST}:{net.port}" in done.stdout
+    assert (taken.returncode, ttl.returncode) == (0, 1)

@@ -130,8 +130,50 @@ def test_a_side_that_was_only_asked_is_no_proof_unless_that_is_accepted():
     report = judge(side([a("www")]), partial())
     assert (report.exit_code, [finding.code for finding in report.findings]) == (1, ["incomplete"])
     assert "100.0 % were answered" in report.findings[0].text
-    assert judge(side([a("www")]), partial(), accept_partial=True).verdict == MATCH
+    accepted = judge(side([a("www")]), partial(), accept_partial=True)
+    assert accepted.exit_code == 0
+    assert accepted.verdict.startswith("NO DIFFERENCE in 4 of 4 RRsets of a list of names, accepted as partial")
     assert judge(side([a("www")]), partial(1), accept_partial=True).exit_code == 1
+
+
+def test_what_no_question_shows_is_counted_out_of_the_share_that_was_compared():
+    found = side([a("www")])
+    found.coverage = Coverage(3, 0, "refused: REFUSED", of=10, left_out={"records below delegations": 4})
+    report = judge(side([a("www")]), found, accept_partial=True)
+    assert report.exit_code == 0
+    assert report.verdict == "NO DIFFERENCE in 60.0 % of 10 records, accepted as partial: the rest was not compared"
+    assert "not 4 records below delegations" in report.findings[0].text
+    assert report.facts["new"]["not_compared"] == {"records below delegations": 4}
+    strict = judge(side([a("www")]), found)
+    assert strict.exit_code == 1
+    assert strict.verdict.startswith("PARITY IS NOT PROVEN")
+    assert "60.0 %" in strict.verdict
+
+
+@pytest.mark.parametrize(
+    ("serial", "minimum", "code", "verdict"),
+    [
+        (7, 300, 0, MATCH),
+        (6, 300, 0, MATCH),
+        (7, 60, 1, "ZONES DIFFER in the SOA (minimum): do not proceed"),
+        (6, 60, 1, "ZONES DIFFER in the SOA (minimum): do not proceed"),
+    ],
+)
+def test_the_serial_alone_is_no_difference_and_the_rest_of_the_soa_is_one(
+    serial: int, minimum: int, code: int, verdict: str
+):
+    report = judge(side([a("www")]), side([a("www")], serial=serial, minimum=minimum))
+    assert (report.exit_code, report.verdict) == (code, verdict)
+    codes = {finding.code for finding in report.findings}
+    assert ("serial-differs" in codes, "same-serial-differs" in codes) == (serial != 7, serial == 7 and code == 1)
+    soa = "example.com. 300 IN SOA ns1.example.com. hostmaster.example.com. {} 3600 900 1209600 {}"
+    lines = ["; SOA", f"- {soa.format(7, 300)}", f"+ {soa.format(serial, minimum)}"]
+    assert report.lines == (lines if code else [])
+
+
+def test_records_and_the_soa_that_differ_are_both_in_the_last_line():
+    report = judge(side([a("www")]), side([a("mail")], ttl=60))
+    assert report.verdict == "ZONES DIFFER in 2 records and the SOA (TTL): do not proceed"
 
 
 def test_a_record_reads_as_a_line_of_a_zone_file():
