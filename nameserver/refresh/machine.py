@@ -42,6 +42,7 @@ NOTIFY must neither be slow for an honest primary nor be a way to keep us, and t
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from typing import TypeGuard
 
 from nameserver.errors import Reason
 from nameserver.refresh import timers
@@ -119,12 +120,14 @@ class Check:
     """Do one refresh run over the primaries, and report it by `check_finished`.
 
     `force`: take a full transfer whatever its serial. `first`: addresses that sent NOTIFY, to be asked before the
-    others. `accept_lower`: no live version is held, so an older serial is better than none.
+    others; `hints`: which newer serials some of them named. `accept_lower`: no live version is held, so an older serial
+    is better than none.
     """
 
     reason: Trigger
     force: bool = False
     first: tuple[str, ...] = ()
+    hints: tuple[tuple[str, int], ...] = ()  # source, serial
     accept_lower: bool = False
 
 
@@ -418,6 +421,12 @@ class RefreshMachine:
         # the refresh timer finds a primary that went backwards.
         return compare(hint, self._held.serial) in (Order.NEWER, Order.UNDEFINED)
 
+    def _is_newer(self, hint: int | None) -> TypeGuard[int]:
+        """Whether a hint names a version after the live one."""
+        if hint is None or self._held is None or self.state is State.EXPIRED:
+            return False
+        return compare(hint, self._held.serial) is Order.NEWER
+
     def _space(self, check: Check, brought: bool, now: float) -> None:
         """After a check that NOTIFY caused and that brought a version, the next may begin sooner than usual."""
         if brought and check.reason in (Trigger.NOTIFY, Trigger.FOLLOW):
@@ -491,6 +500,7 @@ class RefreshMachine:
             force=trigger is Trigger.RETRANSFER,
             # the primary that told us of a version we failed to get is asked first again: others may not have it yet
             first=tuple(dict.fromkeys(filter(None, (*self._notified, *self._unsettled)))),
+            hints=tuple((source, hint) for source, hint in self._notified.items() if source and self._is_newer(hint)),
             accept_lower=self._held is None or self.state is State.EXPIRED,
         )
         self._ordered = None

@@ -14,6 +14,7 @@ address until that fails:
                                       run ends, transferred
     nothing held, or forced:  AXFR
     held, but not stored:     as above, with AXFR in place of IXFR, and for an equal serial too
+    held, and its NOTIFY named a newer serial:  IXFR ──(anything but a newer version)──▶ SOA, as above
 
 An IXFR that stands still has cost a time-out already, and one that brings nothing new contradicts the SOA: the AXFR in
 its place is asked for after everybody else, too.
@@ -26,7 +27,7 @@ shown to `refusal` before it is committed.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -129,6 +130,7 @@ class RefreshRun:
         force: bool = False,
         accept_lower: bool = False,
         first: Sequence[int] = (),
+        hinted: Container[int] = (),
         whole: bool = False,
     ) -> None:
         """`held` is our serial, None when no version is held; `force` takes a full transfer of whatever serial.
@@ -137,7 +139,9 @@ class RefreshRun:
 
         `accept_lower`: no live version is held, so any serial is better than none. `first`: indexes of primaries to
         ask before the others, and each of them, even when one says that we are up to date: two primaries that sent
-        NOTIFY may hold different serials. Raises ValueError without primaries.
+        NOTIFY may hold different serials. `hinted`: indexes of primaries that are likely to have a newer version, as
+        their NOTIFY says: they are asked for it before they are asked for their serial. It is a guess, of which nothing
+        is believed: where no newer version comes, all goes on as without it. Raises ValueError without primaries.
         """
         if not primaries:
             raise ValueError("a refresh run needs at least one primary")
@@ -147,6 +151,7 @@ class RefreshRun:
         self._take_any = force or accept_lower or held is None
         self._whole = whole
         self._opening = StepKind.AXFR if force or held is None else StepKind.SOA_UDP
+        self._hinted = () if whole else hinted
         self._first = frozenset(first)
         order = dict.fromkeys((*first, *range(len(primaries))))  # keeps the order, drops repetitions
         awake = (self._visit(index, silent=False) for index in order)
@@ -154,7 +159,7 @@ class RefreshRun:
         self._queue = deque(visit for visit in (*awake, *silent) if visit.addresses)
         self._visiting = self._queue.popleft()
         # by primary
-        self._announced: dict[int, int] = {}  # the serial of its SOA answer
+        self._shown: dict[int, int] = {}  # the serial of its SOA answer, or of the version that came from it
         self._ixfr_failed: set[int] = set()
         self._spoke: set[int] = set()  # its answer was its last word, whatever address gave it
         # over the run
@@ -171,14 +176,17 @@ class RefreshRun:
         primary = self._primaries[index]
         addresses = (each for each in range(primary.addresses) if (each in primary.silent) is silent)
         opening = self._opening
-        if opening is StepKind.SOA_UDP and not primary.datagrams:
-            opening = StepKind.SOA_TCP
+        if opening is StepKind.SOA_UDP:
+            if index in self._hinted and primary.ixfr and not silent:
+                opening = StepKind.IXFR
+            elif not primary.datagrams:
+                opening = StepKind.SOA_TCP
         return _Visit(index, tuple(addresses), opening, silent)
 
     def soa_answered(self, serial: int, expire_option: int | None = None) -> None:
         """The SOA question was answered, with authority."""
         step = self._expect(StepKind.SOA_UDP, StepKind.SOA_TCP)
-        self._announced[step.primary] = serial
+        self._shown[step.primary] = serial
         order = self._order(serial)
         if order is Order.EQUAL and not self._whole:
             self._found_current(UpToDate(serial, expire_option))
@@ -200,8 +208,11 @@ class RefreshRun:
         none of them has a newer version either, this one for the whole zone.
         """
         step = self._expect(StepKind.IXFR)
+        if self._guessed(step):
+            self._ask_serial(step)
+            return
         self._doubtful = UpToDate(serial, expire_option)
-        name, announced = self._primaries[step.primary].name, self._announced[step.primary]
+        name, announced = self._primaries[step.primary].name, self._shown[step.primary]
         self._missed = Failed(Reason.SERIAL_SAME, f"{name}: it shows serial {announced}, and its IXFR {serial}")
         self._ixfr_failed.add(step.primary)
         self._queue.append(_Visit(step.primary, (step.address,), StepKind.AXFR))
@@ -222,15 +233,20 @@ class RefreshRun:
             return Reason.SERIAL_UNDEFINED
         if order is Order.OLDER:
             return Reason.SERIAL_BACKWARDS
-        announced = self._announced.get(self._visiting.primary)
+        announced = self._shown.get(self._visiting.primary)
         if announced is not None and compare(announced, serial) is Order.NEWER:
             return Reason.SERIAL_BACKWARDS
         return None
 
     def transferred(self, serial: int, soa: Soa, expire_option: float | None = None) -> None:
         """The transfer arrived whole, was not refused, and is committed."""
-        self._expect(StepKind.IXFR, StepKind.AXFR)
+        step = self._expect(StepKind.IXFR, StepKind.AXFR)
+        self._shown[step.primary] = serial
         self._end(Transferred(serial, soa, expire_option))
+
+    def shown(self, primary: int) -> int | None:
+        """The serial that a primary (by index) was seen to have, None where it was not, or was not asked."""
+        return self._shown.get(primary)
 
     def failed(self, reason: Reason, detail: str = "", *, asked: bool = True) -> None:
         """The step failed; a cut answer by UDP is `SHORT_MESSAGE`.
@@ -242,7 +258,7 @@ class RefreshRun:
         # a zone that is not fit to be served outweighs a primary that is away: it decides how soon to try again
         if self._failure is None or CLASS_OF[self._failure.reason] not in COSTLY:
             self._failure = failure
-        announced = self._announced.get(step.primary)
+        announced = self._shown.get(step.primary)
         if announced is not None and self._order(announced) is Order.NEWER:
             self._missed = self._failure
         if not asked:
@@ -253,13 +269,28 @@ class RefreshRun:
         then = after_failure(step.kind, reason)
         if then is Then.END:
             self._end(failure)
+        elif self._guessed(step):
+            self._ask_serial(step)
         else:
             self._go_on(step, then)
+
+    def _guessed(self, step: Step) -> bool:
+        """Whether a step is an IXFR before the SOA question."""
+        return step.kind is StepKind.IXFR and step.primary not in self._shown
+
+    def _ask_serial(self, step: Step) -> None:
+        """The guess was wrong: the visit goes on as it would have begun without it."""
+        opening = StepKind.SOA_UDP if self._primaries[step.primary].datagrams else StepKind.SOA_TCP
+        self._visiting = self._visiting._replace(opening=opening)
+        self.step = step._replace(kind=opening)
 
     def _pass_over(self, step: Step) -> None:
         """Past an address that turned out to be silent: back to it at the end, if somebody else comes first."""
         if step.kind is StepKind.SOA_UDP:
             self._go_on(step, Then.TCP)
+            return
+        if self._guessed(step):
+            self._ask_serial(step)
             return
         if self.elsewhere:
             self._queue.append(self._visiting._replace(addresses=(step.address,), silent=True))
@@ -327,7 +358,7 @@ class RefreshRun:
         if self._current is None:
             return True
         # one says that we are current: left are who told us of a version, and what is known to be newer
-        announced = self._announced.get(visit.primary)
+        announced = self._shown.get(visit.primary)
         if visit.opening is StepKind.AXFR:
             return announced is not None and self._order(announced) is Order.NEWER
         return visit.primary in self._first

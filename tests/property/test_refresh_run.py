@@ -70,13 +70,20 @@ class Course:
     force=st.booleans(),
     accept_lower=st.booleans(),
     first=st.lists(st.integers(0, 3), max_size=4),
+    hinted=st.frozensets(st.integers(0, 3)),
     data=st.data(),
 )
 def test_every_run_ends_and_asks_nobody_twice(
-    plans: list[PrimaryPlan], held: int | None, force: bool, accept_lower: bool, first: list[int], data: st.DataObject
+    plans: list[PrimaryPlan],
+    held: int | None,
+    force: bool,
+    accept_lower: bool,
+    first: list[int],
+    hinted: frozenset[int],
+    data: st.DataObject,
 ) -> None:
     first = [index for index in first if index < len(plans)]
-    run = RefreshRun(plans, held, force=force, accept_lower=accept_lower, first=first)
+    run = RefreshRun(plans, held, force=force, accept_lower=accept_lower, first=first, hinted=hinted & {*first})
     course = Course(run, data.draw)
     course.go()
     times = Counter(course.asked)

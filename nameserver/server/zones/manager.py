@@ -164,7 +164,7 @@ class ZoneManager:
                 files += await self._load_file(entry)
         for zone in (*added, *replaced):
             self._start_machine(self.entries[zone.name])
-        self._refresher.reach.keep(config.zones.values())
+        self._refresher.keep(config.zones.values())
         known = {remote.name for zone in config.zones.values() for remote in zone.primaries}
         for remote_name in set(self._tally.primary_up) - known:
             self._tally.forget_primary(remote_name)
@@ -420,6 +420,7 @@ class ZoneManager:
             check.force,
             check.accept_lower,
             check.first,
+            check.hints,
             on_transfer=transferred,
             reported=entry.reported,
         )

@@ -11,6 +11,7 @@ from typing import Any
 
 from nameserver.config.model import Endpoint, Remote, ServerConfig, ZoneConfig
 from nameserver.errors import Reason, StoreDamaged, StoreError, TransferError, ZoneError
+from nameserver.refresh.hints import Hints
 from nameserver.refresh.outcome import Failed, Outcome
 from nameserver.refresh.plan import PrimaryPlan, RefreshRun, Step, StepKind
 from nameserver.refresh.timers import Timers, aged, effective, life_after_transfer
@@ -40,6 +41,7 @@ from nameserver.wire.rrset import RRset
 from nameserver.wire.tsig import StreamVerifier, TsigKey
 from nameserver.zone.builder import BuiltZone
 from nameserver.zone.changes import Applied, apply_changes, differs
+from nameserver.zone.serial import Order, compare
 from nameserver.zone.soa import Soa
 
 CERTAIN_IXFR_REFUSALS = frozenset({Reason.FORMERR, Reason.NOTIMP})
@@ -58,6 +60,7 @@ class ZoneRun:
     force: bool = False  # take a full transfer of whatever serial
     accept_lower: bool = False  # nothing live is held
     sources: Sequence[str] = ()  # addresses that sent NOTIFY
+    hints: Sequence[tuple[str, int]] = ()  # of them, with the serials that they named, newer than what is held
     on_transfer: Callable[[TransferEvent], None] = lambda _event: None
     reported: dict[str, set[Reason]] = field(default_factory=dict)  # by remote: failures in the log since it was good
 
@@ -80,8 +83,14 @@ class Refresher:
         self._no_ixfr: dict[str, float] = {}  # remote → until (monotonic)
         self._habits: set[tuple[str, str]] = set()  # remote and what is put right in its transfers, warned of once
         self._no_edns: dict[str, float] = {}  # the same for EDNS
+        self._hints: Hints[str] = Hints()  # by remote
         self._keys = KeyChoice()
         self.kept = KeptConnections()
+
+    def keep(self, zones: Collection[ZoneConfig]) -> None:
+        """Forget whoever is no primary of these zones any more."""
+        self.reach.keep(zones)
+        self._hints.keep(frozenset(remote.name for zone in zones for remote in zone.primaries))
 
     async def run(self, work: ZoneRun) -> Outcome:
         """Go through the primaries until the run has an outcome."""
@@ -98,16 +107,24 @@ class Refresher:
             )
             for each in zone.primaries
         ]
+        told = {index: serial for source, serial in work.hints for index in _indexes_of((source,), zone.primaries)}
+        hinted = [index for index in told if self._hints.good(zone.primaries[index].name)]
         plan = RefreshRun(
             plans,
             held.serial if held else None,
             force=work.force,
             accept_lower=work.accept_lower,
             first=_indexes_of(work.sources, zone.primaries),
+            hinted=hinted,
             whole=stored is None,
         )
         while (step := plan.step) is not None:
             await self._step(work, plan, step)
+        for index, serial in told.items():
+            shown = plan.shown(index)
+            if shown is not None or index in hinted:
+                true = shown is not None and compare(serial, shown) in (Order.EQUAL, Order.OLDER)
+                self._hints.proved(zone.primaries[index].name, true=true)
         return plan.outcome or Failed(Reason.SUPERSEDED, "the run had nothing to do")
 
     async def _step(self, work: ZoneRun, plan: RefreshRun, step: Step) -> None:

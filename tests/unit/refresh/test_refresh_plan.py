@@ -118,6 +118,74 @@ def test_a_version_that_an_ixfr_withheld_is_taken_from_whoever_has_it() -> None:
     assert (at(alone), alone.refusal(6)) == ((AXFR, 0, 0), None)
 
 
+# --- where a NOTIFY named a newer serial -----------------------------------------------------------------------------
+
+
+def test_a_primary_that_is_likely_to_have_a_newer_version_is_asked_for_it_at_once() -> None:
+    run = RefreshRun([A, B], 5, first=[1], hinted=[1])
+    assert at(run) == (IXFR, 1, 0)
+    assert [run.refusal(serial) for serial in (4, 5, 6)] == [Reason.SERIAL_BACKWARDS, Reason.SERIAL_SAME, None]
+    take(run, 6)
+    assert run.outcome == Transferred(6, soa(6))
+    assert (run.shown(0), run.shown(1)) == (None, 6)
+
+
+def test_where_it_has_none_it_is_asked_for_its_serial_and_that_counts() -> None:
+    run = RefreshRun([A], 5, first=[0], hinted=[0])
+    run.transfer_up_to_date(5)
+    assert at(run) == (UDP, 0, 0)
+    run.soa_answered(5, 100)
+    assert run.outcome == UpToDate(5, 100)
+    assert run.shown(0) == 5
+
+
+@pytest.mark.parametrize("reason", [reason for reason in Reason if after_failure(IXFR, reason) is not Then.END])
+def test_whatever_a_guess_fails_for_the_run_goes_on_as_without_it_and_does_not_repeat_it(reason: Reason) -> None:
+    run = RefreshRun([A, B], 5, first=[0], hinted=[0])
+    run.failed(reason)
+    assert at(run) == (UDP, 0, 0)
+    run.soa_answered(6)
+    assert at(run) == (AXFR, 0, 0)
+    again = RefreshRun([A], 5, first=[0], hinted=[0])
+    again.failed(reason)
+    again.soa_answered(5)
+    assert again.outcome == UpToDate(5), "a guess that fails is no failure of the check"
+
+
+def test_a_guess_that_turns_out_to_be_at_a_silent_address_leads_to_the_soa_question_there() -> None:
+    run = RefreshRun([A, B], 5, first=[0], hinted=[0])
+    run.failed(Reason.CONNECT_TIMEOUT, asked=False)
+    assert at(run) == (UDP, 0, 0)
+    run.failed(Reason.CONNECT_TIMEOUT, asked=False)
+    run.failed(Reason.CONNECT_TIMEOUT, asked=False)
+    assert at(run) == (UDP, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("plan", "more", "opening"),
+    [
+        (PrimaryPlan("a", ixfr=False), {}, UDP),
+        (PrimaryPlan("a", silent=frozenset((0,))), {}, UDP),
+        (PrimaryPlan("a"), {"whole": True}, UDP),
+        (PrimaryPlan("a"), {"force": True}, AXFR),
+        (PrimaryPlan("a", datagrams=False), {}, IXFR),
+    ],
+)
+def test_no_guess_is_made_where_an_ixfr_is_of_no_use(plan: PrimaryPlan, more: dict, opening: StepKind) -> None:
+    assert at(RefreshRun([plan], 5, first=[0], hinted=[0], **more)) == (opening, 0, 0)
+
+
+def test_after_a_guess_a_primary_over_tls_is_asked_for_its_serial_there_too() -> None:
+    run = RefreshRun([PrimaryPlan("a", addresses=2, datagrams=False)], 5, first=[0], hinted=[0])
+    run.transfer_up_to_date(5)
+    assert at(run) == (TCP, 0, 0)
+    run.failed(Reason.IDLE_TIMEOUT)
+    assert at(run) == (TCP, 0, 1), "one guess is enough"
+
+
+# --- reports ---------------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("kind", "report"),
     [

@@ -11,10 +11,13 @@ import pytest
 from support.managed import HASTY, Managed, managed
 from support.own_server import KEY, OwnServer, own_server, until
 from support.process import free_port
+from support.refresh_runs import Runs
+from support.scripted_primary import Versions, scripted
 from support.zones import zone_text
 
 from nameserver.config.model import Endpoint, Remote, ZoneConfig
 from nameserver.errors import Reason
+from nameserver.refresh.hints import TRUE_IN_A_ROW
 from nameserver.refresh.outcome import Failed, LowerSerial, Transferred, UpToDate
 from nameserver.server.zones import pull
 from nameserver.server.zones.refresher import Refresher, ZoneRun, primary_statuses
@@ -94,6 +97,43 @@ async def test_the_sender_of_a_notify_is_asked_first(tmp_path: Path) -> None:
         outcome, statuses, _ = await run(ours, zone, sources=("127.0.0.1", "192.0.2.1"))
         assert isinstance(outcome, Transferred) and outcome.serial == 6
         assert statuses["dead"].last_attempt is None
+
+
+async def test_a_primary_whose_hints_were_true_is_asked_for_the_difference_until_one_is_not(tmp_path: Path) -> None:
+    versions = Versions(serial=1)
+    async with scripted(versions) as primary, managed(tmp_path) as ours:
+        runs = Runs(ours, primary)
+        await runs.load()
+
+        async def notified(hint: int) -> list[str]:
+            """What is asked for a NOTIFY with this serial."""
+            primary.asked.clear()
+            await runs.run(sources=("127.0.0.1",), hints=(("127.0.0.1", hint),))
+            return primary.kinds()
+
+        with_a_look, at_once = ["SOA/udp", "IXFR/tcp"], ["IXFR/tcp"]
+        for number in range(TRUE_IN_A_ROW + 3):
+            versions.serial += 1
+            assert await notified(versions.serial) == (with_a_look if number < TRUE_IN_A_ROW else at_once)
+        assert ours.publisher.stored[NAME].serial == versions.serial
+        assert await notified(versions.serial + 50) == ["IXFR/tcp", "SOA/udp"], "it has nothing newer"
+        assert await notified(versions.serial + 50) == ["SOA/udp"]
+        versions.serial += 1
+        assert await notified(versions.serial) == with_a_look
+
+
+async def test_a_guess_at_a_primary_that_answers_no_ixfr_any_more_ends_in_the_whole_zone(tmp_path: Path) -> None:
+    versions = Versions(serial=1)
+    async with scripted(versions) as primary, managed(tmp_path) as ours:
+        runs = Runs(ours, primary)
+        await runs.load()
+        for _ in range(TRUE_IN_A_ROW):
+            runs.refresher._hints.proved("p0", true=True)
+        primary.asked.clear()
+        versions.serial, versions.refuses_ixfr = 2, True
+        outcome = await runs.run(sources=("127.0.0.1",), hints=(("127.0.0.1", 2),))
+        assert isinstance(outcome, Transferred) and outcome.serial == 2
+        assert [kind for kind in primary.kinds() if kind != "IXFR/tcp"] == ["SOA/udp", "AXFR/tcp"]
 
 
 async def test_a_store_that_cannot_write_fails_the_run_and_keeps_the_version_before(tmp_path: Path) -> None:
