@@ -6,6 +6,7 @@ resolvers. No answer is ever averaged: one endpoint and one transport give one r
 
 import asyncio
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -26,6 +27,7 @@ from nameserver.server.zones.dialogue import network_failure
 from nameserver.wire.tsig import TsigKey
 
 EDNS_SIZE = 1232
+AS_PEERS_ASK = frozenset({"SOA", "AXFR", "IXFR"})  # types that servers do not count as questions of users
 T = TypeVar("T")
 
 _TSIG_REASONS: tuple[tuple[type[Exception], Reason], ...] = (
@@ -111,7 +113,8 @@ def _find(
 class Asker:
     """Sends questions. `timeout` in seconds per try, `tries` over UDP; at most `at_once` are under way.
 
-    `source`: our address, per family that it is of. `replies` counts what came back, for progress.
+    `source`: our address, per family that it is of. `replies` counts what came back, for progress; `asked_as_users`
+    what went to each server that it counts as it counts questions of users.
     """
 
     timeout: float = 3.0
@@ -119,6 +122,7 @@ class Asker:
     at_once: int = 64
     source: tuple[str, ...] = ()
     replies: int = 0
+    asked_as_users: Counter[Endpoint] = field(default_factory=Counter)
     _places: asyncio.Semaphore | None = field(default=None, repr=False)
 
     async def ask(
@@ -146,6 +150,7 @@ class Asker:
                 query.use_tsig(_dnspython_key(key))
             send = dns.asyncquery.tcp if tcp else dns.asyncquery.udp
             began = time.monotonic()
+            self.asked_as_users[endpoint] += dns.rdatatype.to_text(question.type) not in AS_PEERS_ASK
             try:
                 message = await send(
                     query, endpoint.host, timeout=self.timeout, port=endpoint.port, source=self.source_for(endpoint)

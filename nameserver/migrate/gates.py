@@ -3,16 +3,14 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from nameserver.config.values import format_duration
-from nameserver.migrate.phases import State, Wait, parent_wait, quiet_since
+from nameserver.migrate import silence
+from nameserver.migrate.phases import State, Wait, parent_wait
 from nameserver.migrate.report import Level, Report
 from nameserver.migrate.snapshot import Snapshot
 from nameserver.migrate.survey import Survey
 
 _OF_PARENT = frozenset({"parent-silent", "straggler", "no-new-ns"})
-QUERIES = "nameserver_zone_queries_total"  # of kind "normal": neither SOA nor transfers nor NOTIFY
 
 
 def snapshot_gate(zone: str, baseline: Snapshot | None, problem: str) -> Report:
@@ -52,45 +50,6 @@ def wait_gate(zone: str, wait: Wait, now: float, unseen: str) -> Report:
     return report
 
 
-def count_queries(text: str, zone: str) -> float:
-    """Queries of users for a zone, from a page of metrics. Raises ValueError where it tells of none."""
-    found = [
-        sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if sample.name == QUERIES and sample.labels.get("zone") == zone and sample.labels.get("kind") == "normal"
-    ]
-    if not found:
-        raise ValueError(f"the page has no {QUERIES} of {zone}")
-    return sum(found)
-
-
-def quiet_gate(state: State, now: float, problem: str) -> Report:
-    """Whether nobody asks the old side any more, by the samples in the state."""
-    report = Report("quiet", state.zone)
-    since = quiet_since(state.samples)
-    if problem:
-        report.add(
-            Level.FAULT, "no-metrics", problem, "Give --metrics URL: where the old side counts the zone's queries."
-        )
-        report.verdict = "Nobody can tell."
-        return report
-    if since is None:
-        many = len(state.samples) > 1
-        text = "the old side is still asked" if many else "one look tells nothing: ask again later"
-        report.add(Level.FAULT, "still-asked" if many else "not-yet", text, "Look again in an hour.")
-        report.verdict = "Not silent."
-        return report
-    silent = now - since
-    report.facts = {"silent_since": since}
-    if silent < state.quiet:
-        text = f"silent for {format_duration(round(silent))}, {format_duration(state.quiet)} are wanted"
-        report.facts["safe_from"] = since + state.quiet
-        report.add(Level.FAULT, "too-early", text, "Wait.")
-    report.verdict = f"Silent for {format_duration(round(silent))}."
-    return report
-
-
 async def measure(
     survey: Survey,
     state: State,
@@ -98,7 +57,7 @@ async def measure(
     now: float,
     baseline: Snapshot | None,
     baseline_problem: str,
-    fetch_metrics: Callable[[], str] | None,
+    fetch_pages: Callable[[], list[str]] | None,
 ) -> dict[str, Report]:
     """Measure these gates, in order. What is first seen to hold is noted in `state`."""
     reports: dict[str, Report] = {}
@@ -121,7 +80,8 @@ async def measure(
                 reports[name].findings += now_wrong
                 reports[name].verdict = delegation.verdict
         elif name == "quiet":
-            reports[name] = _quiet(state, now, fetch_metrics)
+            silence.note_own(state, survey.asker, (source.endpoint for source in survey.old))
+            reports[name] = _quiet(state, now, fetch_pages)
         else:
             reports[name] = await _plain(survey, state, name)
     return reports
@@ -199,12 +159,16 @@ def _nowhere(command: str, state: State) -> Report:
     return report
 
 
-def _quiet(state: State, now: float, fetch_metrics: Callable[[], str] | None) -> Report:
-    if fetch_metrics is None:
-        return quiet_gate(state, now, "it is not known where the old side counts its queries")
+def _quiet(state: State, now: float, fetch_pages: Callable[[], list[str]] | None) -> Report:
+    if fetch_pages is None:
+        return silence.judge(state, now, "it is not known where the old side counts its queries")
     try:
-        count = count_queries(fetch_metrics(), state.zone)
+        looks = [silence.read_page(page, state.zone) for page in fetch_pages()]
     except (OSError, ValueError) as error:
-        return quiet_gate(state, now, f"{state.metrics}: {error}")
-    state.samples.append([now, count])
-    return quiet_gate(state, now, "")
+        return silence.judge(state, now, f"{state.metrics}: {error}")
+    silence.note(state, looks, now)
+    report = silence.judge(state, now, "")
+    if len(looks) < len(state.old):
+        text = f"the old side has {len(state.old)} servers, and queries of {len(looks)} are counted"
+        report.add(Level.WARNING, "not-all-counted", text, "Give --metrics with the address of each.")
+    return report

@@ -14,7 +14,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -62,14 +61,16 @@ class State:
     keep: float = KEEP
     quiet: float = 24 * 3600.0
     resolvers: list[str] = field(default_factory=list)
-    metrics: str = ""  # where the old side's queries are counted; "" for nowhere
+    metrics: str = ""  # where the old side's queries are counted: addresses with spaces between; "" for nowhere
     old_key: str = ""
     new_key: str = ""
     phase: str = "plan"
     entered: dict[str, float] = field(default_factory=dict)
     seen: dict[str, float] = field(default_factory=dict)
     cached: dict[str, float] = field(default_factory=dict)
-    samples: list[list[float]] = field(default_factory=list)  # [when, queries that the old side has counted]
+    # [when, queries that the old side has counted, start of each process that counts …]
+    samples: list[list[float]] = field(default_factory=list)
+    own_questions: float = 0.0  # of them, those that these commands asked
     log: list[dict[str, Any]] = field(default_factory=list)
     format: int = FORMAT
 
@@ -95,7 +96,12 @@ class State:
         # What was restored may be lowered or taken away again with nobody looking: those clocks begin anew as well.
         for name in ("delegated", "ds-gone", *(("ttl-lowered",) if self.phase == "plan" else ())):
             self.seen.pop(name, None)
+        self.forget_counts()
+
+    def forget_counts(self) -> None:
+        """What was counted so far says nothing any more."""
         self.samples.clear()
+        self.own_questions = 0.0
 
     def remember(self, baseline: Snapshot | None) -> Snapshot | None:
         """The snapshot with the largest TTLs that any snapshot of this move has had."""
@@ -130,7 +136,7 @@ def read(path: Path) -> State:
         raise StateError(f"{path} is not what `migrate plan` wrote: {error}") from error
     if state.phase not in PHASES:
         raise StateError(f"{path} names a phase that there is not: {state.phase!r}")
-    if not state.old or not state.new or any(len(sample) != 2 for sample in state.samples):
+    if not state.old or not state.new or any(len(sample) < 2 for sample in state.samples):
         raise StateError(f"{path} lacks a side, or holds a sample that is not a time with a count")
     return state
 
@@ -180,23 +186,6 @@ def parent_wait(state: State, baseline: Snapshot | None, parent_ns_ttl: int) -> 
         tuple((f"{name} ({ttl} s)", float(ttl)) for name, ttl in ttls),
         (("the least time to keep the old side", state.keep),),
     )
-
-
-def quiet_since(samples: list[list[float]]) -> float | None:
-    """Since when the old side has counted no more queries; None where the last two samples differ, or of fewer.
-
-    A counter that went down was reset: what it counted before is not known, so it begins there.
-    """
-    since = None
-    for (_, before), (when, count) in pairwise(samples):
-        if count != before:
-            since = None
-        elif since is None:
-            since = when
-    if since is None:
-        return None
-    index = next(number for number, (when, _) in enumerate(samples) if when == since)
-    return samples[index - 1][0]
 
 
 def rollback_lines(state: State, baseline: Snapshot | None) -> list[str]:

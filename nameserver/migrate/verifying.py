@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from nameserver.migrate import gates, serials
+from nameserver.migrate import gates, serials, silence
 from nameserver.migrate.gate import combine
 from nameserver.migrate.phases import PHASES, State, parent_wait
 from nameserver.migrate.report import Finding, Level, Report, Table
@@ -27,6 +27,7 @@ async def verify(survey: Survey, state: State, baseline: Snapshot | None, now: f
     survey.plan = ""  # what had to hold before the cut-over need not after it
     # A side that signs with keys of its own differs from the other in just these records.
     survey.ignore_dnssec = survey.ignore_dnssec or bool(state.dnssec)
+    old = [source.endpoint for source in survey.old]
     reports = {"delegation": await gates.delegation_gate(survey, state, now)}
     if PHASES.index(state.phase) >= PHASES.index("decommission"):
         ttl = reports["delegation"].facts.get("parent_ns_ttl", 0)
@@ -39,6 +40,7 @@ async def verify(survey: Survey, state: State, baseline: Snapshot | None, now: f
         reports["resolvers: NS"] = await survey.resolved(state.new_ns)
         for kind in AT_RESOLVERS:
             reports[f"resolvers: {kind}"] = await survey.same_at_resolvers(kind)
+    silence.note_own(state, survey.asker, old)
     report = combine(state.zone, reports, "verify")
     if "old side" in reports:  # that it is gone is worth saying, though no fault
         notes = (finding for finding in reports["old side"].findings if finding.level is Level.NOTE)

@@ -28,6 +28,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_key_arguments(parser, "old", "new")
 
 
+def add_metrics_argument(parser: argparse.ArgumentParser) -> None:
+    """`--metrics URL …`."""
+    parser.add_argument(
+        "--metrics",
+        metavar="URL",
+        nargs="+",
+        type=_address,
+        default=[],
+        help="where the old side counts queries, of each server: our metrics, or BIND's http://HOST:PORT/json/v1/zones",
+    )
+
+
+def _address(text: str) -> str:
+    """An address of metrics, for argparse: the state holds several with spaces between."""
+    if not text or any(letter.isspace() for letter in text):
+        raise argparse.ArgumentTypeError(f"expected an address without spaces, got {text!r}")
+    return text
+
+
 def path_of(args: argparse.Namespace) -> Path:
     """Where the state is."""
     if args.state is not None:
@@ -97,22 +116,23 @@ def _server(args: argparse.Namespace, text: str) -> Server:
         raise common.UsageError(f"{path_of(args)}: {bad}") from bad
 
 
-def metrics_of(state: State) -> Callable[[], str] | None:
-    """What fetches the page of metrics on which the old side counts its queries; None where there is none."""
+def metrics_of(state: State) -> Callable[[], list[str]] | None:
+    """What fetches the pages on which the old side counts its queries; None where there is none. Raises UsageError."""
     if not state.metrics:
         return None
-    url = state.metrics if "://" in state.metrics else f"http://{state.metrics}/metrics"
-    if not url.startswith(("http://", "https://")):
-        raise common.UsageError(f"{state.metrics}: expected an http or https address of metrics")
+    addresses = [text if "://" in text else f"http://{text}/metrics" for text in state.metrics.split()]
+    for address in addresses:
+        if not address.startswith(("http://", "https://")):
+            raise common.UsageError(f"{address}: expected an http or https address of metrics")
+    return lambda: [_fetch(address) for address in addresses]
 
-    def fetch() -> str:
-        try:
-            with urllib.request.urlopen(url, timeout=METRICS_TIMEOUT) as page:  # noqa: S310 - the scheme is checked above
-                return str(page.read(MOST_METRICS).decode("utf-8", "replace"))
-        except http.client.HTTPException as error:
-            raise ValueError(f"no answer of HTTP: {error or type(error).__name__}") from error
 
-    return fetch
+def _fetch(address: str) -> str:
+    try:
+        with urllib.request.urlopen(address, timeout=METRICS_TIMEOUT) as page:  # noqa: S310 - the scheme was checked
+            return str(page.read(MOST_METRICS).decode("utf-8", "replace"))
+    except http.client.HTTPException as error:
+        raise ValueError(f"no answer of HTTP: {error or type(error).__name__}") from error
 
 
 async def measure(args: argparse.Namespace, state: State, command: str) -> Report:

@@ -42,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resolvers", metavar="SERVER", type=common.server, nargs="+", default=[], help="whom to ask too"
     )
-    parser.add_argument("--metrics", metavar="URL", default="", help="where the old side counts the zone's queries")
+    moving.add_metrics_argument(parser)
     parser.add_argument("--start", type=common.time_of_day, metavar="TIME", help="of the calendar (now)")
     parser.add_argument("--ics", type=Path, metavar="FILE", help="write the calendar for a calendar program")
 
@@ -78,7 +78,7 @@ async def _plan(args: argparse.Namespace) -> Report:
         args.keep,
         args.quiet,
         [_written(server) for server in args.resolvers],
-        args.metrics,
+        " ".join(args.metrics),
         args.old_key or "",
         args.new_key or "",
         entered={"plan": now},

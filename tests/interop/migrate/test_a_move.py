@@ -55,10 +55,13 @@ def counted() -> Iterator[SimpleNamespace]:
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(
-                f'nameserver_zone_queries_total{{zone="shop.example",kind="normal"}} {state.count}\n'
-                f'nameserver_zone_queries_total{{zone="shop.example",kind="control"}} {time.time()}\n'.encode()
-            )
+            name = "nameserver_zone_queries_total"
+            lines = [
+                "process_start_time_seconds 1000",
+                f'{name}{{zone="shop.example",kind="normal"}} {state.count}',
+                f'{name}{{zone="shop.example",kind="control"}} {time.time()}',
+            ]
+            self.wfile.write("\n".join([*lines, ""]).encode())
 
         def log_message(self, *_: object) -> None: ...
 
