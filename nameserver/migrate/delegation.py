@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
 import dns.name
-from dns.rdatatype import AAAA, DS, NS, A
+from dns.rdatatype import AAAA, CSYNC, DS, NS, RRSIG, SOA, A
 
 from nameserver.config.model import Endpoint
 from nameserver.migrate.asking import Asker, Outcome, Question, Reply
+from nameserver.migrate.child_sync import Csync, csync_of, judge_csync
 from nameserver.migrate.report import Level, Report, Table
 from nameserver.migrate.tree import Tree
 from nameserver.migrate.walk import (
@@ -57,6 +58,7 @@ class ChildView:
     ns: frozenset[str] = frozenset()
     ns_ttl: int = 0
     addresses: tuple[tuple[str, str], ...] = ()  # of servers with names in the zone, as the zone has them
+    csync: Csync | None = None
     problem: str = ""
 
 
@@ -160,7 +162,20 @@ async def _ask_child(asker: Asker, zone: dns.name.Name, server: str, endpoint: E
         rrset = each.answer(name, rdtype) if isinstance(each, Reply) else None
         addresses += [(_text(name), str(record.address)) for record in rrset or ()]
     targets = _names(record.target for record in found)
-    return ChildView(server, endpoint, targets, found.ttl, tuple(sorted(addresses)))
+    csync = await _ask_csync(asker, zone, endpoint)
+    return ChildView(server, endpoint, targets, found.ttl, tuple(sorted(addresses)), csync)
+
+
+async def _ask_csync(asker: Asker, zone: dns.name.Name, endpoint: Endpoint) -> Csync | None:
+    outcome, soa = await asyncio.gather(
+        asker.ask(Question(zone, CSYNC, do=True), endpoint), asker.ask(Question(zone, SOA), endpoint)
+    )
+    found = outcome.answer(zone, CSYNC) if isinstance(outcome, Reply) else None
+    if found is None or not isinstance(outcome, Reply):
+        return None
+    signed = any(rrset.rdtype == RRSIG and rrset.covers == CSYNC for rrset in outcome.message.answer)
+    at = soa.answer(zone, SOA) if isinstance(soa, Reply) else None
+    return csync_of(found[0], signed, at[0].serial if at else None)
 
 
 def _text(name: dns.name.Name) -> str:
@@ -180,6 +195,12 @@ def _problem(outcome: Outcome) -> str:
     return f"answered {outcome.rcode}" if isinstance(outcome, Reply) else f"{outcome.reason}: {outcome.detail}"
 
 
+def silent_parents(parents: Sequence[ParentView]) -> str:
+    """Which servers of the parent did not say what was asked, as a sentence."""
+    told = [f"{view.server} ({view.endpoint}): {view.problem}" for view in parents if view.problem]
+    return "; ".join(told) or "the parent has no server with an address"
+
+
 def judge(
     zone: dns.name.Name, seen: Measured, expected: frozenset[str] | None = None, *, overlap: bool = False
 ) -> Report:
@@ -194,6 +215,8 @@ def judge(
     _judge_children(report, zone, seen, wanted, overlap=overlap)
     _judge_glue(report, zone, seen, wanted)
     _judge_spread(report, seen)
+    good = [view for view in seen.children if not view.problem]
+    delegated = [view.ns for view in seen.parents if not view.problem and not view.child_too]
     for text in seen.homeless:
         report.add(Level.FAULT, "no-address", text, "Give it an address, or take it out of the delegation.")
     for text in seen.endless:
@@ -220,6 +243,8 @@ def judge(
         "parent_ns_ttl": max((view.ns_ttl for view in seen.parents), default=0),
         "parent_ds_ttl": max((view.ds_ttl for view in seen.parents), default=0),
     }  # fmt: skip
+    servers = [(f"{view.server} ({view.endpoint})", view.csync) for view in good]
+    judge_csync(report, servers, delegated, _most_common(view.ns for view in good))
     report.unreachable = all(view.problem for view in seen.parents)
     ttl = report.facts["parent_ns_ttl"]
     if report.exit_code == 0:

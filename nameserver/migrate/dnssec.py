@@ -8,132 +8,77 @@ the keys of both sides at both (RFC 8901).
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import dns.dnssec
-import dns.exception
 import dns.name
-import dns.rdata
-import dns.rdataset
-import dns.rdtypes.ANY.DNSKEY
-import dns.rdtypes.ANY.DS
-import dns.rdtypes.ANY.RRSIG
-import dns.rrset
 from dns.dnssectypes import Algorithm
-from dns.rdatatype import CDNSKEY, CDS, DNSKEY, NSEC3PARAM, RRSIG, SOA, RdataType
+from dns.rdatatype import DNSKEY, SOA, RdataType
 from dns.rdtypes.dnskeybase import Flag
 
 from nameserver.config.model import Endpoint
-from nameserver.migrate.asking import Asker, Question, Reply
+from nameserver.migrate import delegation, dnssec_plan
+from nameserver.migrate.child_sync import judge_cds
 from nameserver.migrate.report import Level, Report, Table
-
-Key = dns.rdtypes.ANY.DNSKEY.DNSKEY
-Signature = dns.rdtypes.ANY.RRSIG.RRSIG
-Anchor = dns.rdtypes.ANY.DS.DS
+from nameserver.migrate.signed_sides import (
+    Anchor,
+    Key,
+    Measured,
+    Side,
+    Signature,
+    anchors_of,
+    fits,
+    keys_of,
+    measure_side,
+    texts_of,
+    valid,
+)
+from nameserver.migrate.tree import Tree
+from nameserver.migrate.walk import NotFound
 
 SOON = 3 * 86400  # seconds: signatures that end within them are warned of
 SKEW = 300  # seconds that clocks may differ by
 
 
-@dataclass(slots=True)
-class Side:
-    """What one server has for the zone."""
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the zone is moved: "", "unsign" or "multi-signer". For "unsign": since when the DS is gone, and its TTL."""
 
-    name: str  # "old" or "new"
-    endpoint: Endpoint
-    keys: dns.rrset.RRset | None = None
-    signatures: dict[RdataType, list[Signature]] = field(default_factory=dict)  # over DNSKEY and SOA
-    soa: dns.rrset.RRset | None = None
-    cds: frozenset[str] = frozenset()
-    cdnskey: frozenset[str] = frozenset()
-    nsec3: str = ""  # NSEC3PARAM; "" for NSEC, or unsigned
-    problem: str = ""
-
-    @property
-    def signed(self) -> bool:
-        """Whether it has keys."""
-        return self.keys is not None
+    way: str = ""
+    ds_gone_since: float | None = None
+    old_ds_ttl: int = 0
 
 
-@dataclass(slots=True)
-class Measured:
-    """DS as text at every server of the parent, with its largest TTL; and the sides."""
-
-    ds: dict[str, frozenset[str]]  # address of a server of the parent → its DS set
-    ds_ttl: int
-    sides: list[Side]
+NO_PLAN = Plan()
 
 
-async def measure_side(asker: Asker, zone: dns.name.Name, name: str, endpoint: Endpoint) -> Side:
-    """Ask one server for everything that DNSSEC hangs on."""
-    side = Side(name, endpoint)
-    types = (DNSKEY, SOA, CDS, CDNSKEY, NSEC3PARAM)
-    outcomes = await asyncio.gather(*(asker.ask(Question(zone, rdtype, do=True), endpoint) for rdtype in types))
-    for rdtype, outcome in zip(types, outcomes, strict=True):
-        if not isinstance(outcome, Reply):
-            side.problem = f"{outcome.reason}: {outcome.detail}"
-            return side
-        if outcome.rcode != "NOERROR" or not outcome.authoritative:
-            side.problem = f"answered {outcome.rcode}{'' if outcome.authoritative else ' without authority'}"
-            return side
-        found = outcome.answer(zone, rdtype)
-        signatures = next(
-            (rrset for rrset in outcome.message.answer if rrset.rdtype == RRSIG and rrset.covers == rdtype), None
-        )
-        side.signatures[rdtype] = [each for each in signatures or () if isinstance(each, Signature)]
-        if rdtype == DNSKEY:
-            side.keys = found
-        elif rdtype == SOA:
-            side.soa = found
-        elif found is not None:
-            texts = frozenset(record.to_text() for record in found)
-            if rdtype == CDS:
-                side.cds = texts
-            elif rdtype == CDNSKEY:
-                side.cdnskey = texts
-            else:
-                side.nsec3 = sorted(texts)[0]
-    return side
-
-
-def keys_of(side: Side) -> list[Key]:
-    """The side's keys."""
-    return [record for record in side.keys or () if isinstance(record, Key)]
-
-
-def anchors_of(texts: Iterable[str]) -> list[Anchor]:
-    """DS records from their text."""
-    found = [dns.rdata.from_text("IN", "DS", text) for text in sorted(texts)]
-    return [record for record in found if isinstance(record, Anchor)]
-
-
-def fits(zone: dns.name.Name, key: Key, ds: Anchor) -> bool:
-    """Whether a DS record is made of this key (RFC 4034 §5.1.4). A digest that we cannot make fits nothing."""
-    try:
-        made = dns.dnssec.make_ds(zone, key, ds.digest_type, policy=dns.dnssec.allow_all_policy)
-    except (dns.exception.DNSException, ValueError, AttributeError):
-        return False
-    return bool(made == ds)
-
-
-def valid(
-    rrset: dns.rrset.RRset, signatures: Sequence[Signature], keys: Iterable[Key], zone: dns.name.Name, now: float
-) -> str:
-    """Why no signature by one of these keys holds for the RRset; "" where one does."""
-    ring = list(keys)
-    if not signatures or not ring:
-        return "there is no key" if signatures else "there is no signature"
-    known = dns.rdataset.from_rdata_list(0, ring)
-    why = ""
-    for signature in signatures:
-        try:
-            dns.dnssec.validate_rrsig(rrset, signature, {zone: known}, now=now)
-        except (dns.exception.DNSException, ValueError) as error:
-            why = str(error) or type(error).__name__
-        else:
-            return ""
-    return why
+async def examine(
+    tree: Tree,
+    zone: dns.name.Name,
+    servers: Sequence[tuple[str, Endpoint]],
+    now: float,
+    plan: Plan = NO_PLAN,
+) -> Report:
+    """Measure and judge. `servers`: ("old" or "new", address). Raises NotFound where no server of the parent tells."""
+    parent = await delegation.measure(tree, zone, only_parent=True)
+    views = [view for view in parent.parents if not view.problem]
+    if not views:
+        raise NotFound(delegation.silent_parents(parent.parents))
+    sides = await asyncio.gather(*(measure_side(tree.asker, zone, name, endpoint) for name, endpoint in servers))
+    ds_ttl = max((view.ds_ttl for view in views), default=0)
+    seen = Measured({str(view.endpoint): view.ds for view in views}, ds_ttl, list(sides))
+    report = judge(zone, seen, now)
+    if len(views) < len(parent.parents):
+        step = "Ask again: what it still says of the DS is not known."
+        report.add(Level.FAULT, "parent-silent", delegation.silent_parents(parent.parents), step)
+        report.verdict = "Not every server of the parent told of its DS."
+    if plan.way == "unsign":
+        old_ttl = max(plan.old_ds_ttl, ds_ttl)
+        dnssec_plan.tell(report, dnssec_plan.unsign(zone, seen, plan.ds_gone_since, old_ttl, now))
+    elif plan.way == "multi-signer":
+        dnssec_plan.tell(report, dnssec_plan.multi_signer(zone, seen, now))
+    return report
 
 
 def judge(zone: dns.name.Name, seen: Measured, now: float) -> Report:
@@ -147,6 +92,7 @@ def judge(zone: dns.name.Name, seen: Measured, now: float) -> Report:
     for side in seen.sides:
         _judge_side(report, zone, side, every, now)
     _judge_sides_together(report, seen.sides)
+    judge_cds(report, zone, seen.sides, every, now)
     report.tables += [_keys_table(zone, seen, every)]
     report.facts = {
         "ds": sorted(every),
@@ -156,6 +102,8 @@ def judge(zone: dns.name.Name, seen: Measured, now: float) -> Report:
                 "address": str(side.endpoint),
                 "signed": side.signed,
                 "keys": sorted(_describe(key) for key in keys_of(side)),
+                "cds": sorted(texts_of(side.cds)),
+                "cdnskey": sorted(texts_of(side.cdnskey)),
                 "denial": ("nsec3" if side.nsec3 else "nsec") if side.signed else None,
                 "problem": side.problem or None,
             }
@@ -251,7 +199,7 @@ def _judge_sides_together(report: Report, sides: Sequence[Side]) -> None:
         report.add(
             Level.NOTE, "denial-differs", text, "Good with validators; what is cached of one does not serve the other."
         )
-    if one.cds != two.cds or one.cdnskey != two.cdnskey:
+    if texts_of(one.cds) != texts_of(two.cds) or texts_of(one.cdnskey) != texts_of(two.cdnskey):
         text = "CDS or CDNSKEY differ between the sides: a parent that follows them would flip between two DS sets"
         report.add(Level.WARNING, "cds-differs", text, "Publish the same at both, or none (RFC 8901 §4).")
 

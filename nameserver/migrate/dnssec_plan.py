@@ -13,8 +13,8 @@ from dns.rdatatype import SOA
 from dns.rdtypes.dnskeybase import Flag
 
 from nameserver.config.values import format_duration
-from nameserver.migrate.dnssec import Key, Measured, Side, anchors_of, fits, keys_of, valid
 from nameserver.migrate.report import Level, Report, Table
+from nameserver.migrate.signed_sides import Key, Measured, Side, anchors_of, fits, keys_of, texts_of, valid
 
 FLOOR = 48 * 3600  # seconds to wait at least for a DS that is gone
 
@@ -70,8 +70,13 @@ def multi_signer(zone: dns.name.Name, seen: Measured, now: float) -> list[Step]:
         f"{side.name}: {why}" for side in (old, new) if (why := _under_union(zone, side, list(union.values()), now))
     ]
     validates = Step("each side's answers hold under the keys of both", "; ".join(broken))
-    same = old.cds == new.cds and old.cdnskey == new.cdnskey
-    follow = Step("CDS and CDNSKEY are the same at both", "" if same else "they differ")
+    told = {
+        "CDS": (texts_of(old.cds), texts_of(new.cds)),
+        "CDNSKEY": (texts_of(old.cdnskey), texts_of(new.cdnskey)),
+        "CSYNC": (old.csync, new.csync),
+    }
+    differ = [kind for kind, (one, two) in told.items() if one != two]
+    follow = Step("CDS, CDNSKEY and CSYNC are the same at both", f"{', '.join(differ)} differ" if differ else "")
     return [signed, shared, covered, validates, follow]
 
 

@@ -17,7 +17,6 @@ from nameserver.migrate import (
     check,
     delegation,
     dnssec,
-    dnssec_plan,
     exposure,
     inventory,
     parity,
@@ -175,7 +174,7 @@ class Survey:
             report.add(Level.FAULT, "parent-silent", str(error))
             return
         if any(view.problem for view in seen.parents) or not seen.parents:
-            report.add(Level.FAULT, "parent-silent", _silent(seen.parents), "Ask again.")
+            report.add(Level.FAULT, "parent-silent", delegation.silent_parents(seen.parents), "Ask again.")
         named = frozenset().union(*(view.ns for view in seen.parents))
         for each in sets:
             if missing := named - each:
@@ -187,29 +186,12 @@ class Survey:
         return _worst([await self._dnssec(new, ds_gone_since, old_ds_ttl, now) for new in self.new])
 
     async def _dnssec(self, new: Source, ds_gone_since: float | None, old_ds_ttl: int, now: float) -> Report:
+        servers = [("old", self.old[0].endpoint), ("new", new.endpoint)]
+        plan = dnssec.Plan(self.plan, ds_gone_since, old_ds_ttl)
         try:
-            parent = await delegation.measure(self.tree, self.zone, only_parent=True)
+            return await dnssec.examine(self.tree, self.zone, servers, now, plan)
         except NotFound as error:
             return self._unfound("dnssec", error)
-        views = [view for view in parent.parents if not view.problem]
-        if not views:
-            return self._unfound("dnssec", NotFound(_silent(parent.parents)))
-        pairs = [*(("old", source) for source in self.old[:1]), ("new", new)]
-        sides = await asyncio.gather(
-            *(dnssec.measure_side(self.asker, self.zone, name, source.endpoint) for name, source in pairs)
-        )
-        ds_ttl = max((view.ds_ttl for view in views), default=0)
-        seen = dnssec.Measured({str(view.endpoint): view.ds for view in views}, ds_ttl, list(sides))
-        report = dnssec.judge(self.zone, seen, now)
-        if len(views) < len(parent.parents):
-            step = "Ask again: what it still says of the DS is not known."
-            report.add(Level.FAULT, "parent-silent", _silent(parent.parents), step)
-            report.verdict = "Not every server of the parent told of its DS."
-        if self.plan == "unsign":
-            dnssec_plan.tell(report, dnssec_plan.unsign(self.zone, seen, ds_gone_since, max(old_ds_ttl, ds_ttl), now))
-        elif self.plan == "multi-signer":
-            dnssec_plan.tell(report, dnssec_plan.multi_signer(self.zone, seen, now))
-        return report
 
     async def resolved(self, expected: Sequence[str]) -> Report:
         """Do the resolvers return the servers that are expected?"""
@@ -245,12 +227,6 @@ class Survey:
         report.unreachable = True
         report.verdict = "The parent cannot be reached."
         return report
-
-
-def _silent(parents: Sequence[delegation.ParentView]) -> str:
-    """Which servers of the parent did not say what was asked, as a sentence."""
-    told = [f"{view.server} ({view.endpoint}): {view.problem}" for view in parents if view.problem]
-    return "; ".join(told) or "the parent has no server with an address"
 
 
 def _worst(reports: Sequence[Report]) -> Report:

@@ -1,12 +1,10 @@
 """`nameserver migrate dnssec ZONE --old A --new B`: do validators go on finding the zone good?"""
 
 import argparse
-import asyncio
 import time
 
 from nameserver.cli.migrate import common
-from nameserver.config.model import Endpoint
-from nameserver.migrate import delegation, dnssec, dnssec_plan
+from nameserver.migrate import dnssec
 from nameserver.migrate.report import Report
 from nameserver.migrate.servers import Server
 
@@ -23,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--ds-gone-since", type=common.time_of_day, metavar="TIME", help="unsign: when the parent's last DS went away"
     )
     parser.add_argument(
-        "--ds-ttl", type=int, default=0, metavar="SECONDS", help="unsign: the TTL that the DS had at the parent"
+        "--ds-ttl", type=common.ttl, default=0, metavar="SECONDS", help="unsign: the TTL that the DS had at the parent"
     )
     common.add_arguments(parser)
 
@@ -42,24 +40,6 @@ async def _dnssec(args: argparse.Namespace) -> Report:
         raise common.UsageError("--plan needs both sides: --old SERVER --new SERVER")
     if not wanted:
         raise common.UsageError("which servers? give --old SERVER, --new SERVER or both")
-    parent = await delegation.measure(tools.tree, args.zone, only_parent=True)
-    views = [view for view in parent.parents if not view.problem]
-    endpoints: list[Endpoint] = [(await common.endpoints(tools, server))[0] for _, server in wanted]
-    sides = await asyncio.gather(
-        *(
-            dnssec.measure_side(tools.asker, args.zone, name, endpoint)
-            for (name, _), endpoint in zip(wanted, endpoints, strict=True)
-        )
-    )
-    seen = dnssec.Measured(
-        {str(view.endpoint): view.ds for view in views}, max((view.ds_ttl for view in views), default=0), list(sides)
-    )
-    now = time.time()
-    report = dnssec.judge(args.zone, seen, now)
-    if args.plan == "unsign":
-        dnssec_plan.tell(
-            report, dnssec_plan.unsign(args.zone, seen, args.ds_gone_since, max(args.ds_ttl, seen.ds_ttl), now)
-        )
-    elif args.plan:
-        dnssec_plan.tell(report, dnssec_plan.multi_signer(args.zone, seen, now))
-    return report
+    endpoints = [(name, (await common.endpoints(tools, server))[0]) for name, server in wanted]
+    plan = dnssec.Plan(args.plan or "", args.ds_gone_since, args.ds_ttl)
+    return await dnssec.examine(tools.tree, args.zone, endpoints, time.time(), plan)

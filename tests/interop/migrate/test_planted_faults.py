@@ -51,6 +51,12 @@ class Planted:
     at: str = NEW  # where the new side is
 
 
+def both(name: str, verb: str, codes: set[str], lines: str, signed: str) -> Planted:
+    """Further lines at both sides, of which a warning has to be given."""
+    change = {"@ MX": f"{lines}@ MX"}
+    return Planted(name, verb, codes, change, change, signed=signed, exit_code=0)
+
+
 COMPARE = [
     Planted("a record is missing", "compare", {"missing", "same-serial-differs"}, new={"www A 192.0.2.1\n": ""}),
     Planted("a record too many", "compare", {"extra"}, new={"www A": "x A 192.0.2.9\nwww A"}),
@@ -86,6 +92,7 @@ CLEAN = [
     Planted("clean: inventory", "inventory", set(), exit_code=0),
     Planted("clean: unsigned", "dnssec", set(), exit_code=0),
     Planted("clean: signed", "dnssec", set(), signed="a a a", exit_code=0),
+    both("clean: CDS that was followed", "dnssec", set(), "@ CDS DS-OF-a\n@ CDNSKEY KEY-OF-a\n", "a a a"),
 ]
 REST = [
     Planted("the new side lags", "serials", {"lags"}, new={" 5 ": " 4 "}),
@@ -114,6 +121,38 @@ REST = [
     Planted("no way of two signers yet", "dnssec", {"plan-step"}, signed="a b ab", words=("--plan", "multi-signer")),
     Planted(
         "still signed while it is to be unsigned", "dnssec", {"plan-step"}, signed="a a a", words=("--plan", "unsign")
+    ),
+    both(
+        "CDS that the parent has not followed",
+        "dnssec",
+        {"cds-not-followed"},
+        "@ CDS DS-OF-a\n@ CDS DS-OF-b\n",
+        "a a a",
+    ),
+    both("CDS that asks for no DS", "dnssec", {"cds-delete"}, "@ CDS 0 0 0 00\n", "a a a"),
+    both(
+        "CDS of one key, CDNSKEY of another",
+        "dnssec",
+        {"cds-cdnskey-differ"},
+        "@ CDS DS-OF-a\n@ CDNSKEY KEY-OF-b\n",
+        "a a a",
+    ),
+    both("CDS that leaves the other side without a DS", "dnssec", {"cds-breaks"}, "@ CDS DS-OF-a\n", "a b ab"),
+    Planted(
+        "CDS at one side alone",
+        "dnssec",
+        {"cds-differs"},
+        new={"@ MX": "@ CDS DS-OF-a\n@ MX"},
+        signed="a a a",
+        exit_code=0,
+    ),
+    both("a parent that follows CSYNC", "delegation", {"csync-followed"}, "@ CSYNC 5 3 NS A AAAA\n", "a a a"),
+    Planted(
+        "CSYNC at one server alone",
+        "delegation",
+        {"csync-differs"},
+        new={"@ MX": "@ CSYNC 5 3 NS\n@ MX"},
+        exit_code=0,
     ),
     Planted("the zone is open", "exposure", {"open-transfer"}),
     Planted("ALIAS", "inventory", {"provider-type"}, old={"odd TYPE4711": "odd TYPE65401"}, exit_code=0),
@@ -194,6 +233,9 @@ def zone_text(planted: Planted, changes: dict[str, str], signer: str) -> str | N
         assert before in text or before == "REVERSE", before
         text = text.replace(before, after, 1)
     text = f"$TTL 300\n{text}"
+    for name, each in SIGNERS.items():
+        text = text.replace(f"DS-OF-{name}", each.ds(dns.name.from_text(zone)))
+        text = text.replace(f"KEY-OF-{name}", each.public[0].to_text())
     if signer == "-":
         return text
     return SIGNERS[signer.lower()].sign(text, dns.name.from_text(zone), signer.isupper())

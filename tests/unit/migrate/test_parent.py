@@ -12,9 +12,11 @@ from dns.rdatatype import NS
 
 from nameserver.config.model import Endpoint
 from nameserver.errors import Reason
-from nameserver.migrate import delegation
+from nameserver.migrate import delegation, dnssec
 from nameserver.migrate.asking import Asker, Outcome, Question, Reply, Silence
 from nameserver.migrate.delegation import Measured, ParentView
+from nameserver.migrate.tree import Tree
+from nameserver.migrate.walk import NotFound
 
 ZONE = dns.name.from_text("shop.example.")
 AT = Endpoint("192.0.2.1", 53)
@@ -52,6 +54,11 @@ def test_a_question_for_ds_that_fails_is_no_absence_of_ds(answer: str):
 def test_a_server_of_the_parent_that_says_with_authority_that_there_is_no_ds_is_believed():
     view = asyncio.run(delegation._ask_parent(Parent("none"), ZONE, "ns.example", AT))
     assert (view.problem, view.ds) == ("", frozenset())
+
+
+def test_a_parent_that_tells_nothing_of_its_ds_is_not_taken_for_one_without():
+    with pytest.raises(NotFound, match="asked for DS"):
+        asyncio.run(dnssec.examine(Tree(Parent("silent"), (AT,)), ZONE, [("old", AT)], 0.0))
 
 
 def seen(*, child_too: bool) -> Measured:
