@@ -117,6 +117,7 @@ async def ask_zone(
         outcome = await asker.ask(Question(name, dns.rdatatype.RdataType.make(rdtype)), endpoint, key=key)
         if not isinstance(outcome, Reply) or outcome.rcode not in ("NOERROR", "NXDOMAIN"):
             coverage.silent += 1
+            coverage.unanswered.add(each)
             return
         kind = dns.rdatatype.RdataType.make(rdtype)
         found = outcome.answer(name, kind) or outcome.authority(name, kind)  # a delegation's NS come as authority

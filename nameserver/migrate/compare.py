@@ -16,12 +16,15 @@ from enum import Enum
 from dns.rdatatype import CDNSKEY, CDS, DNSKEY, NSEC, NSEC3, NSEC3PARAM, RRSIG
 
 from nameserver.migrate.report import Level, Report, Table
-from nameserver.migrate.zone_stream import ZoneStream, record_text, soa_text, ttl_of
+from nameserver.migrate.steering import MadeUp, Varying, told
+from nameserver.migrate.zone_stream import ZoneStream, record_text, soa_text, split_record, ttl_of
 from nameserver.wire import names
 from nameserver.zone.serial import Order, compare
 
 MATCH = "ZONES MATCH: Proceed with cutover"
 NOT_PROVEN = "PARITY IS NOT PROVEN: do not proceed"
+VARY = "ANSWERS VARY where the same was asked"
+MADE_UP = "ANSWERS ARE NOT WHAT IS TRANSFERRED"
 COLUMNS = ("SIDE", "SERVER", "SERIAL", "RECORDS", "SEEN BY")
 MOST_LINES = 10_000  # differences that are told one by one
 _PRIVATE_SIGNING = 65534  # BIND's notes to itself while it signs
@@ -60,6 +63,7 @@ class Coverage:
     why: str = ""  # why not by transfer
     of: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
+    unanswered: set[tuple[bytes, int]] = field(default_factory=set)  # places and types of the silent ones
 
     @property
     def whole(self) -> bool:
@@ -82,11 +86,13 @@ class Coverage:
 
 @dataclass(slots=True)
 class Side:
-    """One side of the comparison."""
+    """One side of the comparison. `varying`: what it answers now so, now so; `made_up`: not as it was transferred."""
 
     server: str
     stream: ZoneStream
     coverage: Coverage = field(default_factory=Coverage)
+    varying: list[Varying] = field(default_factory=list)
+    made_up: list[MadeUp] = field(default_factory=list)
 
 
 def differences(old: Sequence[bytes], new: Sequence[bytes]) -> Iterator[Difference]:
@@ -154,7 +160,7 @@ def judge(
         old.stream.records, new.stream.records = (without_dnssec(side.stream.records) for side in (old, new))
     counts = dict.fromkeys(Kind, 0)
     ttl_lines: list[str] = []
-    for difference in differences(old.stream.records, new.stream.records):
+    for difference in differences(*_steady(old, new)):
         counts[difference.kind] += 1
         if len(report.lines) + len(ttl_lines) < MOST_LINES:
             (ttl_lines if difference.kind is Kind.TTL else report.lines).extend(_lines(difference, zone))
@@ -168,6 +174,8 @@ def judge(
         _judge_coverage(report, name, side, accept_partial=accept_partial)
         for text in side.stream.outside[:10]:
             report.add(Level.WARNING, "out-of-zone", f"{name} sends a record outside the zone: {text}")
+        for code, text, step in told(side.server, side.varying, side.made_up, zone):
+            report.add(Level.FAULT, code, text, step)
     report.tables.append(_sides(old, new))
     report.facts = {
         "old": _facts(old),
@@ -183,6 +191,17 @@ def judge(
     return report
 
 
+def _steady(old: Side, new: Side) -> tuple[Sequence[bytes], Sequence[bytes]]:
+    """The records of both without those that were asked for and vary: each question would show another difference."""
+    moving = {(each.place, each.rdtype) for side in (old, new) if not side.coverage.whole for each in side.varying}
+    if not moving:
+        return old.stream.records, new.stream.records
+    one, two = (
+        [record for record in side.stream.records if split_record(record)[:2] not in moving] for side in (old, new)
+    )
+    return one, two
+
+
 def _lines(difference: Difference, zone: bytes) -> Iterator[str]:
     if difference.kind in (Kind.ONLY_OLD, Kind.TTL) and difference.old is not None:
         yield f"- {record_text(difference.old, zone)}"
@@ -194,14 +213,14 @@ def _lines(difference: Difference, zone: bytes) -> Iterator[str]:
 
 def _tell_records(report: Report, counts: dict[Kind, int], who: tuple[str, str]) -> None:
     old, new = who
-    told = (
+    kinds = (
         (Kind.ONLY_OLD, Level.FAULT, "missing", f"missing at {new}", f"Add what is marked with - at {new}."),
         (Kind.ONLY_NEW, Level.FAULT, "extra", f"at {new} only", f"Remove what is marked with + at {new}."),
         (Kind.TTL, Level.FAULT, "ttl-drift", "the same but for the TTL", "Set the same TTLs at both."),
         (Kind.TWICE_OLD, Level.NOTE, "twice", f"sent more than once by {old}", ""),
         (Kind.TWICE_NEW, Level.NOTE, "twice", f"sent more than once by {new}", ""),
     )
-    for kind, level, code, text, step in told:
+    for kind, level, code, text, step in kinds:
         if number := counts[kind]:
             report.add(level, code, f"{number} record{' is' if number == 1 else 's are'} {text}", step)
     if sum(counts.values()) > MOST_LINES:
@@ -212,11 +231,11 @@ def _judge_soa(report: Report, old: Side, new: Side, who: tuple[str, str]) -> li
     """The serial apart from what else an SOA says. Returns what differs of it beside the serial."""
     one, two = old.stream.soa, new.stream.soa
     pairs = zip(("mname", "rname", "refresh", "retry", "expire", "minimum"), _rest(old), _rest(new), strict=True)
-    told = [(name, ours, theirs) for name, ours, theirs in pairs if ours != theirs]
-    for name, ours, theirs in told:
+    unlike = [(name, ours, theirs) for name, ours, theirs in pairs if ours != theirs]
+    for name, ours, theirs in unlike:
         text = f"SOA {name} differs: {who[0]} {ours}, {who[1]} {theirs}"
         report.add(Level.FAULT, "soa-differs", text, "Make the SOA the same at both, the serial aside.")
-    differs = [name for name, _, _ in told]
+    differs = [name for name, _, _ in unlike]
     if old.stream.soa_ttl != new.stream.soa_ttl:
         differs.append("TTL")
         text = f"the SOA's TTL differs: {who[0]} {old.stream.soa_ttl}, {who[1]} {new.stream.soa_ttl}"
@@ -286,6 +305,8 @@ def _verdict(counts: dict[Kind, int], soa: list[str], partial: list[Coverage], r
     what += [f"the SOA ({', '.join(soa)})"] if soa else []
     if what:
         return f"ZONES DIFFER in {' and '.join(what)}: do not proceed"
+    if report.faults & {"varies", "answers-differ"}:
+        return f"{VARY if 'varies' in report.faults else MADE_UP}: do not proceed"
     if not partial:
         return MATCH if report.exit_code == 0 else NOT_PROVEN
     share = " and ".join(dict.fromkeys(coverage.share for coverage in partial))

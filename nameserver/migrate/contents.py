@@ -14,9 +14,9 @@ from nameserver.wire import names
 from nameserver.wire.rdata import type_text
 from nameserver.zone.sorted_places import key_at
 
-# Types that providers made up: no transfer brings their meaning along.
-PROVIDER_TYPES = {65401: "ALIAS", 65400: "ANAME", 65422: "LUA", 65402: "LUA"}
-PRIVATE_USE = range(65280, 65535)  # RFC 6895 §3.1
+# Types that providers made up, with PowerDNS's names of its own: no transfer brings their meaning along.
+PROVIDER_TYPES = {65400: "ADDR", 65401: "ALIAS", 65402: "LUA"}
+PRIVATE_USE = range(65280, 65534)  # RFC 6895 §3.1; 65534 are BIND's notes to itself while it signs
 ADDRESSES = (int(A), 28)
 
 
@@ -79,8 +79,10 @@ def _note(found: Contents, owner: str, place: bytes, rdtype: int, rdata: bytes, 
         found.denial = "NSEC" if rdtype == NSEC else "NSEC3"
     elif rdtype == RRSIG:
         found.signatures.append((int.from_bytes(rdata[12:16], "big"), int.from_bytes(rdata[8:12], "big")))
-    elif rdtype in PROVIDER_TYPES or rdtype in PRIVATE_USE:
-        found.odd_types.setdefault(type_text(rdtype), []).append(owner)
+    elif rdtype in PRIVATE_USE:
+        known = PROVIDER_TYPES.get(rdtype)
+        text = f"{known} ({type_text(rdtype)})" if known else type_text(rdtype)
+        found.odd_types.setdefault(text, []).append(owner)
 
 
 def _rdata(rdtype: int, rdata: bytes) -> dns.rdata.Rdata:

@@ -10,14 +10,15 @@ different zones is no side that could be moved from or to.
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from nameserver.migrate.compare import COLUMNS, MATCH, NOT_PROVEN, judge
+from nameserver.migrate.compare import COLUMNS, MADE_UP, MATCH, NOT_PROVEN, VARY, judge
 from nameserver.migrate.report import Json, Level, Report, Table
 from nameserver.migrate.sides import Had, Source, Taker, Unavailable
 from nameserver.migrate.unavailable import unavailable
 from nameserver.wire import names
 
+_OF_ANSWERS = frozenset({"varies", "answers-differ"})
 _COUNTS = ("only_old", "only_new", "ttl_only", "soa_differs")
 
 
@@ -61,6 +62,7 @@ async def measure(
             continue
         had = waiting.pop(source.endpoint, None) or await taker.transfer(source)
         seen.append(_Seen(source, await _held(taker, standard, had, accept_partial=accept_partial)))
+        standard = replace(standard, varying=(), made_up=())  # told once
     return seen[0].report if len(seen) == 1 else _together(names.to_text(taker.zone), standard.source, seen)
 
 
@@ -91,7 +93,8 @@ def _together(zone: str, standard: Source, seen: Sequence[_Seen]) -> Report:
         where = each.source.shown
         for finding in each.report.findings:
             at = each.report.facts.get("silent", where)
-            report.add(finding.level, finding.code, f"{at}: {finding.text}", finding.next_step)
+            text = finding.text if finding.code in _OF_ANSWERS else f"{at}: {finding.text}"  # which names its server
+            report.add(finding.level, finding.code, text, finding.next_step)
         if each.report.lines:
             report.lines += [f"; {where} beside {standard.shown}", *each.report.lines]
         if each.report.exit_code:
@@ -133,6 +136,8 @@ def _verdict(standard: Source, seen: Sequence[_Seen], report: Report) -> str:
     if differing:
         where = ", ".join(each.source.shown for each in differing)
         return f"ZONES DIFFER at {where} from {standard.shown}: do not proceed"
+    if of_answers := report.faults & _OF_ANSWERS:
+        return f"{VARY if 'varies' in of_answers else MADE_UP}: do not proceed"
     if report.exit_code:
         closed = next(each for each in seen if each.report.exit_code)
         return f"{NOT_PROVEN} ({closed.source.shown})" if not closed.report.unreachable else NOT_PROVEN

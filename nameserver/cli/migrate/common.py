@@ -92,6 +92,17 @@ def port(text: str) -> int:
         raise argparse.ArgumentTypeError(str(bad)) from bad
 
 
+def count(least: int, most: int) -> Callable[[str], int]:
+    """A whole number within bounds, for argparse."""
+
+    def convert(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+            raise argparse.ArgumentTypeError(f"expected a number from {least} to {most}, got {text!r}")
+        return int(text)
+
+    return convert
+
+
 def ttl(text: str) -> int:
     """A TTL in seconds, for argparse."""
     if not text.isdecimal() or not int(text) < 2**31:

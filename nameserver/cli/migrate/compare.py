@@ -12,6 +12,7 @@ from nameserver.migrate import parity
 from nameserver.migrate.by_query import Wanted, wanted_of_names
 from nameserver.migrate.report import USAGE, Report
 from nameserver.migrate.sides import Taker
+from nameserver.migrate.steering import TIMES
 from nameserver.wire import names
 
 
@@ -33,6 +34,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--accept-partial", action="store_true", help="a side that could only be asked may pass as equal"
+    )
+    parser.add_argument(
+        "--repeat",
+        type=common.count(1, 100),
+        default=TIMES,
+        metavar="COUNT",
+        help=f"ask so often whether answers vary ({TIMES})",
     )
     watching = parser.add_argument_group("watching for drift")
     watching.add_argument("--watch", type=seconds(86400 * 7), metavar="SECONDS", help="compare again and again")
@@ -69,7 +77,13 @@ async def _compare(args: argparse.Namespace, metrics: DriftMetrics | None = None
     old, new = await common.sides(args, tools, args.old, args.new)
     with Progress("comparing") as progress:
         taker = Taker(
-            tools.asker, zone, _names(args, zone), common.pull_limits(args), args.ignore_dnssec, progress=progress
+            tools.asker,
+            zone,
+            _names(args, zone),
+            common.pull_limits(args),
+            args.ignore_dnssec,
+            args.repeat,
+            progress,
         )
         report = await parity.measure(taker, old, new, accept_partial=args.accept_partial)
     if metrics is not None:

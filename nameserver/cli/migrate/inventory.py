@@ -16,9 +16,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     taking.add_arguments(parser)
     parser.add_argument("--to-serial", type=int, metavar="N", help="tell how to get to this serial (RFC 1982)")
+    taking.add_repeat_argument(parser)
     parser.add_argument(
         "--children",
-        type=_count,
+        type=common.count(0, MOST_CHILDREN),
         default=children.MOST,
         metavar="COUNT",
         help=f"of so many delegations ask every server whether it answers ({children.MOST}; 0: of none)",
@@ -30,16 +31,10 @@ def main(args: argparse.Namespace) -> int:
     return common.run(args, lambda: _inventory(args))
 
 
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) <= MOST_CHILDREN):
-        raise argparse.ArgumentTypeError(f"expected a number from 0 to {MOST_CHILDREN}, got {text!r}")
-    return int(text)
-
-
 async def _inventory(args: argparse.Namespace) -> Report:
     tools = common.tools(args)
     try:
-        taken = await taking.take(args, tools)
+        taken = await taking.take(args, tools, repeat=args.repeat)
     except TransferError as error:
         return taking.unavailable("inventory", args, error)
     today = datetime.now(UTC).strftime("%Y%m%d")

@@ -15,6 +15,7 @@ from nameserver.migrate.walk import NotFound
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     taking.add_arguments(parser)
+    taking.add_repeat_argument(parser)
     parser.add_argument(
         "--no-parent", action="store_true", help="do not ask the parent for NS and DS, which the way back needs"
     )
@@ -31,7 +32,7 @@ def main(args: argparse.Namespace) -> int:
 async def _snapshot(args: argparse.Namespace) -> Report:
     tools = common.tools(args)
     try:
-        had = await taking.take(args, tools)
+        had = await taking.take(args, tools, repeat=args.repeat)
     except TransferError as error:
         return taking.unavailable("snapshot", args, error)
     parent, missing = await _parent(args, tools)

@@ -11,7 +11,7 @@ from nameserver.cli.migrate import common
 from nameserver.cli.migrate.progress import Progress
 from nameserver.config.model import Endpoint
 from nameserver.errors import TransferError
-from nameserver.migrate import serials
+from nameserver.migrate import serials, steering
 from nameserver.migrate import unavailable as report_of
 from nameserver.migrate.asking import Asker
 from nameserver.migrate.by_query import ask_zone, wanted_of_names
@@ -20,6 +20,8 @@ from nameserver.migrate.report import Finding, Level, Report
 from nameserver.migrate.zone_stream import ZoneStream, fetch_zone
 from nameserver.wire import names
 from nameserver.wire.tsig import TsigKey
+
+MOST_TOLD = 10  # RRsets of each address whose answers are told
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +35,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_key_arguments(parser)
 
 
+def add_repeat_argument(parser: argparse.ArgumentParser) -> None:
+    """`--repeat`."""
+    parser.add_argument(
+        "--repeat",
+        type=common.count(0, 100),
+        default=steering.TIMES,
+        metavar="COUNT",
+        help=f"ask so often whether answers vary ({steering.TIMES}; 0: not at all)",
+    )
+
+
 @dataclass(slots=True)
 class Taken:
     """A zone, whether it is complete, and what has to be said of how it was come by."""
@@ -42,8 +55,10 @@ class Taken:
     findings: list[Finding] = field(default_factory=list)
 
 
-async def take(args: argparse.Namespace, tools: common.Tools) -> Taken:
+async def take(args: argparse.Namespace, tools: common.Tools, repeat: int = 0) -> Taken:
     """The zone from the first address of the server that hands it out; the others are held against its serial.
+
+    `repeat`: how often each address is asked whether it always answers what was handed out, and so.
 
     Raises UsageError, and TransferError where it cannot be had.
     """
@@ -53,6 +68,12 @@ async def take(args: argparse.Namespace, tools: common.Tools) -> Taken:
     with Progress(f"fetching {names.to_text(zone)}") as progress:
         taken, endpoint = await _first(args, tools, zone, addresses, key, progress)
     taken.findings += await _others(tools.asker, args.zone, taken.stream.soa.serial, endpoint, addresses, key)
+    for each in addresses if repeat else ():
+        varying, made_up = await steering.probe(tools.asker, taken.stream, each, repeat)
+        if not taken.complete:
+            made_up = []  # a question that went unanswered is not in it either
+        told = steering.told(str(each), varying[:MOST_TOLD], made_up[:MOST_TOLD], zone)
+        taken.findings += [Finding(Level.WARNING, *words) for words in told]
     return taken
 
 
