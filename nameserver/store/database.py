@@ -103,7 +103,7 @@ class Store:
         self._generation = 0
         self._closed = False
         self._doubt = False
-        self._grouped = False  # within `together`
+        self._undo: dict[bytes, StoredZone | None] | None = None  # within `together`: what was held before, or nothing
         self._dropped: set[bytes] = set()
         self._trouble: StoreError | None = None
         self._chunks: OrderedDict[tuple[int, int, int], ChunkIndex] = OrderedDict()
@@ -143,6 +143,10 @@ class Store:
     def zones(self) -> dict[bytes, StoredZone]:
         """All zones by folded wire name."""
         return dict(self._zones)
+
+    def zone(self, name: bytes) -> StoredZone | None:
+        """One of them, or None."""
+        return self._zones.get(name)
 
     def node(self, name: bytes, key: bytes) -> bytes | None:
         """One packed node of a zone's current version; None where zone or owner is not held.
@@ -310,16 +314,18 @@ class Store:
         then none was written.
         """
         self._ready()
-        zones, generation = dict(self._zones), self._generation
+        generation, undo = self._generation, dict[bytes, StoredZone | None]()
         try:
             with self._transaction("saving several zones"):
-                self._grouped = True
+                self._undo = undo
                 try:
                     return [write() for write in writes]
                 finally:
-                    self._grouped = False
+                    self._undo = None
         except BaseException:
-            self._zones, self._generation = zones, generation
+            for name, zone in undo.items():
+                self._hold(name, zone)
+            self._generation = generation
             raise
 
     def tend_journal(self) -> None:
@@ -344,7 +350,7 @@ class Store:
         zone = replace(self._held(name), kind=kind, **timers._asdict())
         with self._transaction(f"saving zone {zone.text}") as database:
             database.execute(PUT_ZONE, zone_row(zone))
-        self._zones[name] = zone
+        self._hold(name, zone)
         return zone
 
     def remove(self, name: bytes) -> None:
@@ -354,7 +360,7 @@ class Store:
         if zone is not None:
             with self._transaction(f"removing zone {zone.text}") as database:
                 _delete(database, zone.id)
-            del self._zones[name]
+            self._hold(name, None)
 
     def compact(self, name: bytes) -> None:
         """Write a zone's base anew from base and overlay. Generation and content stay. Raises StoreError."""
@@ -456,7 +462,7 @@ class Store:
 
     def _ready(self) -> None:
         """See to the database before it is written; the head of this file has the cases. Raises StoreError."""
-        if self._grouped:
+        if self._undo is not None:
             return
         if self._closed:
             raise StoreError(f"the store {self.path} is closed")
@@ -638,7 +644,16 @@ class Store:
 
     def _committed(self, zone: StoredZone) -> None:
         self._generation = zone.generation
-        self._zones[zone.name] = zone
+        self._hold(zone.name, zone)
+
+    def _hold(self, name: bytes, zone: StoredZone | None) -> None:
+        """Keep a zone's row in memory, or forget it."""
+        if self._undo is not None:
+            self._undo.setdefault(name, self._zones.get(name))
+        if zone is None:
+            self._zones.pop(name, None)
+        else:
+            self._zones[name] = zone
 
     def _connected(self) -> sqlite3.Connection:
         database = self._file.connection
@@ -658,7 +673,7 @@ class Store:
     def _transaction(self, doing: str, *, tend: bool = True) -> Iterator[sqlite3.Connection]:
         """All or nothing: commits at the end, rolls back on any error."""
         database = self._connected()
-        if self._grouped:
+        if self._undo is not None:
             yield database  # the transaction of them all sees to the rest
             return
         try:

@@ -36,7 +36,7 @@ def steps_applied(zone: ZoneConfig, applied: Applied, apex: bytes) -> NewSteps |
 
 def steps_to_whole(store: Store, zone: ZoneConfig, built: BuiltZone) -> NewSteps | None:
     """The step from the stored version to one that came whole, read against it slice by slice."""
-    held = store.zones().get(zone.name)
+    held = store.zone(zone.name)
     if held is None or not zone.history.max_changes:
         return None
     serial = built.soa.serial

@@ -133,7 +133,7 @@ class Publisher:
         """Have what waits written; what comes meanwhile is written next."""
         waiting = [self._writes.popleft() for _ in range(min(len(self._writes), TOGETHER))]
         batch = [each for each in waiting if not each.done.cancelled()]
-        loop.run_in_executor(self._thread, self._write_batch, loop, batch)
+        self._thread.submit(self._write_batch, loop, batch)
 
     def _write_batch(self, loop: asyncio.AbstractEventLoop, batch: list[_Write]) -> None:
         """In the store's thread."""
@@ -151,6 +151,11 @@ class Publisher:
         if self._writing:
             self._start_writing(loop)
         _tell(waiting, outcomes)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more small version may wait to be written: what waits is held in memory."""
+        return len(self._writes) < TOGETHER
 
     async def _telling_of_losses(self, work: Awaitable[R]) -> R:
         try:

@@ -18,7 +18,7 @@ from nameserver.refresh.timers import Timers, aged, effective, life_after_transf
 from nameserver.server.zones import pull
 from nameserver.server.zones.kept_connections import KeptConnections
 from nameserver.server.zones.key_choice import OTHER_KEY_MAY_HELP, KeyChoice, in_one
-from nameserver.server.zones.publisher import Publisher
+from nameserver.server.zones.publisher import SMALL_ZONE, Publisher
 from nameserver.server.zones.reach import PassedOver, Reach, Way
 from nameserver.server.zones.slots import Slots
 from nameserver.store.database import ZoneTimers
@@ -223,10 +223,12 @@ class Refresher:
         held_soa = RRset.of(work.zone.name, codes.SOA, 0, [stored.soa_rdata]) if stored else None
         attempt = _Attempt(work, peer, kind, stored.serial if stored else None, stored.size if stored else 0)
         try:
-            async with self.slots.transfer(peer.remote.name):
+            async with self.slots.transfer(peer.remote.name) as place:
                 attempt.began = time.monotonic()
                 asked_soa = held_soa if kind is TransferKind.IXFR else None
                 inbound = await self._pull(plan, asked_soa, attempt)
+                if inbound.stats.bytes <= SMALL_ZONE and self._publisher.has_room:
+                    place.give_back()  # others come in meanwhile, and many are written at once
                 await self._take(work, plan, peer, inbound, attempt)
         except PassedOver:
             raise

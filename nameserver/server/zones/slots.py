@@ -57,16 +57,25 @@ class Places:
 class _Place:
     """One place, while its context lasts. (A class: a hundred thousand checks pay for generators and exit stacks.)"""
 
-    __slots__ = ("_key", "_places")
+    __slots__ = ("_held", "_key", "_places")
 
     def __init__(self, places: Places, key: str) -> None:
         self._places, self._key = places, key
+        self._held = False
 
-    async def __aenter__(self) -> None:
+    def give_back(self) -> None:
+        """Before the context ends, or where it does."""
+        if self._held:
+            self._held = False
+            self._places.give_back(self._key)
+
+    async def __aenter__(self) -> "_Place":
         await self._places.take(self._key)
+        self._held = True
+        return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._places.give_back(self._key)
+        self.give_back()
 
 
 class Slots:

@@ -60,6 +60,9 @@ def test_writes_done_together_are_all_there_or_none(store: Store) -> None:
         store.together([*writes, fail])
     assert store.zones() == {NAME: first}
     assert content(store.path) == nodes_of(1)
+    with pytest.raises(StoreError, match="purpose"):
+        store.together([lambda: store.remove(NAME), fail])
+    assert store.zone(NAME) == first
     second, third = store.together(writes)
     assert third.generation == second.generation + 1 == first.generation + 2
     assert store.zones() == {NAME: third}

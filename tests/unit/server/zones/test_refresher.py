@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 import time
 from contextlib import closing
 from dataclasses import replace
@@ -53,6 +54,38 @@ async def test_a_dead_primary_is_passed_over(tmp_path: Path) -> None:
         assert (statuses["dead"].last_reason, statuses["own"].serial) == (Reason.CONNECT_REFUSED, 5)
         assert [event.reason for event in events] == [Reason.CONNECT_REFUSED, None]
         assert ours.tally.primary_up == {"dead": False, "own": True}
+
+
+async def test_small_zones_come_in_while_others_are_being_written_but_not_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The place of a transfer is free once it has come; where the disk is slow, what waits for it is held in memory."""
+    monkeypatch.setattr("nameserver.server.zones.publisher.TOGETHER", 8)
+    names_of_all = [f"z{number}.{ZONE}" for number in range(40)]
+    gate = threading.Event()
+    async with own_server(tmp_path / "a") as primary, managed(tmp_path / "b") as ours:
+        for name in names_of_all:
+            primary.serve(name, zone_text(name, 5))
+        refresher = Refresher(replace(ours.server, transfers_per_primary=2), ours.publisher, ours.tally)
+        runs = [
+            ZoneRun(zone, primary_statuses(zone))
+            for zone in (primary.zone_config(name, pull=HASTY) for name in names_of_all)
+        ]
+        blocked = asyncio.create_task(ours.publisher.in_store_thread(gate.wait, 30))
+        tasks = [asyncio.create_task(refresher.run(each)) for each in runs]
+        try:
+            await until(lambda: not ours.publisher.has_room)
+            await until(lambda: refresher.slots.transferring == 2)
+            for _ in range(200):
+                await asyncio.sleep(0)  # enough for many more
+            assert (refresher.slots.transferring, refresher.slots.waiting > 10) == (2, True)
+        finally:
+            gate.set()
+        assert await blocked
+        outcomes = await asyncio.gather(*tasks)
+        assert all(isinstance(outcome, Transferred) for outcome in outcomes)
+        assert len(ours.store.zones()) == 40
+        assert (refresher.slots.transferring, refresher.slots.waiting) == (0, 0)
 
 
 async def test_what_is_held_already_needs_no_transfer_and_an_older_serial_is_not_taken(tmp_path: Path) -> None:

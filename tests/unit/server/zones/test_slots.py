@@ -35,6 +35,18 @@ async def test_a_stalled_primary_holds_its_own_places_only() -> None:
     assert places._shares == {}, "nothing is kept of a primary that nobody asks"
 
 
+async def test_a_place_can_be_given_back_before_its_context_ends() -> None:
+    places = Places(1, 1)
+    async with places.place("a") as first:
+        first.give_back()
+        async with places.place("a") as second:
+            first.give_back()
+            assert places.held == 1, "it is the second one's now"
+            second.give_back()
+        assert places.held == 0
+    assert (places.held, places._shares) == (0, {})
+
+
 @pytest.mark.parametrize(("checks", "share"), [(50, 12), (4, 1), (1, 1)])
 async def test_one_address_gets_a_quarter_of_the_soa_checks(checks: int, share: int) -> None:
     """Hundreds of zones ask a dead primary; one zone of another primary gets its place at once."""
