@@ -9,7 +9,9 @@ was put together, can start a second line or speak to a terminal.
 
 import json
 import logging
+import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, TextIO
 
 from nameserver.errors import NameserverError
@@ -35,6 +37,8 @@ LEVELS = {
 FORMATS = ("plain", "json")
 _ROOT = "nameserver"
 _QUOTED = frozenset(' "=')
+_PLAIN_WORD = re.compile(rf"[!#-<>-~]{{1,{MAX_TEXT}}}").fullmatch  # stands as it is; no space, `"` or `=` in it
+_EVENT_LOGGERS = {name: logging.getLogger(f"{_ROOT}.{name}") for name in ("transfer", "check", "notify")}
 
 
 def escape(text: str, limit: int = MAX_TEXT) -> str:
@@ -60,14 +64,17 @@ def quote(value: object) -> str:
     """A value for `name=value`: escaped, in quotes where it would not stand as one word, "-" where there is none."""
     if value is None or value == "":
         return "-"
-    text = escape(str(value))
+    text = str(value)
+    if _PLAIN_WORD(text):
+        return text
+    text = escape(text)
     if _QUOTED.isdisjoint(text):
         return text
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _line(title: str, **fields: object) -> str:
-    return title + "".join(f" {name}={quote(value)}" for name, value in fields.items())
+def _detail(detail: str) -> str:
+    return f" detail={quote(detail)}" if detail else ""
 
 
 def _serials(old: int | None, new: int | None) -> str:
@@ -76,65 +83,36 @@ def _serials(old: int | None, new: int | None) -> str:
 
 def transfer_line(event: TransferEvent) -> str:
     """One transfer, its fields in a fixed order; a `detail` comes last."""
-    peer = {"primary": event.primary} if event.direction is Direction.IN else {"client": event.address}
-    line = _line(
-        f"transfer {event.direction}",
-        zone=event.zone,
-        **peer,
-        key=event.key,
-        transport=event.transport,
-        asked=event.asked,
-        got=event.got,
-        serial=_serials(event.serial_old, event.serial_new),
-        messages=event.messages,
-        records=event.records,
-        bytes=event.bytes,
-        seconds=f"{event.seconds:.3f}",
-        outcome=event.outcome,
-        reason=event.reason,
+    incoming = event.direction is Direction.IN
+    peer = f"primary={quote(event.primary)}" if incoming else f"client={quote(event.address)}"
+    return (
+        f"transfer {event.direction} zone={quote(event.zone)} {peer} key={quote(event.key)} transport={event.transport}"
+        f" asked={event.asked} got={event.got} serial={_serials(event.serial_old, event.serial_new)}"
+        f" messages={event.messages} records={event.records} bytes={event.bytes} seconds={event.seconds:.3f}"
+        f" outcome={event.outcome} reason={event.reason or '-'}{_detail(event.detail)}"
     )
-    return line + (_line("", detail=event.detail) if event.detail else "")
 
 
 def check_line(event: CheckEvent) -> str:
     """One SOA check, its fields in a fixed order; a `detail` comes last."""
-    line = _line(
-        "check",
-        zone=event.zone,
-        primary=event.primary,
-        address=event.address,
-        key=event.key,
-        transport=event.transport,
-        serial=_serials(event.serial_held, event.serial_seen),
-        seconds=f"{event.seconds:.3f}",
-        outcome=event.outcome,
-        reason=event.reason,
+    return (
+        f"check zone={quote(event.zone)} primary={quote(event.primary)} address={quote(event.address)}"
+        f" key={quote(event.key)} transport={event.transport} serial={_serials(event.serial_held, event.serial_seen)}"
+        f" seconds={event.seconds:.3f} outcome={event.outcome} reason={event.reason or '-'}{_detail(event.detail)}"
     )
-    return line + (_line("", detail=event.detail) if event.detail else "")
 
 
 def notify_line(event: NotifyReceivedEvent | NotifySentEvent) -> str:
     """One NOTIFY, received or sent."""
     if isinstance(event, NotifyReceivedEvent):
-        peer: dict[str, object] = {"source": event.source}
-        rest: dict[str, object] = {}
-        title = "notify in"
+        title, peer, tries, detail = "notify in", f"source={quote(event.source)}", "", ""
     else:
-        peer = {"target": event.target, "address": event.address}
-        rest = {"tries": event.tries}
-        title = "notify out"
-    line = _line(
-        title,
-        zone=event.zone,
-        **peer,
-        key=event.key,
-        serial=event.serial,
-        **rest,
-        outcome=event.outcome,
-        reason=event.reason,
+        title, peer = "notify out", f"target={quote(event.target)} address={quote(event.address)}"
+        tries, detail = f" tries={event.tries}", event.detail
+    return (
+        f"{title} zone={quote(event.zone)} {peer} key={quote(event.key)} serial={quote(event.serial)}{tries}"
+        f" outcome={event.outcome} reason={event.reason or '-'}{_detail(detail)}"
     )
-    detail = event.detail if isinstance(event, NotifySentEvent) else ""
-    return line + (_line("", detail=detail) if detail else "")
 
 
 def log_event(event: Event, *, repeated: bool = False, known: bool = False) -> None:
@@ -153,13 +131,16 @@ def log_event(event: Event, *, repeated: bool = False, known: bool = False) -> N
             name, level = "check", logging.DEBUG
         case _:
             name, level = "notify", logging.DEBUG
-    logger = logging.getLogger(f"{_ROOT}.{name}")
+    logger = _EVENT_LOGGERS[name]
     if repeated:
         level = logging.DEBUG
     elif not fine:
         level = logging.INFO if event.outcome is Outcome.REFUSED else logging.WARNING
     if logger.isEnabledFor(level):  # most lines are not wanted, and to write one costs
-        logger.log(level, "%s", _event_line(event), extra={"event": event})
+        # Not by `logger.log`, which walks the stack for the place in the source: that is here.
+        record = logging.LogRecord(logger.name, level, __file__, 0, "%s", (_event_line(event),), None)
+        record.event = event
+        logger.handle(record)
 
 
 def _event_line(event: Event) -> str:
@@ -173,8 +154,13 @@ def _event_line(event: Event) -> str:
 
 
 def _time(created: float) -> str:
-    moment = datetime.fromtimestamp(created, UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    second = int(created)
+    return f"{_second(second)}.{int((created - second) * 1000):03d}Z"
+
+
+@lru_cache(maxsize=4)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 class PlainFormatter(logging.Formatter):
