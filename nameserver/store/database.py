@@ -54,6 +54,7 @@ from nameserver.store.chunks import (
 from nameserver.store.history import NewSteps
 from nameserver.store.lock import StateLock
 from nameserver.store.reader import StoreReader
+from nameserver.store.rows import Rows
 from nameserver.store.schema import (
     DATABASE_ERRORS,
     PUT_GENERATION,
@@ -99,11 +100,10 @@ class Store:
         self._file = StateFile(state_dir, lock)
         self.path = self._file.path
         self._reader = StoreReader(self.path)
-        self._zones: dict[bytes, StoredZone] = {}
+        self._zones = Rows()
         self._generation = 0
         self._closed = False
         self._doubt = False
-        self._undo: dict[bytes, StoredZone | None] | None = None  # within `together`: what was held before, or nothing
         self._dropped: set[bytes] = set()
         self._trouble: StoreError | None = None
         self._chunks: OrderedDict[tuple[int, int, int], ChunkIndex] = OrderedDict()
@@ -314,17 +314,11 @@ class Store:
         then none was written.
         """
         self._ready()
-        generation, undo = self._generation, dict[bytes, StoredZone | None]()
+        generation = self._generation
         try:
-            with self._transaction("saving several zones"):
-                self._undo = undo
-                try:
-                    return [write() for write in writes]
-                finally:
-                    self._undo = None
+            with self._zones.all_or_none(), self._transaction("saving several zones", several=True):
+                return [write() for write in writes]
         except BaseException:
-            for name, zone in undo.items():
-                self._hold(name, zone)
             self._generation = generation
             raise
 
@@ -350,7 +344,7 @@ class Store:
         zone = replace(self._held(name), kind=kind, **timers._asdict())
         with self._transaction(f"saving zone {zone.text}") as database:
             database.execute(PUT_ZONE, zone_row(zone))
-        self._hold(name, zone)
+        self._zones[name] = zone
         return zone
 
     def remove(self, name: bytes) -> None:
@@ -360,7 +354,7 @@ class Store:
         if zone is not None:
             with self._transaction(f"removing zone {zone.text}") as database:
                 _delete(database, zone.id)
-            self._hold(name, None)
+            del self._zones[name]
 
     def compact(self, name: bytes) -> None:
         """Write a zone's base anew from base and overlay. Generation and content stay. Raises StoreError."""
@@ -438,7 +432,7 @@ class Store:
         aside = self._file.replace(now)
         # From here on it is the one that counts, also where it cannot be opened yet.
         self._dropped |= self._zones.keys() - salvaged.zones.keys()
-        self._zones = salvaged.zones
+        self._zones = Rows(salvaged.zones)
         self._generation = max([self._generation, *(zone.generation for zone in self._zones.values())])
         self._chunks.clear()
         self._histories.clear()
@@ -462,7 +456,7 @@ class Store:
 
     def _ready(self) -> None:
         """See to the database before it is written; the head of this file has the cases. Raises StoreError."""
-        if self._undo is not None:
+        if self._zones.grouped:
             return
         if self._closed:
             raise StoreError(f"the store {self.path} is closed")
@@ -644,16 +638,7 @@ class Store:
 
     def _committed(self, zone: StoredZone) -> None:
         self._generation = zone.generation
-        self._hold(zone.name, zone)
-
-    def _hold(self, name: bytes, zone: StoredZone | None) -> None:
-        """Keep a zone's row in memory, or forget it."""
-        if self._undo is not None:
-            self._undo.setdefault(name, self._zones.get(name))
-        if zone is None:
-            self._zones.pop(name, None)
-        else:
-            self._zones[name] = zone
+        self._zones[zone.name] = zone
 
     def _connected(self) -> sqlite3.Connection:
         database = self._file.connection
@@ -670,10 +655,10 @@ class Store:
             raise explain(error, doing, self.path) from error
 
     @contextmanager
-    def _transaction(self, doing: str, *, tend: bool = True) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, doing: str, *, tend: bool = True, several: bool = False) -> Iterator[sqlite3.Connection]:
         """All or nothing: commits at the end, rolls back on any error."""
         database = self._connected()
-        if self._undo is not None:
+        if self._zones.grouped and not several:
             yield database  # the transaction of them all sees to the rest
             return
         try:

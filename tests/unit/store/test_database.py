@@ -62,7 +62,7 @@ def test_writes_done_together_are_all_there_or_none(store: Store) -> None:
     assert content(store.path) == nodes_of(1)
     with pytest.raises(StoreError, match="purpose"):
         store.together([lambda: store.remove(NAME), fail])
-    assert store.zone(NAME) == first
+    assert store.zones() == {NAME: first}
     second, third = store.together(writes)
     assert third.generation == second.generation + 1 == first.generation + 2
     assert store.zones() == {NAME: third}
