@@ -1,11 +1,14 @@
 """`migrate check`: the way to one server and its permission, step by step, as far as the first message of a transfer.
 
-    UDP ─ SOA ─▶ EDNS sizes ─▶ TCP ─ SOA ─▶ signed SOA ─▶ AXFR, first message
+    UDP ─ SOA ─▶ EDNS sizes ─▶ TCP ─ SOA ─┐
+    TLS ─ who is there? ─▶ SOA over TLS ──┴─▶ signed SOA ─▶ AXFR, first message
 
-Each step ends well or in one reason of the closed vocabulary, which is the one that a transfer would end in; the first
-that fails decides, for what comes after it mostly fails for the same reason.
+The second way is that of a remote with `tls` in our configuration: nothing goes to it in plain. Each step ends well or
+in one reason of the closed vocabulary, which is the one that a transfer would end in; the first that fails decides, for
+what comes after it mostly fails for the same reason.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +17,9 @@ import dns.rdatatype
 
 from nameserver.config.model import Endpoint, PullLimits, Remote, ZoneConfig
 from nameserver.errors import Reason, TransferError
+from nameserver.migrate import check_tls
 from nameserver.migrate.asking import Asker, Question, Reply
+from nameserver.migrate.check_step import TLS, Step
 from nameserver.migrate.report import Level, Report, Table
 from nameserver.server.zones import pull
 from nameserver.server.zones.dialogue import Peer
@@ -27,26 +32,24 @@ from nameserver.wire.tsig import StreamVerifier, TsigKey
 
 EDNS_SIZES = (512, 1232, 4096)
 SKEW_WARNING = 30.0  # seconds
+CERTIFICATE_WARNING = 14 * 86400.0  # seconds
 UDP, TCP, SIGNED, TRANSFER = "SOA over UDP", "SOA over TCP", "signed SOA", "AXFR, first message"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step. `reason` is None where it ended well; `detail` what was seen."""
-
-    name: str
-    reason: Reason | None
-    detail: str
-    serial: int | None = None
+OVER_TLS = "SOA over TLS"
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """All steps towards one address, and how far its clock is ahead of ours in seconds, where a signature told."""
+    """All steps towards one address, and how far its clock is ahead of ours in seconds, where a signature told.
+
+    `certificate_expires`: Unix seconds, of the one that the server showed; `ours`: what to tell of ours, where its
+    other end has to know it.
+    """
 
     endpoint: Endpoint
     steps: list[Step]
     skew: float | None
+    certificate_expires: float | None = None
+    ours: str = ""
 
 
 class _Enough(Exception):
@@ -54,25 +57,42 @@ class _Enough(Exception):
 
 
 async def measure(
-    asker: Asker, zone: dns.name.Name, endpoint: Endpoint, key: TsigKey | None, limits: PullLimits
+    asker: Asker,
+    zone: dns.name.Name,
+    endpoint: Endpoint,
+    key: TsigKey | None,
+    limits: PullLimits,
+    remote: Remote | None = None,
 ) -> Measured:
-    """Take the steps, one after the other. Never raises for what a server does."""
+    """Take the steps, one after the other. Never raises for what a server does.
+
+    `remote`: the one of our configuration that is there, which says whether it is spoken to over TLS, and from where.
+    """
     wire = names.fold(zone.to_wire() or b"")
     config = ZoneConfig(wire, names.to_text(wire), pull=limits)
-    remote = Remote(str(endpoint), (endpoint,), (key,) if key else (), source=asker.source_for(endpoint))
-    plain, signed = Peer(remote, endpoint, None), Peer(remote, endpoint, key)
-    steps = [await _soa(UDP, plain, config)]
-    if steps[0].reason is None:
-        steps += [await _edns(asker, zone, endpoint, size) for size in EDNS_SIZES]
-    steps.append(await _soa(TCP, plain, config))
-    if key is not None:
-        steps.append(await _soa(SIGNED, signed, config, tcp=steps[0].reason is not None))
-    steps.append(await _transfer(signed, config))
-    return Measured(endpoint, steps, signed.skew)
+    source = asker.source_for(endpoint) or (remote.source if remote else None)
+    tls = remote.tls if remote else None
+    known = Remote(str(endpoint), (endpoint,), (key,) if key else (), source=source, tls=tls)
+    plain, signed = Peer(known, endpoint, None), Peer(known, endpoint, key)
+    if tls is not None:
+        steps = [await check_tls.handshake(plain, limits)]
+        if steps[0].reason is None:
+            steps.append(await _soa(OVER_TLS, plain, config))
+    else:
+        steps = [await _soa(UDP, plain, config)]
+        if steps[0].reason is None:
+            steps += [await _edns(asker, zone, endpoint, size) for size in EDNS_SIZES]
+        steps.append(await _soa(TCP, plain, config))
+    if tls is None or steps[0].reason is None:  # whoever is not the one expected is asked nothing
+        if key is not None:
+            steps.append(await _soa(SIGNED, signed, config, tcp=steps[0].reason is not None))
+        steps.append(await _transfer(signed, config))
+    return Measured(endpoint, steps, signed.skew, plain.certificate_expires, check_tls.ours(tls))
 
 
 async def _soa(name: str, peer: Peer, config: ZoneConfig, *, tcp: bool = False) -> Step:
-    ask = pull.soa_over_tcp if tcp or name == TCP else pull.soa_over_udp
+    over_stream = tcp or name in (TCP, OVER_TLS) or peer.remote.tls is not None
+    ask = pull.soa_over_tcp if over_stream else pull.soa_over_udp
     try:
         response = await ask(peer, config, config.pull)
         _judge_soa(response)
@@ -150,12 +170,14 @@ def judge(zone: dns.name.Name, measured: Sequence[Measured], key: TsigKey | None
             str(server.endpoint): {step.name: str(step.reason) if step.reason else "good" for step in server.steps}
             for server in measured
         },
+        "over": "TLS" if any(step.name == TLS for server in measured for step in server.steps) else "UDP and TCP",
         "key": names.to_text(key.name) if key else None,
         "key_fingerprint": key.fingerprint if key else None,
     }
     report.measured = {"skew": {str(server.endpoint): server.skew for server in measured}}
     report.unreachable = all(_silent(server) for server in measured)
-    good = "Every step is good: the zone can be transferred"
+    over = " over TLS" if report.facts["over"] == "TLS" else ""
+    good = f"Every step is good: the zone can be transferred{over}"
     report.verdict = good + (f", signed with {names.to_text(key.name)}." if key else ".")
     if report.exit_code:
         report.verdict = "The zone cannot be transferred from every address as it has to be."
@@ -166,6 +188,14 @@ def _silent(server: Measured) -> bool:
     return all(step.reason in _NO_CONTACT for step in server.steps)
 
 
+_ABOUT_KEYS = {
+    Reason.REFUSED,
+    Reason.NOTAUTH_ZONE,
+    Reason.TSIG_BADKEY,
+    Reason.TSIG_BADSIG,
+    Reason.TSIG_BADALG,
+    Reason.TSIG_MISSING,
+}
 _NO_CONTACT = {Reason.CONNECT_REFUSED, Reason.CONNECT_TIMEOUT, Reason.UNREACHABLE}
 
 
@@ -182,19 +212,27 @@ def _judge_server(report: Report, zone: dns.name.Name, server: Measured, key: Ts
             skew=server.skew,
         )
         step = advice.next_step
-        udp, tcp = by_name[UDP], by_name[TCP]
-        if failed is tcp and udp.reason is None and tcp.reason in _NO_CONTACT:
+        udp, tcp = by_name.get(UDP), by_name.get(TCP)
+        if failed is tcp and udp and udp.reason is None and tcp.reason in _NO_CONTACT:
             step = f"UDP answers, TCP does not: firewall. Open TCP port {server.endpoint.port} on the way (RFC 7766)."
-        elif failed is udp and tcp.reason is None and udp.reason in _NO_CONTACT:
+        elif failed is udp and tcp and tcp.reason is None and udp.reason in _NO_CONTACT:
             step = f"TCP answers, UDP does not: firewall. Open UDP port {server.endpoint.port} on the way."
         elif failed.name.startswith("EDNS") and failed.reason in _NO_CONTACT:
             step = "Answers of this size are lost on the way: let fragments pass, or have the server send less (1232)."
+        if failed.reason in (Reason.TLS_HANDSHAKE, Reason.CLOSED_EARLY) and server.ours:
+            step = f"{step} {server.ours}"
+        if failed.reason in _ABOUT_KEYS and key is not None and key.fingerprint not in step:
+            step = f"{step} Our key {names.to_text(key.name)} has the fingerprint {key.fingerprint}."
         text = f"{server.endpoint}: {failed.name}: {failed.detail}. {advice.meaning}"
         report.add(Level.FAULT, str(failed.reason), text, step)
     if server.skew is not None and abs(server.skew) > SKEW_WARNING:
         text = f"the clock at {server.endpoint} is {describe_skew(server.skew)}"
         step = "Run NTP on both ends: beyond 300 s no signature holds (RFC 8945 §10)."
         report.add(Level.WARNING, "clock-skew", text, step)
+    left = None if server.certificate_expires is None else server.certificate_expires - time.time()
+    if left is not None and left < CERTIFICATE_WARNING:
+        text = f"the certificate at {server.endpoint} ends in {max(0, int(left // 86400))} days"
+        report.add(Level.WARNING, "certificate-expiring", text, "Have it renewed there.")
     serials = {step.serial for step in server.steps if step.serial is not None}
     if len(serials) > 1:
         text = f"{server.endpoint} answers with serials {', '.join(map(str, sorted(serials)))}"

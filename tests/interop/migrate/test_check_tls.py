@@ -1,0 +1,106 @@
+"""`migrate check -c FILE` of a primary that is spoken to over TLS: who is there, and may we have the zone?"""
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+from support.ask import LOOPBACK
+from support.certificates import Authority, Issued, authority
+from support.commands import nameserver
+from support.daemon import new_key
+from support.internet import soa
+from support.peers import requires
+from support.tls_peers import TlsBindPrimary
+
+pytestmark = pytest.mark.interop
+
+ZONE = "shop.example"
+TEXT = "$TTL 300\n" + soa("shop.example.", 5) + "@ NS ns1\nns1 A 192.0.2.53\n"
+KEY = new_key("transfer-key")
+
+
+def config(directory: Path, port: int, tls: str, ours: Issued | None = None) -> list[str]:
+    (directory / "ca.pem").write_text(authority().pem)
+    more = ""
+    if ours is not None:
+        ours.write(directory, "client")
+        more = 'certificate = "client.pem"\nkey = "client.key"\n'
+    path = directory / "nameserver.toml"
+    path.write_text(
+        f'[server]\nlisten = ["127.0.0.1:53"]\nstate-dir = "{directory}"\ncontrol = "{directory}/c"\n'
+        f'[key."{KEY.name}"]\nalgorithm = "{KEY.algorithm}"\nsecret = "{KEY.secret}"\n'
+        f"[tls.up]\n{tls}\n{more}"
+        f'[remote.primary-a]\naddress = ["{LOOPBACK}:{port}"]\nkey = "{KEY.name}"\ntls = "up"\n'
+        f'[zone."{ZONE}"]\nprimaries = ["primary-a"]\n'
+    )
+    path.chmod(0o600)
+    return ["-c", str(path), "--timeout", "3"]
+
+
+GOOD = 'server-name = "primary.example.net"\nca = "ca.pem"'
+
+
+def check(where: str, words: list[str]) -> tuple[int, dict]:
+    done = nameserver("migrate", "check", ZONE, where, *words, "--json")
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def bind(mutual: bool = False) -> TlsBindPrimary:
+    requires(*TlsBindPrimary.programs)
+    return TlsBindPrimary({ZONE: TEXT}, transfer_key=KEY, mutual=mutual)
+
+
+def test_a_remote_of_the_configuration_is_asked_over_tls_with_its_key_and_nothing_in_plain(tmp_path: Path):
+    with bind().start() as peer:
+        words = config(tmp_path, peer.tls_port, GOOD)
+        code, report = check("@primary-a", words)
+        by_address, _ = check(f"@{LOOPBACK}:{peer.tls_port}", words)
+        shown = nameserver("migrate", "check", ZONE, "@primary-a", *words)
+    [steps] = report["facts"]["servers"].values()
+    assert (code, by_address) == (0, 0), report["findings"]
+    assert steps == dict.fromkeys(("TLS", "SOA over TLS", "signed SOA", "AXFR, first message"), "good")
+    assert report["verdict"] == "Every step is good: the zone can be transferred over TLS, signed with transfer-key."
+    assert "its certificate is good until 20" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("tls", "reason", "told"),
+    [
+        ('server-name = "other.example.net"\nca = "ca.pem"', "tls-peer-identity", "it shows a certificate whose key"),
+        ('pin = "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg="', "tls-peer-identity", "it shows a certificate"),
+    ],
+)
+def test_whoever_is_not_the_one_expected_is_named_by_the_key_that_it_shows_and_asked_nothing(
+    tls: str, reason: str, told: str, tmp_path: Path
+):
+    with bind().start() as peer:
+        code, report = check("@primary-a", config(tmp_path, peer.tls_port, tls))
+        pin = peer.issued.pin
+    [finding, *_] = report["findings"]
+    assert (code, finding["code"]) == (1, reason)
+    assert told in finding["text"]
+    assert pin in finding["text"]
+    assert [*report["facts"]["servers"].values()] == [{"TLS": reason}]
+
+
+def test_a_certificate_of_ours_that_is_not_accepted_is_told_with_its_pin(tmp_path: Path):
+    stranger = Authority("Nobody's CA").issue("client.example.net")
+    with bind(mutual=True).start() as peer:
+        code, report = check("@primary-a", config(tmp_path, peer.tls_port, GOOD, stranger))
+        known, _ = check("@primary-a", config(tmp_path, peer.tls_port, GOOD, authority().issue("client.example.net")))
+    [finding, *_] = report["findings"]
+    assert (code, known) == (1, 0)
+    assert finding["code"] in ("tls-handshake", "closed-early")
+    assert stranger.pin in finding["next_step"]
+
+
+def test_a_port_without_tls_and_one_where_nobody_is_end_in_their_reasons(tmp_path: Path):
+    with bind().start() as peer:
+        plain, report = check("@primary-a", config(tmp_path, peer.port, GOOD))
+    assert (plain, report["findings"][0]["code"]) == (1, "tls-handshake")
+    with socket.socket() as closed:
+        closed.bind((LOOPBACK, 0))
+        gone, report = check("@primary-a", config(tmp_path, closed.getsockname()[1], GOOD))
+    assert (gone, report["findings"][0]["code"]) == (3, "connect-refused")
