@@ -1,9 +1,10 @@
-"""A load from a process of its own, and what a server's processes used meanwhile: dnsperf, mostly."""
+"""A load from a process of its own, and what a server's processes used meanwhile."""
 
 import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from support.usage import cpu_seconds
 
 LOST = 0.001  # share of the questions that may go unanswered
 GRACE = 60.0  # seconds that a load may take beyond its time
-BUFFER = 4096  # KB, of dnsperf's sockets: its own 32 do not hold a hundred signed answers
+BUFFER = 4096  # KB, of dnsperf's sockets
 TESTS = Path(__file__).resolve().parents[1]
 
 
@@ -42,19 +43,24 @@ class Load:
         }
 
 
-def run(server: Server, file: Path, seconds: float, *options: str) -> Load:
-    """Asks what is in the file, as fast as it is answered."""
+def datagrams(server: Server, file: Path, seconds: float) -> Load:
+    """Asks what is in the file of messages over UDP, as fast as it is answered."""
+    return _own("datagrams", server, file, seconds)
+
+
+def streams(server: Server, file: Path, seconds: float) -> Load:
+    """Asks what is in the file of questions over ten TCP connections, as fast as it is answered: dnsperf."""
     command = [program("dnsperf") or "dnsperf", "-s", LOOPBACK, "-p", str(server.port), "-d", str(file)]
-    command += ["-b", str(BUFFER)]
-    output, cpu = _watched(server, [*command, "-l", f"{seconds:g}", "-W", *options], seconds)
+    command += ["-m", "tcp", "-c", "10", "-q", "100", "-b", str(BUFFER), "-l", f"{seconds:g}", "-W"]
+    output, cpu = _watched(server, command, seconds)
     load = read(output)
     load.cpu = cpu
     return _some(load, output, server)
 
 
-def warm(lab: Lab, server: Server, file: Path, *options: str) -> None:
-    """The same for a short time, without looking: caches fill."""
-    run(server, file, min(1.0, lab.sizes.seconds), *options)
+def warm(load: Callable[[Server, Path, float], Load], lab: Lab, server: Server, file: Path) -> None:
+    """Such a load for a short time, without looking: caches fill."""
+    load(server, file, min(1.0, lab.sizes.seconds))
 
 
 def read(output: str) -> Load:
@@ -71,11 +77,15 @@ def read(output: str) -> Load:
 
 def connections(server: Server, file: Path, seconds: float) -> Load:
     """Asks what is in the file of messages over TCP, each on a connection of its own."""
-    command = [sys.executable, "-m", "bench.connections", str(server.port), str(file), "--seconds", str(seconds)]
+    return _own("connections", server, file, seconds)
+
+
+def _own(load: str, server: Server, file: Path, seconds: float) -> Load:
+    """One of the bench's own loads."""
+    command = [sys.executable, "-m", f"bench.{load}", str(server.port), str(file), "--seconds", str(seconds)]
     output, cpu = _watched(server, command, seconds)
     said = json.loads(output)
-    load = Load(said["sent"], sum(said["rcodes"].values()), said["seconds"], said["rcodes"], cpu)
-    return _some(load, output, server)
+    return _some(Load(said["sent"], sum(said["rcodes"].values()), said["seconds"], said["rcodes"], cpu), output, server)
 
 
 def _watched(server: Server, command: list[str], seconds: float) -> tuple[str, float]:

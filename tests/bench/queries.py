@@ -1,4 +1,4 @@
-"""Files of questions for dnsperf, each from a seed of its own."""
+"""Files of questions, each from a seed of its own."""
 
 import random
 import struct
@@ -9,7 +9,7 @@ from pathlib import Path
 from bench import zones
 
 NXDOMAIN, REFERRALS, WILDCARDS = 0.10, 0.05, 0.05  # shares of the mix; the rest are hits
-COOKIE = 10
+OPT, COOKIE, DO = 41, 10, 0x8000
 CLASS_IN = 1
 TYPES = {"A": 1, "AAAA": 28}
 
@@ -47,15 +47,23 @@ def write(path: Path, questions: Iterator[tuple[str, str]]) -> None:
     path.write_text("".join(f"{name} {rdtype}\n" for name, rdtype in questions))
 
 
-def write_messages(path: Path, questions: Iterator[tuple[str, str]], *, odd: bool, seed: int) -> None:
-    """Whole messages with EDNS, each after its length; `odd`: in random case, each with a new client cookie."""
+def write_messages(
+    path: Path,
+    questions: Iterator[tuple[str, str]],
+    *,
+    edns: bool = True,
+    dnssec: bool = False,
+    odd: bool = False,
+    seed: int = 0,
+) -> None:
+    """Whole messages, each after its length; `odd`: in random case, each with a new client cookie."""
     dice = random.Random(seed)
     with path.open("wb") as file:
         for name, rdtype in questions:
             option = struct.pack("!HHQ", COOKIE, 8, dice.getrandbits(64)) if odd else b""
             question = wire_name(random_case(name, dice) if odd else name) + struct.pack("!HH", TYPES[rdtype], CLASS_IN)
-            opt = b"\0" + struct.pack("!HHIH", 41, 1232, 0, len(option)) + option
-            message = struct.pack("!HHHHHH", 0, 0, 1, 0, 0, 1) + question + opt
+            opt = b"\0" + struct.pack("!HHIH", OPT, 1232, DO if dnssec else 0, len(option)) + option if edns else b""
+            message = struct.pack("!HHHHHH", 0, 0, 1, 0, 0, 1 if edns else 0) + question + opt
             file.write(struct.pack("!H", len(message)) + message)
 
 

@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 
+import dns.flags
 import dns.message
 import dns.rcode
 import pytest
@@ -14,6 +15,7 @@ from bench import __main__ as bench
 from bench import queries, report, worlds, zones
 from bench.connections import Asker, messages
 from bench.contestants import CONTESTANTS, OURS
+from bench.datagrams import Datagrams
 from bench.failed import Failed
 from bench.lab import Lab, Sizes, serial_in
 from bench.loads import read
@@ -204,6 +206,26 @@ def test_connections_count_whole_replies_alone():
         thread.join(5)
     assert asker.sent == 3
     assert dict(asker.rcodes) == {"NXDOMAIN": 1}
+
+
+def test_datagrams_are_asked_with_ids_of_their_own_and_those_without_a_reply_are_lost(tmp_path):
+    path, asked = tmp_path / "questions", []
+    queries.write_messages(path, queries.random_names("mixed.test", 300, seed=1), dnssec=True)
+
+    def reply(data: bytes) -> list[bytes]:
+        asked.append(dns.message.from_wire(data))
+        return [] if len(asked) == 1 else [data[:2] + b"\x84\x03" + data[4:]]
+
+    port, _ = answering(1_000_000, reply)
+    asker = Datagrams(port, path.read_bytes())
+    while asker.answered < 400:
+        asker.run(0.05, in_flight=64)
+    asker.close()
+    assert asker.lost == 1
+    assert asker.sent == asker.answered + 1
+    assert {kind & 15: count for kind, count in asker.kinds.items()} == {dns.rcode.NXDOMAIN: asker.answered}
+    assert len({message.id for message in asked[:300]}) == len({message.question[0].name for message in asked}) == 300
+    assert all(message.ednsflags & dns.flags.DO for message in asked)
 
 
 @pytest.mark.parametrize(("option", "value"), [("--only", "udp,nothing"), ("--servers", "BIND,nobody")])

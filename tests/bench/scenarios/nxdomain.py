@@ -21,8 +21,8 @@ class Nxdomain(Scenario):
 
     def _file(self, lab: Lab) -> Path:
         names = queries.random_names(worlds.MIXED, AS_MANY * lab.sizes.queries, seed=3)
-        return lab.file("random-names", lambda path: queries.write(path, names))
+        return lab.file("random-names", lambda path: queries.write_messages(path, names, edns=False))
 
     def run(self, lab: Lab, contestant: Contestant) -> Figures:
         with lab.ready(contestant, worlds.mixed(lab)) as server:
-            return loads.run(server, self._file(lab), lab.sizes.seconds).figures()
+            return loads.datagrams(server, self._file(lab), lab.sizes.seconds).figures()

@@ -33,7 +33,7 @@ class OddClients(Scenario):
         figures: Figures = {}
         with lab.ready(contestant, worlds.mixed(lab)) as server:
             for load, odd in (("plain", False), ("odd", True)):
-                loads.warm(lab, server, self._file(lab, odd=odd, seed=2), "-B")
-                found = loads.run(server, self._file(lab, odd=odd, seed=1), lab.sizes.seconds, "-B")
+                loads.warm(loads.datagrams, lab, server, self._file(lab, odd=odd, seed=2))
+                found = loads.datagrams(server, self._file(lab, odd=odd, seed=1), lab.sizes.seconds)
                 figures |= found.figures(load)
         return figures | {"ratio": figures["odd_cpu_us"] / figures["plain_cpu_us"]}

@@ -19,8 +19,8 @@ class Signed(Scenario):
 
     def _file(self, lab: Lab) -> Path:
         names = queries.random_names(worlds.SIGNED, lab.sizes.queries, seed=4)
-        return lab.file("random-signed-names", lambda path: queries.write(path, names))
+        return lab.file("random-signed-names", lambda path: queries.write_messages(path, names, dnssec=True))
 
     def run(self, lab: Lab, contestant: Contestant) -> Figures:
         with lab.ready(contestant, worlds.signed(lab)) as server:
-            return loads.run(server, self._file(lab), lab.sizes.seconds, "-D").figures()
+            return loads.datagrams(server, self._file(lab), lab.sizes.seconds).figures()

@@ -7,8 +7,6 @@ from bench.contestants import Contestant
 from bench.lab import Lab
 from bench.scenario import Figures, Row, Scenario
 
-MANY = ("-m", "tcp", "-c", "10", "-q", "100")
-
 
 class Tcp(Scenario):
     name = "tcp"
@@ -32,11 +30,11 @@ class Tcp(Scenario):
     def _messages(self, lab: Lab) -> Path:
         sizes = lab.sizes
         mix = queries.mix(worlds.MIXED, sizes.records, sizes.queries, zipf=False, seed=1)
-        return lab.file("messages-False-1", lambda path: queries.write_messages(path, mix, odd=False, seed=11))
+        return lab.file("messages-False-1", lambda path: queries.write_messages(path, mix, seed=11))
 
     def run(self, lab: Lab, contestant: Contestant) -> Figures:
         with lab.ready(contestant, worlds.mixed(lab)) as server:
-            loads.warm(lab, server, self._file(lab, 2), *MANY)
-            many = loads.run(server, self._file(lab, 1), lab.sizes.seconds, *MANY)
+            loads.warm(loads.streams, lab, server, self._file(lab, 2))
+            many = loads.streams(server, self._file(lab, 1), lab.sizes.seconds)
             one = loads.connections(server, self._messages(lab), lab.sizes.seconds)
         return many.figures("many") | one.figures("one")

@@ -1,5 +1,7 @@
 """UDP, a zone of 100,000 records: 80 % hits, uniform and by Zipf's law, 10 % NXDOMAIN, referrals, wildcards."""
 
+from pathlib import Path
+
 from bench import loads, queries, worlds
 from bench.contestants import Contestant
 from bench.lab import Lab
@@ -22,22 +24,19 @@ class Udp(Scenario):
 
     def prepare(self, lab: Lab) -> None:
         worlds.mixed(lab)
-        for zipf in (False, True):
+        for load in LOADS:
             for seed in (1, 2):
-                self._file(lab, zipf=zipf, seed=seed)
+                self._file(lab, load, seed)
 
-    def _file(self, lab: Lab, *, zipf: bool, seed: int):
-        sizes = lab.sizes
-        mix = queries.mix(worlds.MIXED, sizes.records, sizes.queries, zipf=zipf, seed=seed)
-        return lab.file(f"mix-{zipf}-{seed}", lambda path: queries.write(path, mix))
+    def _file(self, lab: Lab, load: str, seed: int) -> Path:
+        sizes, dnssec = lab.sizes, load.endswith("_do")
+        mix = queries.mix(worlds.MIXED, sizes.records, sizes.queries, zipf=load.startswith("zipf"), seed=seed)
+        return lab.file(f"{load}-{seed}", lambda path: queries.write_messages(path, mix, edns=dnssec, dnssec=dnssec))
 
     def run(self, lab: Lab, contestant: Contestant) -> Figures:
         figures: Figures = {}
         with lab.ready(contestant, worlds.mixed(lab)) as server:
             for load in LOADS:
-                options = ["-D"] if load.endswith("_do") else []
-                zipf = load.startswith("zipf")
-                loads.warm(lab, server, self._file(lab, zipf=zipf, seed=2), *options)
-                found = loads.run(server, self._file(lab, zipf=zipf, seed=1), lab.sizes.seconds, *options)
-                figures |= found.figures(load)
+                loads.warm(loads.datagrams, lab, server, self._file(lab, load, 2))
+                figures |= loads.datagrams(server, self._file(lab, load, 1), lab.sizes.seconds).figures(load)
         return figures
