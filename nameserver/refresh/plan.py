@@ -14,7 +14,7 @@ address until that fails:
                                       run ends, transferred
     nothing held, or forced:  AXFR
     held, but not stored:     as above, with AXFR in place of IXFR, and for an equal serial too
-    held, and its NOTIFY named a newer serial:  IXFR ──(anything but a newer version)──▶ SOA, as above
+    held, and a newer version likely:  `guess` ──▶ IXFR ──(anything but a newer version)──▶ SOA, as above
 
 An IXFR that stands still has cost a time-out already, and one that brings nothing new contradicts the SOA: the AXFR in
 its place is asked for after everybody else, too.
@@ -27,7 +27,7 @@ shown to `refusal` before it is committed.
 """
 
 from collections import deque
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -130,7 +130,6 @@ class RefreshRun:
         force: bool = False,
         accept_lower: bool = False,
         first: Sequence[int] = (),
-        hinted: Container[int] = (),
         whole: bool = False,
     ) -> None:
         """`held` is our serial, None when no version is held; `force` takes a full transfer of whatever serial.
@@ -139,9 +138,7 @@ class RefreshRun:
 
         `accept_lower`: no live version is held, so any serial is better than none. `first`: indexes of primaries to
         ask before the others, and each of them, even when one says that we are up to date: two primaries that sent
-        NOTIFY may hold different serials. `hinted`: indexes of primaries that are likely to have a newer version, as
-        their NOTIFY says: they are asked for it before they are asked for their serial. It is a guess, of which nothing
-        is believed: where no newer version comes, all goes on as without it. Raises ValueError without primaries.
+        NOTIFY may hold different serials. Raises ValueError without primaries.
         """
         if not primaries:
             raise ValueError("a refresh run needs at least one primary")
@@ -151,7 +148,6 @@ class RefreshRun:
         self._take_any = force or accept_lower or held is None
         self._whole = whole
         self._opening = StepKind.AXFR if force or held is None else StepKind.SOA_UDP
-        self._hinted = () if whole else hinted
         self._first = frozenset(first)
         order = dict.fromkeys((*first, *range(len(primaries))))  # keeps the order, drops repetitions
         awake = (self._visit(index, silent=False) for index in order)
@@ -161,6 +157,7 @@ class RefreshRun:
         # by primary
         self._shown: dict[int, int] = {}  # the serial of its SOA answer, or of the version that came from it
         self._ixfr_failed: set[int] = set()
+        self._guessed: Step | None = None
         self._spoke: set[int] = set()  # its answer was its last word, whatever address gave it
         # over the run
         self._current: UpToDate | None = None
@@ -176,12 +173,23 @@ class RefreshRun:
         primary = self._primaries[index]
         addresses = (each for each in range(primary.addresses) if (each in primary.silent) is silent)
         opening = self._opening
-        if opening is StepKind.SOA_UDP:
-            if index in self._hinted and primary.ixfr and not silent:
-                opening = StepKind.IXFR
-            elif not primary.datagrams:
-                opening = StepKind.SOA_TCP
+        if opening is StepKind.SOA_UDP and not primary.datagrams:
+            opening = StepKind.SOA_TCP
         return _Visit(index, tuple(addresses), opening, silent)
+
+    def guess(self) -> bool:
+        """Ask for a newer version instead of the serial: whether that is what to do now.
+
+        For a primary that is likely to have one. Nothing is believed of that: where no newer version comes, all goes on
+        as without it. Not where no difference is wanted, nor more than once, nor at an address that may be silent.
+        """
+        step, visit = self.step, self._visiting
+        if step is None or step.kind is not visit.opening or step.kind is StepKind.AXFR or visit.silent:
+            return False
+        if self._whole or self._guessed is not None or not self._primaries[step.primary].ixfr:
+            return False
+        self.step = self._guessed = step._replace(kind=StepKind.IXFR)
+        return True
 
     def soa_answered(self, serial: int, expire_option: int | None = None) -> None:
         """The SOA question was answered, with authority."""
@@ -208,7 +216,7 @@ class RefreshRun:
         none of them has a newer version either, this one for the whole zone.
         """
         step = self._expect(StepKind.IXFR)
-        if self._guessed(step):
+        if step is self._guessed:
             self._ask_serial(step)
             return
         self._doubtful = UpToDate(serial, expire_option)
@@ -244,6 +252,11 @@ class RefreshRun:
         self._shown[step.primary] = serial
         self._end(Transferred(serial, soa, expire_option))
 
+    @property
+    def guessed(self) -> int | None:
+        """The primary (by index) that was asked for a newer version before it was asked for its serial."""
+        return None if self._guessed is None else self._guessed.primary
+
     def shown(self, primary: int) -> int | None:
         """The serial that a primary (by index) was seen to have, None where it was not, or was not asked."""
         return self._shown.get(primary)
@@ -269,27 +282,21 @@ class RefreshRun:
         then = after_failure(step.kind, reason)
         if then is Then.END:
             self._end(failure)
-        elif self._guessed(step):
+        elif step is self._guessed:
             self._ask_serial(step)
         else:
             self._go_on(step, then)
 
-    def _guessed(self, step: Step) -> bool:
-        """Whether a step is an IXFR before the SOA question."""
-        return step.kind is StepKind.IXFR and step.primary not in self._shown
-
     def _ask_serial(self, step: Step) -> None:
         """The guess was wrong: the visit goes on as it would have begun without it."""
-        opening = StepKind.SOA_UDP if self._primaries[step.primary].datagrams else StepKind.SOA_TCP
-        self._visiting = self._visiting._replace(opening=opening)
-        self.step = step._replace(kind=opening)
+        self.step = step._replace(kind=self._visiting.opening)
 
     def _pass_over(self, step: Step) -> None:
         """Past an address that turned out to be silent: back to it at the end, if somebody else comes first."""
         if step.kind is StepKind.SOA_UDP:
             self._go_on(step, Then.TCP)
             return
-        if self._guessed(step):
+        if step is self._guessed:
             self._ask_serial(step)
             return
         if self.elsewhere:

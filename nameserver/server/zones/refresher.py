@@ -107,28 +107,33 @@ class Refresher:
             )
             for each in zone.primaries
         ]
-        told = {index: serial for source, serial in work.hints for index in _indexes_of((source,), zone.primaries)}
-        hinted = [index for index in told if self._hints.good(zone.primaries[index].name)]
         plan = RefreshRun(
             plans,
             held.serial if held else None,
             force=work.force,
             accept_lower=work.accept_lower,
             first=_indexes_of(work.sources, zone.primaries),
-            hinted=hinted,
             whole=stored is None,
         )
         while (step := plan.step) is not None:
             await self._step(work, plan, step)
-        for index, serial in told.items():
-            shown = plan.shown(index)
-            if shown is not None or index in hinted:
-                true = shown is not None and compare(serial, shown) in (Order.EQUAL, Order.OLDER)
-                self._hints.proved(zone.primaries[index].name, true=true)
+        self._learn_hints(work, plan)
         return plan.outcome or Failed(Reason.SUPERSEDED, "the run had nothing to do")
 
     async def _step(self, work: ZoneRun, plan: RefreshRun, step: Step) -> None:
-        """One step; at a remote with two keys, again under the other one where the first is not accepted."""
+        """One step, in its turn: checks wait for theirs here, transfers where they begin."""
+        if step.kind not in (StepKind.SOA_UDP, StepKind.SOA_TCP):
+            await self._ask(work, plan, step)
+            return
+        remote = work.zone.primaries[step.primary]
+        if self._guess(work, plan, remote):
+            return
+        async with self.slots.check(str(remote.addresses[step.address])):
+            if not self._guess(work, plan, remote):  # other zones have shown meanwhile that it may be
+                await self._ask(work, plan, step)
+
+    async def _ask(self, work: ZoneRun, plan: RefreshRun, step: Step) -> None:
+        """At a remote with two keys, again under the other one where the first is not accepted."""
         remote = work.zone.primaries[step.primary]
         failures: list[TransferError] = []
         for key in self._keys.to_try(remote, time.monotonic()):
@@ -155,6 +160,20 @@ class Refresher:
         self._primary_failed(work, peer, failure)
         plan.failed(failure.reason, failure.detail)
 
+    def _guess(self, work: ZoneRun, plan: RefreshRun, remote: Remote) -> bool:
+        """Whether the plan does without the SOA question: the remote told of a version, and its hints were true."""
+        told = any(endpoint.host == source for source, _ in work.hints for endpoint in remote.addresses)
+        return told and self._hints.good(remote.name) and plan.guess()
+
+    def _learn_hints(self, work: ZoneRun, plan: RefreshRun) -> None:
+        """At the end of a run: whether the primaries have what their NOTIFYs named."""
+        for source, serial in work.hints:
+            for index in _indexes_of((source,), work.zone.primaries):
+                shown = plan.shown(index)
+                if shown is not None or plan.guessed == index:
+                    true = shown is not None and compare(serial, shown) in (Order.EQUAL, Order.OLDER)
+                    self._hints.proved(work.zone.primaries[index].name, true=true)
+
     def _ask_ixfr(self, remote: Remote) -> bool:
         return remote.request_ixfr and self._no_ixfr.get(remote.name, 0.0) < time.monotonic()
 
@@ -172,45 +191,42 @@ class Refresher:
         transport = "udp" if step.kind is StepKind.SOA_UDP else _stream_of(peer.remote)
         held = self._publisher.held(work.zone.name)
         with_edns = peer.edns
-        async with self.slots.check(str(peer.endpoint)):
-            began = time.monotonic()
+        began = time.monotonic()
 
-            def ended(
-                outcome: Verdict, serial: int | None = None, reason: Reason | None = None, detail: str = ""
-            ) -> None:
-                event = CheckEvent(
-                    at=time.time(),
-                    zone=work.zone.text,
-                    primary=peer.remote.name,
-                    address=str(peer.endpoint),
-                    key=_key_name(peer.key),
-                    transport=transport,
-                    serial_held=held.serial if held else None,
-                    serial_seen=serial,
-                    seconds=time.monotonic() - began,
-                    outcome=outcome,
-                    reason=reason,
-                    detail=detail,
-                )
-                self._report(work, event)
+        def ended(outcome: Verdict, serial: int | None = None, reason: Reason | None = None, detail: str = "") -> None:
+            event = CheckEvent(
+                at=time.time(),
+                zone=work.zone.text,
+                primary=peer.remote.name,
+                address=str(peer.endpoint),
+                key=_key_name(peer.key),
+                transport=transport,
+                serial_held=held.serial if held else None,
+                serial_seen=serial,
+                seconds=time.monotonic() - began,
+                outcome=outcome,
+                reason=reason,
+                detail=detail,
+            )
+            self._report(work, event)
 
-            try:
-                way = Way(peer.endpoint, transport)
-                with self.reach.exchange(way, work.zone.name, elsewhere=plan.elsewhere) as heard:
-                    response = await self._ask(transport, peer, work.zone)
-                    heard()
-                serial = _judge(response)
-            except PassedOver:
-                raise
-            except TransferError as error:
-                ended(Verdict.FAILED, None, error.reason, error.detail)
-                raise
+        try:
+            way = Way(peer.endpoint, transport)
+            with self.reach.exchange(way, work.zone.name, elsewhere=plan.elsewhere) as heard:
+                response = await self._ask_serial(transport, peer, work.zone)
+                heard()
+            serial = _judge(response)
+        except PassedOver:
+            raise
+        except TransferError as error:
+            ended(Verdict.FAILED, None, error.reason, error.detail)
+            raise
         ended(Verdict.UP_TO_DATE if held is not None and held.serial == serial else Verdict.OK, serial)
         self._learn_edns(peer, with_edns)
         self._primary_answered(work, peer, serial)
         plan.soa_answered(serial, response.expire)
 
-    async def _ask(self, transport: str, peer: pull.Peer, zone: ZoneConfig) -> SoaResponse:
+    async def _ask_serial(self, transport: str, peer: pull.Peer, zone: ZoneConfig) -> SoaResponse:
         if transport == "udp":
             return await pull.soa_over_udp(peer, zone, zone.pull)
         return await pull.soa_over_tcp(peer, zone, zone.pull, self.kept)

@@ -118,12 +118,19 @@ def test_a_version_that_an_ixfr_withheld_is_taken_from_whoever_has_it() -> None:
     assert (at(alone), alone.refusal(6)) == ((AXFR, 0, 0), None)
 
 
-# --- where a NOTIFY named a newer serial -----------------------------------------------------------------------------
+# --- where a newer version is likely ---------------------------------------------------------------------------------
+
+
+def guessing(*plans: PrimaryPlan, **more) -> RefreshRun:
+    """A run that has been told to guess."""
+    run = RefreshRun(plans, 5, **more)
+    assert run.guess()
+    return run
 
 
 def test_a_primary_that_is_likely_to_have_a_newer_version_is_asked_for_it_at_once() -> None:
-    run = RefreshRun([A, B], 5, first=[1], hinted=[1])
-    assert at(run) == (IXFR, 1, 0)
+    run = guessing(A, B, first=[1])
+    assert (at(run), run.guessed) == ((IXFR, 1, 0), 1)
     assert [run.refusal(serial) for serial in (4, 5, 6)] == [Reason.SERIAL_BACKWARDS, Reason.SERIAL_SAME, None]
     take(run, 6)
     assert run.outcome == Transferred(6, soa(6))
@@ -131,29 +138,39 @@ def test_a_primary_that_is_likely_to_have_a_newer_version_is_asked_for_it_at_onc
 
 
 def test_where_it_has_none_it_is_asked_for_its_serial_and_that_counts() -> None:
-    run = RefreshRun([A], 5, first=[0], hinted=[0])
+    run = guessing(A)
     run.transfer_up_to_date(5)
     assert at(run) == (UDP, 0, 0)
+    assert not run.guess(), "one guess is enough"
     run.soa_answered(5, 100)
     assert run.outcome == UpToDate(5, 100)
     assert run.shown(0) == 5
 
 
+def test_a_newer_version_that_came_too_late_for_a_guess_is_taken_as_ever() -> None:
+    run = guessing(A)
+    run.transfer_up_to_date(5)
+    run.soa_answered(6)
+    assert at(run) == (IXFR, 0, 0)
+    run.transfer_up_to_date(5)
+    assert at(run) == (AXFR, 0, 0)
+
+
 @pytest.mark.parametrize("reason", [reason for reason in Reason if after_failure(IXFR, reason) is not Then.END])
 def test_whatever_a_guess_fails_for_the_run_goes_on_as_without_it_and_does_not_repeat_it(reason: Reason) -> None:
-    run = RefreshRun([A, B], 5, first=[0], hinted=[0])
+    run = guessing(A, B)
     run.failed(reason)
     assert at(run) == (UDP, 0, 0)
     run.soa_answered(6)
     assert at(run) == (AXFR, 0, 0)
-    again = RefreshRun([A], 5, first=[0], hinted=[0])
+    again = guessing(A)
     again.failed(reason)
     again.soa_answered(5)
     assert again.outcome == UpToDate(5), "a guess that fails is no failure of the check"
 
 
 def test_a_guess_that_turns_out_to_be_at_a_silent_address_leads_to_the_soa_question_there() -> None:
-    run = RefreshRun([A, B], 5, first=[0], hinted=[0])
+    run = guessing(A, B)
     run.failed(Reason.CONNECT_TIMEOUT, asked=False)
     assert at(run) == (UDP, 0, 0)
     run.failed(Reason.CONNECT_TIMEOUT, asked=False)
@@ -162,25 +179,36 @@ def test_a_guess_that_turns_out_to_be_at_a_silent_address_leads_to_the_soa_quest
 
 
 @pytest.mark.parametrize(
-    ("plan", "more", "opening"),
+    ("plan", "more"),
     [
-        (PrimaryPlan("a", ixfr=False), {}, UDP),
-        (PrimaryPlan("a", silent=frozenset((0,))), {}, UDP),
-        (PrimaryPlan("a"), {"whole": True}, UDP),
-        (PrimaryPlan("a"), {"force": True}, AXFR),
-        (PrimaryPlan("a", datagrams=False), {}, IXFR),
+        (PrimaryPlan("a", ixfr=False), {}),
+        (PrimaryPlan("a", silent=frozenset((0,))), {}),
+        (PrimaryPlan("a"), {"whole": True}),
+        (PrimaryPlan("a"), {"force": True}),
     ],
 )
-def test_no_guess_is_made_where_an_ixfr_is_of_no_use(plan: PrimaryPlan, more: dict, opening: StepKind) -> None:
-    assert at(RefreshRun([plan], 5, first=[0], hinted=[0], **more)) == (opening, 0, 0)
+def test_no_guess_is_made_where_an_ixfr_is_of_no_use(plan: PrimaryPlan, more: dict) -> None:
+    run = RefreshRun([plan], 5, **more)
+    before = run.step
+    assert not run.guess()
+    assert (run.step, run.guessed) == (before, None)
+
+
+def test_a_guess_takes_the_place_of_the_first_question_alone() -> None:
+    run = RefreshRun([A], 5)
+    run.failed(Reason.CONNECT_TIMEOUT)
+    assert at(run) == (TCP, 0, 0)
+    assert not run.guess()
+    run.failed(Reason.CONNECT_TIMEOUT)
+    assert not run.guess(), "the run has ended"
 
 
 def test_after_a_guess_a_primary_over_tls_is_asked_for_its_serial_there_too() -> None:
-    run = RefreshRun([PrimaryPlan("a", addresses=2, datagrams=False)], 5, first=[0], hinted=[0])
+    run = guessing(PrimaryPlan("a", addresses=2, datagrams=False))
     run.transfer_up_to_date(5)
     assert at(run) == (TCP, 0, 0)
     run.failed(Reason.IDLE_TIMEOUT)
-    assert at(run) == (TCP, 0, 1), "one guess is enough"
+    assert at(run) == (TCP, 0, 1)
 
 
 # --- reports ---------------------------------------------------------------------------------------------------------
