@@ -12,6 +12,7 @@ from nameserver.wire import codes
 from nameserver.wire.reply import Reply
 from nameserver.wire.request import Request
 from nameserver.wire.rrset import RRset
+from nameserver.zone.additional import names_hosts
 
 _REDIRECTIONS = (codes.CNAME, codes.DNAME)
 
@@ -33,7 +34,8 @@ def dependence(zones: ZoneSet, request: Request, reply: Reply) -> Dependence:
         return Dependence(None, Depends.ALL, any_spelling)
     if _is_of_its_node(served, request, reply):
         return Dependence(served, Depends.NODE, any_spelling)
-    inside = all(_stays_inside(zones, served, target) for rrset in reply.answer for target in _targets(rrset))
+    targets = (target for rrset in reply.answer for target in _targets(rrset))
+    inside = all(_stays_inside(zones, served, target, request.qtype) for target in targets)
     return Dependence(served, Depends.ZONE if inside else Depends.ALL, any_spelling)
 
 
@@ -41,6 +43,8 @@ def _is_of_its_node(served: ServedZone, request: Request, reply: Reply) -> bool:
     """Whether the reply says no more than what the zone holds at the very name that was asked for."""
     if reply.rcode or not reply.answer or reply.authority or reply.additional or reply.name_servers:
         return False
+    if names_hosts(request.qtype):
+        return False  # no address goes with it, which ends as soon as a host has one
     name = request.qname_folded
     if served.zone is None or name[: len(name) - len(served.name)] not in served.zone.nodes:
         return False  # a wildcard's
@@ -52,7 +56,7 @@ def _targets(rrset: RRset) -> Iterator[bytes]:
     return rrset.rdatas() if rrset.type in _REDIRECTIONS else iter(())
 
 
-def _stays_inside(zones: ZoneSet, served: ServedZone, target: bytes) -> bool:
+def _stays_inside(zones: ZoneSet, served: ServedZone, target: bytes, qtype: int) -> bool:
     """Whether no zone of ours but this one has a say at the end of a CNAME or DNAME."""
-    found = zones.find(target.lower())
+    found = zones.find_for(target.lower(), qtype)
     return found is None or found is served

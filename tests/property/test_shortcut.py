@@ -624,3 +624,74 @@ def test_what_is_composed_is_bounded_in_number_and_octets(monkeypatch) -> None:
                 kept = {id(each): each for view in views for table in view.referrals for each in table.values()}
                 assert sum(each.octets for each in kept.values()) <= 4000
     pair.same_counts()
+
+
+# --- what an answer depends on besides the records of the name asked for ---------------------------------------------
+
+HOSTS = """
+@ 3600 SOA ns.elsewhere.test. host 9 3600 600 86400 60
+@ NS ns
+mail MX 10 host
+old AFSDB 1 host
+srv SRV 0 0 53 host
+svc HTTPS 1 host
+alias HTTPS 0 host
+spare A 192.0.2.1
+"""
+IN_HOSTS = b"\5hosts\4test\0"
+MX, AFSDB, SRV, HTTPS, NS, DS = 15, 18, 33, 65, 2, 43
+
+
+def ask_often(pair: Pair, name: bytes, rdtype: int) -> None:
+    """First seen, then kept, then given again."""
+    for _ in range(4):
+        pair.ask(b"id\0\0\0\1\0\0\0\0\0\0" + name + rdtype.to_bytes(2, "big") + b"\0\1")
+
+
+def put(pair: Pair, origin: bytes, key: bytes, spare: bytes) -> None:
+    """A name gets the records of another one."""
+    for pipeline in (pair.plain, pair.short):
+        changed = pipeline.zones.exact(origin)
+        assert changed is not None and changed.zone is not None
+        changes = {key: changed.zone.nodes[spare]}
+        redirected = changed.zone.apply(changes, changed.zone.generation + 1)
+        pipeline.zones.changed(changed, None if redirected else changes)
+
+
+@pytest.mark.parametrize("minimal", [True, False])
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize(
+    ("name", "rdtype", "host"),
+    [
+        (b"\4mail", MX, b"\4host"),
+        (b"\3old", AFSDB, b"\4host"),
+        (b"\3srv", SRV, b"\4host"),
+        (b"\3svc", HTTPS, b"\4host"),
+        (b"\5alias", HTTPS, b"\4host"),
+        (b"", NS, b"\2ns"),
+    ],
+)
+def test_the_address_of_a_host_goes_with_an_answer_from_when_it_is_there(
+    name, rdtype, host, transport, minimal
+) -> None:
+    pair = Pair(transport)
+    pair.serve_instead(*(pipeline_of(served(HOSTS, "hosts.test.")) for _ in "ab"))
+    for pipeline in (pair.plain, pair.short):
+        pipeline.settings = QuerySettings(minimal_responses=minimal)
+    ask_often(pair, name + IN_HOSTS, rdtype)
+    put(pair, IN_HOSTS, host, b"\5spare")
+    ask_often(pair, name + IN_HOSTS, rdtype)
+    pair.same_counts()
+
+
+def test_ds_at_the_end_of_an_alias_to_an_apex_is_as_the_zone_above_has_it() -> None:
+    """DS of a name that is an apex is the parent's to tell, also at the end of a chain (RFC 4035 §3.1.4.1)."""
+    pair = Pair("udp")
+    parent = "@ SOA ns host 9 3600 600 86400 60\n@ NS ns\nspare A 192.0.2.1"
+    child = "@ SOA ns host 7 3600 600 86400 60\n@ NS ns\nto-apex CNAME @"
+    pair.serve_instead(*(pipeline_of(served(parent, "top.test."), served(child, "kid.top.test.")) for _ in "ab"))
+    asked = b"\7to-apex\3kid\3top\4test\0"
+    ask_often(pair, asked, DS)  # the parent says that there is no such name
+    put(pair, b"\3top\4test\0", b"\3kid", b"\5spare")
+    ask_often(pair, asked, DS)
+    pair.same_counts()
