@@ -212,7 +212,9 @@ def long_chain(case: Case, vote: Vote) -> bool:
         return True
     if len(links(ours.answer)) <= KNOTS_CHAIN and not (ours.tc and links(ours.answer)):
         return False
-    if vote.field == "rcode" and ours.rcode not in (0, *(seen.rcode for seen in case.peers.values())):
+    # The end is somebody's, or nobody came as far: who would have is one that did not like the question's header.
+    as_far = any(len(links(seen.answer)) >= len(links(ours.answer)) for seen in case.peers.values())
+    if as_far and vote.field == "rcode" and ours.rcode not in (0, *(seen.rcode for seen in case.peers.values())):
         return False
     mine = set(links(ours.answer) if ours.tc else ours.answer)
     theirs = [set(links(seen.answer) if ours.tc else seen.answer) for seen in case.peers.values() if seen.answer]

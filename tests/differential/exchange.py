@@ -15,23 +15,24 @@ from support.ask import LOOPBACK
 WINDOW = 48
 TRIES = 3
 PATIENCE = 0.7  # seconds for a reply over UDP, before a question is asked again
+LONG_PATIENCE = 10.0  # the same where the machine may have been busy with something else
 CONNECTIONS = 4
 TCP_PATIENCE = 5.0
 
 Replies = list[bytes | None]
 
 
-def ask_all(ports: Mapping[str, int], asked: Sequence[Question]) -> dict[str, Replies]:
+def ask_all(ports: Mapping[str, int], asked: Sequence[Question], patience: float = PATIENCE) -> dict[str, Replies]:
     """Each server's reply to each question, in order; None where there was none."""
-    return asyncio.run(_ask_all(ports, asked))
+    return asyncio.run(_ask_all(ports, asked, patience))
 
 
-async def _ask_all(ports: Mapping[str, int], asked: Sequence[Question]) -> dict[str, Replies]:
+async def _ask_all(ports: Mapping[str, int], asked: Sequence[Question], patience: float) -> dict[str, Replies]:
     results: dict[str, Replies] = {name: [None] * len(asked) for name in ports}
     datagrams = [number for number, question in enumerate(asked) if question.transport == "udp"]
     streams = [number for number, question in enumerate(asked) if question.transport == "tcp"]
     await asyncio.gather(
-        *(_over_udp(ports[name], asked, datagrams, results[name]) for name in ports),
+        *(_over_udp(ports[name], asked, datagrams, results[name], patience) for name in ports),
         *(_over_tcp(ports[name], asked, streams, results[name]) for name in ports),
     )
     return results
@@ -40,8 +41,9 @@ async def _ask_all(ports: Mapping[str, int], asked: Sequence[Question]) -> dict[
 class _Flight(asyncio.DatagramProtocol):
     """The questions to one server over UDP. A question's id is its number, modulo the size of ids."""
 
-    def __init__(self, asked: Sequence[Question], numbers: Sequence[int], results: Replies) -> None:
+    def __init__(self, asked: Sequence[Question], numbers: Sequence[int], results: Replies, patience: float) -> None:
         self._asked = asked
+        self._patience = patience
         self._left = list(reversed(numbers))
         self._results = results
         self._waiting: dict[int, tuple[int, int, float]] = {}  # id -> number, tries left, when it was asked
@@ -74,7 +76,7 @@ class _Flight(asyncio.DatagramProtocol):
         """Ask again what was not answered in time."""
         now = self._loop.time()
         for id, (number, tries, since) in list(self._waiting.items()):
-            if now - since < PATIENCE:
+            if now - since < self._patience:
                 continue
             if tries:
                 self._send(number, tries - 1)
@@ -83,12 +85,14 @@ class _Flight(asyncio.DatagramProtocol):
                 self._next()
 
 
-async def _over_udp(port: int, asked: Sequence[Question], numbers: Sequence[int], results: Replies) -> None:
+async def _over_udp(
+    port: int, asked: Sequence[Question], numbers: Sequence[int], results: Replies, patience: float
+) -> None:
     if not numbers:
         return
     loop = asyncio.get_running_loop()
     transport, flight = await loop.create_datagram_endpoint(
-        lambda: _Flight(asked, numbers, results), remote_addr=(LOOPBACK, port)
+        lambda: _Flight(asked, numbers, results, patience), remote_addr=(LOOPBACK, port)
     )
     try:
         while not flight.over.done():

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from differential import own_rules
 from differential.compare import Case, Difference, Served, Verdict, judge, make_case
-from differential.exchange import ask_all
+from differential.exchange import LONG_PATIENCE, PATIENCE, ask_all
 from differential.findings import Tally
 from differential.questions import Question, questions
 from differential.seen import SILENCE, Broken
@@ -49,22 +49,42 @@ def sizes(zones: int) -> Iterator[int]:
 def compare(
     world: World, servers: Servers, asked: list[Question], differences: tuple[Difference, ...]
 ) -> Iterator[Verdict]:
-    """Ask everybody, judge our replies."""
+    """Ask everybody, judge our replies. What looks wrong and lacks a reply is asked again, with more patience."""
     served = Served(world)
     contents = own_rules.Contents.of(served)
     for start in range(0, len(asked), BATCH):
-        batch = asked[start : start + BATCH]
-        replies = ask_all(servers.ports, batch)
-        again = ask_all({OURS: servers.ports[OURS]}, batch)[OURS]  # what was answered before may now be kept
-        for place, question in enumerate(batch):
-            wires = {name: replies[name][place] for name in (*PEERS, OURS) if name in replies}
-            try:
-                case = make_case(question, wires, OURS, servers.holding, served)
-            except Broken as problem:
-                yield Verdict(Case(question, SILENCE, {}, served, wires), [], [], [f"unreadable: {problem}"])
-                continue
-            verdict = judge(case, differences)
-            wire = wires[OURS]
-            if wire is not None:
-                verdict.faults = own_rules.faults(case, wire, contents) + own_rules.repeated(wire, again[place])
-            yield verdict
+        batch, late = asked[start : start + BATCH], list[Question]()
+        for verdict, complete in _compare(servers, batch, differences, served, contents, PATIENCE):
+            if verdict.good or complete:
+                yield verdict
+            else:
+                late.append(verdict.case.question)
+        if late:
+            for verdict, _ in _compare(servers, late, differences, served, contents, LONG_PATIENCE):
+                yield verdict
+
+
+def _compare(
+    servers: Servers,
+    asked: list[Question],
+    differences: tuple[Difference, ...],
+    served: Served,
+    contents: own_rules.Contents,
+    patience: float,
+) -> Iterator[tuple[Verdict, bool]]:
+    """The verdict on each question, and whether everybody replied to it."""
+    replies = ask_all(servers.ports, asked, patience)
+    again = ask_all({OURS: servers.ports[OURS]}, asked, patience)[OURS]  # what was answered before may now be kept
+    for place, question in enumerate(asked):
+        wires = {name: replies[name][place] for name in (*PEERS, OURS) if name in replies}
+        complete = again[place] is not None and None not in wires.values()
+        try:
+            case = make_case(question, wires, OURS, servers.holding, served)
+        except Broken as problem:
+            yield Verdict(Case(question, SILENCE, {}, served, wires), [], [], [f"unreadable: {problem}"]), complete
+            continue
+        verdict = judge(case, differences)
+        wire = wires[OURS]
+        if wire is not None:
+            verdict.faults = own_rules.faults(case, wire, contents) + own_rules.repeated(wire, again[place])
+        yield verdict, complete

@@ -5,22 +5,26 @@ The large run is `make differential`. NAMESERVER_DIFFERENTIAL_SEED draws other z
 
 import os
 import random
+import socket
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from struct import pack
+from threading import Event, Thread
 
 import dns.name
 import dns.zone
 import pytest
-from differential import own_rules
+from differential import own_rules, rounds
 from differential.compare import Case, Served, Vote, differing, judge, make_case
 from differential.differences import DIFFERENCES, TEXT, document
 from differential.draft import RRset, ZoneDraft
+from differential.exchange import TRIES
 from differential.findings import lines
 from differential.primary import records
 from differential.questions import Edns, Question, questions
 from differential.rounds import run
 from differential.seen import FIELDS, Broken, see, spelled
-from differential.servers import KINDS, OURS
+from differential.servers import KINDS, OURS, Servers
 from differential.sign_zone import PROGRAMS
 from differential.worlds import World, make_world
 from support.peers import requires
@@ -168,6 +172,60 @@ def test_no_entry_of_the_table_explains_what_has_no_reason(served: Served, field
     verdict = judge(case_of(served, CHANGES[field], GOOD, GOOD, GOOD), DIFFERENCES)
     assert field in fields(verdict.unexplained)
     assert not verdict.good
+
+
+def test_where_a_long_chain_ends_nobody_else_must_tell_but_nobody_may_deny(served: Served) -> None:
+    def chain(links: int, rcode: int) -> bytes:
+        names = [NAME.to_wire(), *(pack("!BB", 1, 97 + number) + NAME.to_wire()[4:] for number in range(links))]
+        owners = [b"\xc0\x0c" if number == 0 else name for number, name in enumerate(names)]
+        records = [
+            owner + pack("!HHIH", 5, 1, 300, len(target)) + target
+            for owner, target in zip(owners, names[1:], strict=False)
+        ]
+        head = pack("!HHHHHH", 7, 0x8400 | rcode, 1, links, 0, 1)
+        return head + GOOD[12 : 12 + len(QUESTION.question)] + b"".join(records) + GOOD[-11:]
+
+    def unexplained(*peers: bytes) -> set[str]:
+        return fields(judge(case_of(served, chain(7, 3), *peers), DIFFERENCES).unexplained)
+
+    begun, formerr = chain(5, 0), pack("!HHHHHH", 7, 0x8001, 0, 0, 0, 0)
+    assert "rcode" not in unexplained(begun, formerr)
+    assert "rcode" not in unexplained(begun, chain(7, 3))
+    assert "rcode" in unexplained(begun, chain(7, 0))
+
+
+def test_whoever_does_not_reply_in_time_is_asked_again_with_more_patience(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds, "PATIENCE", 0.02)
+    asked: list[int] = []
+    over = Event()
+
+    def late(sock: socket.socket) -> None:
+        """A machine that has no time for the first questions."""
+        while not over.is_set():
+            with suppress(TimeoutError):
+                query, client = sock.recvfrom(512)
+                asked.append(sock.getsockname()[1])
+                if asked.count(asked[-1]) > TRIES:
+                    sock.sendto(query[:2] + GOOD[2:], client)
+
+    with ExitStack() as stack:
+        ports = {}
+        for name in (*PEER_NAMES, OURS):
+            sock = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            sock.bind(("127.0.0.1", 0))
+            sock.settimeout(0.1)
+            ports[name] = sock.getsockname()[1]
+            if name == OURS:
+                asked += [ports[name]] * TRIES
+            thread = Thread(target=late, args=(sock,))
+            thread.start()
+            stack.callback(thread.join)
+        servers = Servers(ports, {name: {0} for name in PEER_NAMES}, {})
+        stack.callback(over.set)
+        (verdict,) = rounds.compare(served.world, servers, [QUESTION], DIFFERENCES)
+    assert verdict.good and None not in verdict.case.wires.values()
 
 
 def test_a_reply_that_cannot_be_read_to_its_end_is_broken() -> None:
