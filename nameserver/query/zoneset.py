@@ -11,7 +11,8 @@ from nameserver.zone.contents import Zone
 from nameserver.zone.denial import HashBudget
 
 SECONDARY = "secondary"
-MOST_TOUCHED = 10_000  # owners per zone of which it is known when they changed
+MOST_TOUCHED = 10_000  # owners per zone of which it is known when they changed, …
+MOST_TOUCHED_IN_ALL = 100_000  # … and of all zones together: 15 MB
 
 
 class ZoneState(Enum):
@@ -63,7 +64,7 @@ class ZoneSet:
     those of zones, with how many zones are below each.
     """
 
-    __slots__ = ("above", "by_name", "epoch", "hash_budget", "rearranged")
+    __slots__ = ("_touched", "above", "by_name", "epoch", "hash_budget", "rearranged")
 
     def __init__(self) -> None:
         self.by_name: dict[bytes, ServedZone] = {}
@@ -71,6 +72,7 @@ class ZoneSet:
         self.hash_budget = HashBudget()
         self.epoch = 1
         self.rearranged = 1
+        self._touched = 0  # owners of all zones of which it is known when they changed
 
     def __iter__(self) -> Iterator[ServedZone]:
         return iter(self.by_name.values())
@@ -80,15 +82,18 @@ class ZoneSet:
 
     def add(self, zone: ServedZone) -> None:
         """Add a zone, in place of one of the same name."""
-        if zone.name not in self.by_name:
+        before = self.by_name.get(zone.name)
+        if before is None:
             self.above.update(_above(zone.name))
+        else:
+            self._forget_touched(before)
         self.by_name[zone.name] = zone
         self.epoch += 1
         self.rearranged = self.epoch
 
     def remove(self, name: bytes) -> None:
         """Take a zone away by its folded name. Raises KeyError where there is none."""
-        del self.by_name[name]
+        self._forget_touched(self.by_name.pop(name))
         for each in _above(name):
             self.above[each] -= 1
             if not self.above[each]:
@@ -103,11 +108,22 @@ class ZoneSet:
         """
         self.epoch += 1
         zone.changed = self.epoch
-        if owners is None or len(zone.touched) + len(owners) > MOST_TOUCHED:
-            zone.replaced = self.epoch
-            zone.touched.clear()
-        else:
-            zone.touched.update(dict.fromkeys(owners, self.epoch))
+        before = len(zone.touched)
+        if owners is None or before + len(owners) > MOST_TOUCHED:
+            self._forget_touched(zone)
+            return
+        zone.touched.update(dict.fromkeys(owners, self.epoch))
+        self._touched += len(zone.touched) - before
+        if self._touched > MOST_TOUCHED_IN_ALL:
+            for each in self:
+                if each.touched:
+                    self._forget_touched(each)
+
+    def _forget_touched(self, zone: ServedZone) -> None:
+        """Know no more which owners of a zone changed when: from now on it counts as changed altogether."""
+        zone.replaced = self.epoch
+        self._touched -= len(zone.touched)
+        zone.touched.clear()
 
     def exact(self, name: bytes) -> ServedZone | None:
         """The zone of exactly this folded name."""

@@ -695,3 +695,16 @@ def test_ds_at_the_end_of_an_alias_to_an_apex_is_as_the_zone_above_has_it() -> N
     put(pair, b"\3top\4test\0", b"\3kid", b"\5spare")
     ask_often(pair, asked, DS)
     pair.same_counts()
+
+
+def test_where_it_is_known_no_more_which_owners_changed_no_old_answer_is_given(monkeypatch) -> None:
+    monkeypatch.setattr("nameserver.query.zoneset.MOST_TOUCHED_IN_ALL", 3)
+    pair = Pair("udp")
+    keys, chooser = [b"\3www", b"\4many", b"\3new", b"\1x\4wild", b"\2ns", b"\4mail"], random.Random(7)
+    for step in range(120):
+        pair.change(chooser.choice(ORIGINS[:2]), [chooser.choice(keys)], chooser.randrange(40))
+        for key in keys if step % 3 else keys[:2]:
+            for origin in ORIGINS[:2]:
+                for rdtype in (1, 15, 16):
+                    pair.ask(b"id\0\0\0\1\0\0\0\0\0\0" + key + origin + rdtype.to_bytes(2, "big") + b"\0\1")
+    pair.same_counts()

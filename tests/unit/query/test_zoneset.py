@@ -14,6 +14,24 @@ def zones_of(*names: str) -> ZoneSet:
     return zones
 
 
+def test_what_is_known_of_changed_owners_is_bounded_for_all_zones_together(monkeypatch):
+    monkeypatch.setattr("nameserver.query.zoneset.MOST_TOUCHED", 6)
+    monkeypatch.setattr("nameserver.query.zoneset.MOST_TOUCHED_IN_ALL", 10)
+    zones = zones_of(*(f"{number}.test." for number in range(8)))
+    for number in range(100):
+        zone = zones.exact(wire(f"{number * 3 % 8}.test."))
+        zones.changed(zone, [bytes((1, number % 7)), bytes((1, number % 5 + 7))])
+        assert sum(len(each.touched) for each in zones) <= 10
+        assert zone.touched or zone.replaced == zone.changed
+        if number == 50:
+            zones.remove(wire("1.test."))
+            zones.add(ServedZone(wire("1.test."), "1.test."))
+            zones.add(ServedZone(wire("2.test."), "2.test."))
+    for zone in zones:
+        zones.changed(zone)
+    assert not zones._touched
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
