@@ -46,8 +46,9 @@ from nameserver.zone.node import HAS_CASE, HAS_CNAME, HAS_DNAME, HAS_NS, HASHED_
 
 MOST_VIEWS = 16_384
 MOST_NEGATIVES = 16_384  # answers, of all views
-MOST_REFERRALS = 16 * 1024 * 1024  # octets, of all zones
-_REFERRAL_BESIDE = 500  # octets of memory that a referral kept takes besides its own
+MOST_REFERRALS = 32 * 1024 * 1024  # octets, of all zones
+_REFERRAL_BESIDE = 500  # octets of memory that a referral kept takes besides its own, …
+_LENGTH_BESIDE = 100  # … and each length of question that it is kept for
 _LONGEST_ASKED = 512  # octets of a message that is looked at
 _SHORTEST = HEADER + 5  # octets of a message with a question
 _NOT_A_QUERY = 0xF8  # QR, and an opcode other than QUERY, in the first octet of the flags
@@ -345,17 +346,19 @@ class Composer:
             referral = refer(view.zone, cut, below, question[:-4], dnssec=view.signed, budget=budget)
             if referral is None:
                 return None
-            self._referral_octets += referral.octets + _REFERRAL_BESIDE
-            if self._referral_octets > MOST_REFERRALS:
-                self.forget()
+            self._make_room_for_a_referral(referral.octets + _REFERRAL_BESIDE)
             view.referrals[spelled][cut] = referral
         if below in referral.taken:
             return None
         kind = view.referral_kind
         if not kind:
             kind = view.referral_kind = self._kind(view, Depends.ZONE, Told.REFERRAL)
+        records = referral.by_size.get(len(question))
+        if records is None:
+            records = referral.move(len(question))
+            self._make_room_for_a_referral(len(records) + _LENGTH_BESIDE)
         counts = referral.counts_with_opt if view.opt else referral.counts
-        body = b"".join((view.referral_head, counts, question, referral.records(len(question)), view.opt))
+        body = b"".join((view.referral_head, counts, question, records, view.opt))
         return (body, kind) if len(body) + 2 <= view.limit else None
 
     def _kind(self, view: View, depends: Depends, told: Told) -> int:
@@ -386,6 +389,12 @@ class Composer:
             negative = read_negative(reply, question_end, view.zone, wanted.apex_at, kind)
             if negative is not None:
                 view.denials[wanted.key] = negative
+
+    def _make_room_for_a_referral(self, octets: int) -> None:
+        """So much more is kept."""
+        self._referral_octets += octets
+        if self._referral_octets > MOST_REFERRALS:
+            self.forget()
 
     def _make_room_for_a_negative(self) -> None:
         """One more is kept, or something like it."""

@@ -27,21 +27,21 @@ from nameserver.zone.lookup import lookup
 from nameserver.zone.node import HAS_CASE, find_tails
 
 LONGEST = 4096  # octets of a referral that is kept
+LENGTHS_KEPT = 64  # of questions, for each
 _UNLIMITED = 65535
 _COUNTS = Struct("!HH")
 _POINTER = 0xC000
 _FEW = 7  # servers: too few for a chain of pointers as long as `nameserver.wire.render` allows
-_LENGTHS_KEPT = 64
 
 
 class Referral:
-    """The records of a referral.
+    """The records of a referral; `by_size` has them as they stand behind a question section of so many octets.
 
     `counts` are those of its authority and additional sections, as a header has them; `taken` labels next below the cut
     that a question must not have.
     """
 
-    __slots__ = ("_by_size", "_pointers", "_records", "_records_count", "_size", "counts", "counts_with_opt", "taken")
+    __slots__ = ("_pointers", "_records", "_records_count", "_size", "by_size", "counts", "counts_with_opt", "taken")
 
     def __init__(
         self, question_size: int, records: bytes, authorities: int, additionals: int, taken: frozenset[bytes]
@@ -53,21 +53,19 @@ class Referral:
         self.taken, self._records_count = taken, authorities + additionals
         self._size, self._records = question_size, records
         self._pointers: list[int] | None = None
-        self._by_size = {question_size: records}
+        self.by_size = {question_size: records}
 
     @property
     def octets(self) -> int:
-        """How long it is."""
-        return len(self._records)
+        """How much it holds."""
+        return sum(map(len, self.by_size.values()))
 
-    def records(self, question_size: int) -> bytes:
-        """The records, behind a question section of that many octets."""
-        found = self._by_size.get(question_size)
-        if found is None:
-            if len(self._by_size) >= _LENGTHS_KEPT:
-                self._by_size.clear()
-            found = self._by_size[question_size] = self._moved(question_size - self._size)
-        return found
+    def move(self, question_size: int) -> bytes:
+        """The records, behind a question section of another size, which are held then."""
+        if len(self.by_size) >= LENGTHS_KEPT:
+            self.by_size.clear()
+        moved = self.by_size[question_size] = self._moved(question_size - self._size)
+        return moved
 
     def _moved(self, by: int) -> bytes:
         if self._pointers is None:

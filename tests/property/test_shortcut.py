@@ -20,6 +20,7 @@ from nameserver.query.pipeline import Pipeline
 from nameserver.query.rate_limit import RateLimiter, RateLimits
 from nameserver.query.shortcut import Entry
 from nameserver.query.shortcuts import Shortcuts
+from nameserver.query.views import View
 from nameserver.query.zoneset import ZoneState
 from nameserver.wire.cookie import judge, judge_many, make
 from nameserver.zone.contents import Zone
@@ -621,9 +622,18 @@ def test_what_is_composed_is_bounded_in_number_and_octets(monkeypatch) -> None:
                 pair.ask(b"id\0\0\0\1\0\0\0\0\0\0" + message)
                 views = [view for each in composer._views.values() for view in each.values()]
                 assert len(views) <= 20 and sum(len(view.negatives) for view in views) <= 31
-                kept = {id(each): each for view in views for table in view.referrals for each in table.values()}
-                assert sum(each.octets for each in kept.values()) <= 4000
+                assert octets_kept(views) <= 4000
+    for size in range(1, 60):
+        for cut in (b"\3cut", b"\4away", b"\4full"):
+            pair.ask(b"id\0\0\0\1\0\0\0\0\0\0" + bytes((size,)) + b"x" * size + cut + b"\5deleg\4test\0\0\1\0\1")
+            assert octets_kept([view for each in composer._views.values() for view in each.values()]) <= 4000
     pair.same_counts()
+
+
+def octets_kept(views: list[View]) -> int:
+    """Those of all referrals, at every length of question."""
+    kept = {id(each): each for view in views for table in view.referrals for each in table.values()}
+    return sum(len(records) for each in kept.values() for records in each.by_size.values())
 
 
 # --- what an answer depends on besides the records of the name asked for ---------------------------------------------
