@@ -296,7 +296,12 @@ class ZoneManager:
         if entry.machine is None:
             self._files.took(entry.config)
         self._start_machine(entry)
-        if changed:
+        stored, told = self._publisher.stored.get(entry.config.name), entry.answered
+        if entry.publishing:
+            told = entry.publishing[-1]
+        # The run that was ended may have been at its commit.
+        committed = stored is not None and told is not None and stored.generation != told.generation
+        if changed or committed:
             self._published(entry)
 
     async def try_primaries(self, zone: ZoneConfig, *, force: bool) -> RunOutcome:

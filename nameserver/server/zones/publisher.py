@@ -64,6 +64,26 @@ def _outcome(function: Callable[[], object]) -> object:
         return error
 
 
+async def _to_its_end(work: Coroutine[None, None, R]) -> R:
+    """Do it whole, also where whoever waits for it is cancelled, who then hears so once it is done.
+
+    What the store's thread has begun to write is written whatever becomes of the run that brought it, and has to be
+    told to the workers, before somebody else goes on from what is stored.
+    """
+    task = asyncio.create_task(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is None:
+        return task.result()
+    if not task.cancelled():
+        task.exception()  # it is told by whoever fetches the zone again
+    raise cancelled
+
+
 def _tell(waiting: list[asyncio.Future[object]], outcomes: list[object]) -> None:
     for future, outcome in zip(waiting, outcomes, strict=True):
         if future.cancelled():
@@ -199,7 +219,11 @@ class Publisher:
         What distinguishes it from the version held becomes part of the zone's history, wherever it comes from.
 
         The version is the publisher's from then on: it empties a large one. Raises StoreError, with nothing changed.
+        Cancelled, it comes to its end all the same.
         """
+        return await _to_its_end(self._publish_full(zone, built, source, timers))
+
+    async def _publish_full(self, zone: ZoneConfig, built: BuiltZone, source: str, timers: ZoneTimers) -> StoredZone:
         left = zone.name in self._leftovers
         self._leftovers.discard(zone.name)  # this takes its place
 
@@ -269,8 +293,15 @@ class Publisher:
         a transaction that this was to share was given up.
 
         Raises what `prepare` raises, and StoreError, with nothing changed: StoreDamaged where there is nothing whole to
-        which they could be made.
+        which they could be made. Cancelled, it comes to its end all the same.
         """
+        applied = await _to_its_end(self._publish_changes(zone, prepare, source))
+        await self._compact_where_due(zone)
+        return applied
+
+    async def _publish_changes(
+        self, zone: ZoneConfig, prepare: Callable[[], tuple[Applied, ZoneTimers]], source: str
+    ) -> Applied:
         held = self.stored.get(zone.name)
         if held is None:
             raise StoreDamaged(f"nothing is stored of zone {zone.text} any more")
@@ -301,7 +332,6 @@ class Publisher:
             )
         else:
             self._publish_load(stored)
-        await self._compact_where_due(zone)
         return applied
 
     async def _compact_where_due(self, zone: ZoneConfig) -> None:

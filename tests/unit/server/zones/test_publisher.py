@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -151,6 +152,37 @@ async def test_a_change_and_what_it_is_made_of_share_the_stores_thread(tmp_path:
         with pytest.raises(StoreError, match="luck"):
             await ours.publisher.publish_changes(CONFIG, prepare, "a test")
         assert ours.store.zones()[NAME].serial == 1
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_a_version_that_is_being_written_is_told_to_the_workers_though_its_run_is_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    """As by a promotion, which goes on from what is stored."""
+    writing, go_on = threading.Event(), threading.Event()
+    method = "commit_full" if whole else "commit_changes"
+    commit = getattr(Store, method)
+
+    def slow(self: Store, *words: object, **more: object) -> object:
+        writing.set()
+        go_on.wait(30)
+        return commit(self, *words, **more)
+
+    async with managed(tmp_path) as ours:
+        await publish(ours, 1)
+        monkeypatch.setattr(Store, method, slow)
+        run = asyncio.create_task(publish(ours, 2) if whole else change(ours, 2, {}))
+        await until(writing.is_set)
+        for _ in range(2):
+            run.cancel()
+            await asyncio.sleep(0)
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        stored = ours.publisher.stored[NAME]
+        assert stored == ours.store.zones()[NAME] and stored.serial == 2
+        await until(lambda: ours.supervisor.serving(NAME, stored.generation) == 1)
+        assert len(ours.told("zone")) == (2 if whole else 1) and len(ours.told("change")) == (0 if whole else 1)
 
 
 async def test_a_compaction_that_fails_does_not_make_a_failure_of_the_change_before_it(

@@ -1,9 +1,12 @@
 """Promote and demote where something breaks: the zone stays as it was, or is what it was to be, and is never lost."""
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.managed import CALM, HASTY, Managed, managed
@@ -79,6 +82,35 @@ async def test_workers_are_told_of_the_new_role_and_that_the_zone_does_not_expir
         assert zone.role == ("secondary", "secondary", 5)
         assert zone.ours.entry(ZONE).times().expires is not None
         assert not read_roles(zone.directory)
+
+
+async def test_a_version_that_comes_as_the_zone_is_promoted_is_what_is_written_answered_and_told_to_those_below(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing, go_on = threading.Event(), threading.Event()
+    write = Store._write_zone
+
+    def slow(self: Store, *words: Any) -> None:
+        if self.path.is_relative_to(tmp_path / "state"):
+            writing.set()
+            go_on.wait(30)
+        write(self, *words)
+
+    async with changing(tmp_path) as zone:
+        await until(lambda: zone.ours.entry(ZONE).answered is not None)
+        monkeypatch.setattr(Store, "_write_zone", slow)
+        zone.above.serve(ZONE, zone_text(ZONE, 6))
+        zone.ours.zones.refresh(zone.ours.entry(ZONE))
+        await until(writing.is_set)
+        promoting = asyncio.create_task(zone.promote())
+        await until(lambda: zone.ours.entry(ZONE).task is None or zone.ours.entry(ZONE).task.cancelling() > 0)
+        go_on.set()
+        done = await promoting
+        assert zone.role == ("primary", "primary", 6) and "at serial 6" in " ".join(done["steps"])
+        assert "serial 6, written to" in " ".join(done["steps"])
+        generation = zone.ours.publisher.stored[NAME].generation
+        await until(lambda: zone.ours.supervisor.serving(NAME, generation) == 1)
+        await until(lambda: zone.ours.entry(ZONE).answered.serial == 6)
 
 
 async def test_an_expired_zone_is_answered_again_once_it_is_promoted(tmp_path: Path) -> None:
