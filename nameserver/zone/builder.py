@@ -316,8 +316,6 @@ class ZoneBuilder:
         offset, left = section.offset, section.left
         before, stop = left, max(0, left - most)
         current = self._plain_key(self._owner) if self._run else None
-        if current is None:
-            self._flush()
         run, pack, plain_size, apex = self._run, self._pack, _PLAIN_SIZES.get, self.apex_as_received
         try:
             while left > stop:
@@ -351,6 +349,8 @@ class ZoneBuilder:
                 else:
                     if current is not None:
                         pack(current, run, None)
+                    elif run:
+                        self._flush()
                     current, run = key, [tail]
                 offset = end
                 left -= 1

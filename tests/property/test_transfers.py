@@ -4,7 +4,7 @@ import struct
 from collections.abc import Iterable
 from itertools import pairwise
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support.transfer_messages import APEX, NOW, NS, QUERY_ID, WWW, build, inbound, message, rr, soa
 
@@ -233,6 +233,7 @@ def taken(make, sections: list[tuple[bytes, int]]) -> object:
     st.lists(st.integers(0, 2), min_size=1, max_size=9),
     st.lists(st.tuples(st.integers(0, 2), st.integers(0, 400), st.integers(0, 255)), max_size=2),
 )
+@example([[rr("a 0 A 192.0.2.1"), rr("A 0 A 192.0.2.1"), rr("A 60 A 192.0.2.1")]], [0], [])
 def test_records_taken_at_once_make_the_zone_that_they_make_one_by_one(messages, choices, mutations):
     sections = [(compressed(sent, choices), len(sent)) for sent in ([NS], *messages)]
     for which, place, octet in mutations:
