@@ -65,6 +65,11 @@ class Silences(Generic[Way, Asker]):
         self._memories: dict[Way, _Memory[Asker]] = {}
         self._heard: dict[Way, float] = {}  # the last sign of life
 
+    @property
+    def any(self) -> bool:
+        """Whether some way failed that has not answered since."""
+        return bool(self._memories)
+
     def of(self, way: Way, now: float) -> Silence | None:
         """The silence of a way; None while it is worth asking."""
         memory = self._memories.get(way)

@@ -137,11 +137,11 @@ def _serial(soa: Walked) -> int:
 
 
 def _read_opt(message: bytes, offset: int) -> Edns | None:
-    """The OPT record of the additional section, None without; `offset` is where the answers begin."""
-    _, _, _, answers, authorities, additionals = _HEADER.unpack_from(message)
+    """The OPT record of the additional section, None without; `offset` is where the answers end."""
+    _, _, _, _, authorities, additionals = _HEADER.unpack_from(message)
     if additionals == 0:
         return None
-    for index in range(answers + authorities + additionals):
+    for index in range(authorities + additionals):
         offset = skip_name(message, offset)
         if offset + 10 > len(message):
             raise WireError("a record runs past the end of the message")
@@ -149,7 +149,7 @@ def _read_opt(message: bytes, offset: int) -> Edns | None:
         rdata = message[offset + 10 : offset + 10 + length]
         if len(rdata) != length:
             raise WireError("a record runs past the end of the message")
-        if rdtype == codes.OPT and index >= answers + authorities:
+        if rdtype == codes.OPT and index >= authorities:
             return parse_opt(rdclass, ttl, rdata)
         offset += 10 + length
     return None
@@ -249,8 +249,9 @@ class InboundTransfer:
         self._check_size()
         if count == 0 and self.state is State.FIRST_SOA:
             raise _without_records(_read_opt(message, offset))
-        done = self._interpret(Section(message, offset, count), alone=count == 1)
-        if self.stats.messages == 1 and (opt := _read_opt(message, offset)) is not None:
+        answers = Section(message, offset, count)
+        done = self._interpret(answers, alone=count == 1)
+        if self.stats.messages == 1 and (opt := _read_opt(message, answers.offset)) is not None:
             expire = opt.option(codes.OPT_EXPIRE)
             self.stats.expire_option = int.from_bytes(expire, "big") if expire and len(expire) == 4 else None
         if done:

@@ -191,8 +191,10 @@ def _parameters(rdata: bytes) -> bytes:
 def nsec3_iterations(apex_node: bytes) -> int:
     """The most additional iterations of a chain that an NSEC3PARAM of a zone's apex names; 0 where there is none."""
     named = find_rrset(apex_node, codes.NSEC3PARAM, b"")
-    rdatas = list(named.rdatas()) if named else []
-    return max((rdata[2] << 8 | rdata[3] for rdata in rdatas if _parameters(rdata) and rdata[1] == 0), default=0)
+    if named is None:
+        return 0
+    usable = (rdata for rdata in named.rdatas() if _parameters(rdata) and rdata[1] == 0)
+    return max((rdata[2] << 8 | rdata[3] for rdata in usable), default=0)
 
 
 # --- NSEC ---------------------------------------------------------------------------------------------------------

@@ -86,12 +86,13 @@ def sort_columns(keys: list[bytes], nodes: list[bytes]) -> tuple[list[bytes], li
     The lists are not to be used any more. Of a million owners that are nearly in order, as they come of names that are
     all of one length, the few that are not are moved: to touch each owner again would take longer than all else.
     """
-    # Where a run of ascending keys ends and the next one begins: a few of them, or too many and not all.
-    breaks = list(islice(compress(count(1), map(ge, keys, islice(keys, 1, None))), _STRAYS + 1))
-    if len(breaks) <= _STRAYS:
-        start, end = max(pairwise([0, *breaks, len(keys)]), key=lambda run: run[1] - run[0])
-        if len(keys) - (end - start) <= _STRAYS:
-            return keys, nodes, _move_strays(keys, nodes, start, end)
+    if len(keys) > _STRAYS:
+        # Where a run of ascending keys ends and the next one begins: a few of them, or too many and not all.
+        breaks = list(islice(compress(count(1), map(ge, keys, islice(keys, 1, None))), _STRAYS + 1))
+        if len(breaks) <= _STRAYS:
+            start, end = max(pairwise([0, *breaks, len(keys)]), key=lambda run: run[1] - run[0])
+            if len(keys) - (end - start) <= _STRAYS:
+                return keys, nodes, _move_strays(keys, nodes, start, end)
     order = sorted(range(len(keys)), key=keys.__getitem__)
     keys = list(map(keys.__getitem__, order))
     return keys, list(map(nodes.__getitem__, order)), any(map(eq, keys, islice(keys, 1, None)))

@@ -17,7 +17,7 @@ from bench.queries import wire_name
 from support.ask import LOOPBACK
 
 AT_ONCE = 100  # messages whose replies are waited for
-MISSES = 20  # questions without the answer that is waited for, after which the rest need not be asked yet
+MISSES = 10  # questions without the answer that is waited for, after which the rest need not be asked yet
 PATIENCE = 0.5  # seconds for each of them
 AGAIN = 10.0  # seconds after which what is still not answered is told of again
 PAUSE = 0.02  # seconds between two passes

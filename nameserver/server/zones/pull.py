@@ -288,7 +288,8 @@ async def _feed(inbound: InboundTransfer, dialogue: Dialogue, heard: Callable[[]
         message = await dialogue.receive()
         heard()
         done = inbound.feed(message, wall_clock())
-        await asyncio.sleep(0)  # a stream that never pauses must not hold the loop
+        if not done:
+            await asyncio.sleep(0)  # a stream that never pauses must not hold the loop
     if (more := dialogue.arrived()) is not None:
         inbound.feed(more, wall_clock())  # nothing may follow the closing SOA: this raises
 
