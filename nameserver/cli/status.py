@@ -5,7 +5,7 @@ import argparse
 from nameserver.cli import remote
 from nameserver.cli.present import Cell, Palette, facts, safe, safe_lines, table
 from nameserver.telemetry import words
-from nameserver.telemetry.events import Kind, TransferEvent
+from nameserver.telemetry.events import Kind, NotifyReceivedEvent, Outcome, TransferEvent
 from nameserver.telemetry.status import DownstreamStatus, PrimaryStatus, ServerStatus, ZoneStatus
 
 TONES = {
@@ -272,3 +272,10 @@ def transfer_text(event: TransferEvent | None, now: float) -> str:
     peer = event.primary or event.address
     over = " over TLS" if event.transport == "tls" else ""
     return safe(f"{words.moment(event.at, now)} from {peer}{over}: {event.outcome}{failed}, {what}{serials}{amount}")
+
+
+def notify_text(event: NotifyReceivedEvent, now: float) -> str:
+    """A NOTIFY that came, in a sentence."""
+    serial = "" if event.serial is None else f", serial {event.serial}"
+    refused = f": refused ({event.reason})" if event.outcome is Outcome.REFUSED else ""
+    return safe(f"{words.moment(event.at, now)} from {event.source}{serial}{refused}")

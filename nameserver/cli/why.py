@@ -5,7 +5,15 @@ from typing import Any
 
 from nameserver.cli import remote
 from nameserver.cli.present import Palette, facts, safe
-from nameserver.cli.status import TONES, downstream_lines, full_moment, primary_lines, transfer_text, troubled
+from nameserver.cli.status import (
+    TONES,
+    downstream_lines,
+    full_moment,
+    notify_text,
+    primary_lines,
+    transfer_text,
+    troubled,
+)
 from nameserver.errors import Reason
 from nameserver.telemetry import words
 from nameserver.telemetry.advice import Advice, advise
@@ -24,6 +32,8 @@ _UNSTORED = (
     "What was stored of it is lost: it is answered from memory alone, until it expires or the server is restarted."
 )
 _FILE_NOT_TAKEN = "The zone is answered as its file had it before; the file as it is now was not taken."
+
+SENDERS = 3  # of NOTIFYs that are shown, the last ones
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -141,6 +151,7 @@ def lines(zone: ZoneStatus, now: float, palette: Palette) -> list[str]:
             ("confirmed", full_moment(zone.last_success, now) or "never"),
             ("changed", full_moment(zone.last_change, now) or "never"),
             ("last transfer", transfer_text(zone.last_transfer, now)),
+            *(("NOTIFY", notify_text(each, now)) for each in zone.notifies[-SENDERS:]),
             ("failures", f"{zone.failures} in a row" if zone.failures else ""),
         ],
         palette,

@@ -19,6 +19,7 @@ from nameserver.config.model import Endpoint, PullLimits, Remote, ZoneConfig
 from nameserver.errors import Reason, TransferError
 from nameserver.migrate import check_tls
 from nameserver.migrate.asking import Asker, Question, Reply
+from nameserver.migrate.check_notify import NOTIFY
 from nameserver.migrate.check_step import TLS, Step
 from nameserver.migrate.report import Level, Report, Table
 from nameserver.server.zones import pull
@@ -160,16 +161,13 @@ def judge(zone: dns.name.Name, measured: Sequence[Measured], key: TsigKey | None
     tones: dict[int, Level] = {}
     for server in measured:
         for step in server.steps:
-            if step.reason is not None:
-                tones[len(rows)] = Level.FAULT
-            rows.append((str(server.endpoint), step.name, str(step.reason or "good"), step.detail))
+            if step.reason is not None or step.unknown:
+                tones[len(rows)] = Level.WARNING if step.unknown else Level.FAULT
+            rows.append((str(server.endpoint), step.name, step.result, step.detail))
         _judge_server(report, zone, server, key)
     report.tables.append(Table("", ("ADDRESS", "STEP", "RESULT", "DETAIL"), tuple(rows), tones))
     report.facts = {
-        "servers": {
-            str(server.endpoint): {step.name: str(step.reason) if step.reason else "good" for step in server.steps}
-            for server in measured
-        },
+        "servers": {str(server.endpoint): {step.name: step.result for step in server.steps} for server in measured},
         "over": "TLS" if any(step.name == TLS for server in measured for step in server.steps) else "UDP and TCP",
         "key": names.to_text(key.name) if key else None,
         "key_fingerprint": key.fingerprint if key else None,
@@ -179,13 +177,15 @@ def judge(zone: dns.name.Name, measured: Sequence[Measured], key: TsigKey | None
     over = " over TLS" if report.facts["over"] == "TLS" else ""
     good = f"Every step is good: the zone can be transferred{over}"
     report.verdict = good + (f", signed with {names.to_text(key.name)}." if key else ".")
-    if report.exit_code:
+    if report.exit_code and {step.name for server in measured for step in server.steps if step.reason} == {NOTIFY}:
+        report.verdict = "The zone can be transferred, but nobody tells us when it changes."
+    elif report.exit_code:
         report.verdict = "The zone cannot be transferred from every address as it has to be."
     return report
 
 
 def _silent(server: Measured) -> bool:
-    return all(step.reason in _NO_CONTACT for step in server.steps)
+    return all(step.reason in _NO_CONTACT for step in server.steps if step.name != NOTIFY)
 
 
 _ABOUT_KEYS = {
@@ -211,6 +211,7 @@ def _judge_server(report: Report, zone: dns.name.Name, server: Measured, key: Ts
             fingerprint=key.fingerprint if key else None,
             skew=server.skew,
         )
+        advice = failed.words or advice
         step = advice.next_step
         udp, tcp = by_name.get(UDP), by_name.get(TCP)
         if failed is tcp and udp and udp.reason is None and tcp.reason in _NO_CONTACT:
@@ -225,6 +226,10 @@ def _judge_server(report: Report, zone: dns.name.Name, server: Measured, key: Ts
             step = f"{step} Our key {names.to_text(key.name)} has the fingerprint {key.fingerprint}."
         text = f"{server.endpoint}: {failed.name}: {failed.detail}. {advice.meaning}"
         report.add(Level.FAULT, str(failed.reason), text, step)
+    for each in server.steps:
+        if each.unknown:
+            step = each.words.next_step if each.words else ""
+            report.add(Level.WARNING, "notify-unknown", f"{each.name}: {each.detail}", step)
     if server.skew is not None and abs(server.skew) > SKEW_WARNING:
         text = f"the clock at {server.endpoint} is {describe_skew(server.skew)}"
         step = "Run NTP on both ends: beyond 300 s no signature holds (RFC 8945 §10)."

@@ -3,15 +3,27 @@
 from dataclasses import dataclass
 
 from nameserver.errors import Reason
+from nameserver.telemetry.advice import Advice
 
 TLS = "TLS"  # the name of the step that is the handshake
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step. `reason` is None where it ended well; `detail` what was seen."""
+    """One step. `reason` is None where it ended well; `detail` what was seen.
+
+    `words`: what it means and what to do, where that is not what the reason mostly means. `unknown`: it neither ended
+    well nor failed, for nothing was seen.
+    """
 
     name: str
     reason: Reason | None
     detail: str
     serial: int | None = None
+    words: Advice | None = None
+    unknown: bool = False
+
+    @property
+    def result(self) -> str:
+        """ "good", "unknown" or the reason."""
+        return "unknown" if self.unknown else str(self.reason or "good")

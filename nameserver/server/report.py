@@ -46,9 +46,15 @@ class Reporter:
         event = TransferEvent.from_json(data)
         log_event(event)
         self._state.tally.add(event)
-        if (entry := self._state.zones.entries.get(names.fold(names.from_text(event.zone)))) is not None:
+        if (entry := self._entry(event.zone)) is not None:
             entry.sent.count(event)
         self._state.downstreams.transferred(event)
+
+    def _entry(self, zone: str) -> ZoneEntry | None:
+        try:
+            return self._state.zones.entries.get(names.fold(names.from_text(zone)))
+        except ValueError:
+            return None
 
     def refused(self, data: dict[str, Any]) -> None:
         """A worker has turned transfers or NOTIFYs away, or none: it says so with each heart-beat."""
@@ -60,6 +66,8 @@ class Reporter:
             if self._refusals.wants((asked, reason), zone, source):
                 log_event(event)
             self._state.tally.add(event)
+            if isinstance(event, NotifyReceivedEvent) and (entry := self._entry(zone)) is not None:
+                entry.heard(event)
         for asked, reason, count in data["more"]:
             self._refusals.skipped((asked, reason), count)
             self._state.tally.add(_refusal(asked, reason), count)
@@ -202,6 +210,7 @@ class Reporter:
             primaries=tuple(entry.primaries.values()),
             downstreams=state.downstreams.statuses(entry.config.name),
             last_transfer=entry.last_transfer,
+            notifies=tuple(entry.notifies.values()),
             queries=entry.queries,
             control_queries=entry.control_queries,
             axfr_sent=entry.sent.axfr,

@@ -4,8 +4,8 @@ Names in an event (zone, primary, key, target) come from the configuration. `det
 text from the network: whoever prints them escapes them (`nameserver.telemetry.log.escape`), and none becomes a label.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import Field, dataclass, fields
 from enum import StrEnum
 from typing import Any, Self
 
@@ -69,11 +69,15 @@ class TransferEvent:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The inverse; unknown fields are ignored. Raises ValueError or KeyError on values outside the vocabulary."""
-        known = {field.name: data[field.name] for field in fields(cls) if field.name in data}
-        for name, vocabulary in _VOCABULARIES.items():
-            if known.get(name) is not None:
-                known[name] = vocabulary(known[name])
-        return cls(**known)
+        return cls(**_known(data, fields(cls)))
+
+
+def _known(data: Mapping[str, Any], wanted: Iterable[Field[Any]]) -> Json:
+    found = {field.name: data[field.name] for field in wanted if field.name in data}
+    for name, vocabulary in _VOCABULARIES.items():
+        if found.get(name) is not None:
+            found[name] = vocabulary(found[name])
+    return found
 
 
 _VOCABULARIES: dict[str, type[StrEnum]] = {
@@ -122,6 +126,11 @@ class NotifyReceivedEvent:
     def to_json(self) -> Json:
         """Every field under its own name."""
         return _to_json(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse; unknown fields are ignored. Raises ValueError or KeyError on values outside the vocabulary."""
+        return cls(**_known(data, fields(cls)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

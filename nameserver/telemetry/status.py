@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-from nameserver.telemetry.events import TransferEvent
+from nameserver.telemetry.events import NotifyReceivedEvent, TransferEvent
 from nameserver.telemetry.tally import Tally
 
 Json = dict[str, Any]
@@ -121,6 +121,7 @@ class ZoneStatus:
     primaries: tuple[PrimaryStatus, ...] = ()
     downstreams: tuple[DownstreamStatus, ...] = ()
     last_transfer: TransferEvent | None = None
+    notifies: tuple[NotifyReceivedEvent, ...] = ()  # the last from each address, allowed or not
     queries: int = 0
     control_queries: int = 0  # SOA, AXFR, IXFR and NOTIFY: what peers send, not users
     axfr_sent: int = 0  # whole transfers to secondaries that ended well
@@ -137,6 +138,7 @@ class ZoneStatus:
         data["primaries"] = [primary.to_json() for primary in self.primaries]
         data["downstreams"] = [downstream.to_json() for downstream in self.downstreams]
         data["last_transfer"] = None if self.last_transfer is None else self.last_transfer.to_json()
+        data["notifies"] = [each.to_json() for each in self.notifies]
         return data
 
     @classmethod
@@ -147,6 +149,7 @@ class ZoneStatus:
         known["downstreams"] = tuple(DownstreamStatus.from_json(each) for each in data.get("downstreams", ()))
         transfer = data.get("last_transfer")
         known["last_transfer"] = None if transfer is None else TransferEvent.from_json(transfer)
+        known["notifies"] = tuple(NotifyReceivedEvent.from_json(each) for each in data.get("notifies", ()))
         return cls(**known)
 
 

@@ -2,14 +2,24 @@
 
 import argparse
 import asyncio
+import sys
+import time
 
+from nameserver.cli.arguments import seconds
 from nameserver.cli.migrate import common
 from nameserver.config.load import load_config
 from nameserver.config.model import Endpoint, Remote
 from nameserver.config.values import DNS_PORT
-from nameserver.migrate import check
+from nameserver.control.client import call
+from nameserver.control.protocol import ControlError
+from nameserver.migrate import check, check_notify
+from nameserver.migrate.check_step import Step
 from nameserver.migrate.report import Report
+from nameserver.telemetry.events import NotifyReceivedEvent
+from nameserver.telemetry.status import ZoneStatus
 from nameserver.wire import names
+
+_SEND = "rndc notify {zone}, knotc zone-notify {zone}, nsd-control notify {zone}, pdns_control notify {zone}"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +30,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="@SERVER",
         type=common.server,
         help="an address or a name; with -c also a remote of the configuration, whose key, source and TLS are used",
+    )
+    parser.add_argument(
+        "--notify",
+        type=seconds(3600),
+        default=0.0,
+        metavar="SECONDS",
+        help="wait so long for a NOTIFY from it, which is sent there meanwhile, to reach our daemon (with -c)",
     )
     common.add_arguments(parser)
     common.add_key_arguments(parser)
@@ -37,10 +54,38 @@ async def _check(args: argparse.Namespace) -> Report:
     limits = common.pull_limits(args)
     if remote is None:
         addresses = await common.endpoints(tools, args.server)
+    notify = asyncio.create_task(_notified(args, remote))
     measured = await asyncio.gather(
         *(check.measure(tools.asker, args.zone, endpoint, key, limits, remote) for endpoint in addresses)
     )
+    step = await notify
+    if step is not None:
+        measured[0].steps.append(step)
     return check.judge(args.zone, measured, key)
+
+
+async def _notified(args: argparse.Namespace, remote: Remote | None) -> Step | None:
+    """What our daemon has heard from that primary; None where it is none of ours. Raises UsageError."""
+    if remote is None:
+        if args.notify:
+            raise common.UsageError("--notify: give -c FILE, a configuration in which @SERVER is a primary of the zone")
+        return None
+    path = load_config(args.config).server.control
+    zone = common.folded_text(args.zone)
+
+    def heard() -> tuple[NotifyReceivedEvent, ...]:
+        [status] = call(path, "status", zone=zone)["zones"]
+        return ZoneStatus.from_json(status).notifies
+
+    if args.notify:
+        print(f"waiting {args.notify:g} s for a NOTIFY. At the primary: {_SEND.format(zone=zone)}", file=sys.stderr)
+    try:
+        hosts = {endpoint.host for endpoint in remote.addresses}
+        return await check_notify.measure(heard, hosts, args.notify, time.time)
+    except ControlError as error:
+        if args.notify:
+            raise common.UsageError(f"--notify: {error}") from error
+        return Step(check_notify.NOTIFY, None, f"our daemon was not asked: {error}", unknown=True)
 
 
 def _configured(args: argparse.Namespace) -> tuple[Remote | None, tuple[Endpoint, ...]]:

@@ -13,10 +13,11 @@ from nameserver.refresh.machine import RefreshMachine, State
 from nameserver.refresh.outcome import Outcome as RunOutcome
 from nameserver.server.clocks import to_wall
 from nameserver.server.zones.primary_files import FileVerdict
-from nameserver.telemetry.events import Kind, Outcome, TransferEvent
+from nameserver.telemetry.events import Kind, NotifyReceivedEvent, Outcome, TransferEvent
 from nameserver.telemetry.status import PrimaryStatus
 from nameserver.zone.serial import newer
 
+MOST_SENDERS = 16  # of NOTIFYs of a zone that are remembered
 NOT_LOADED = "not-loaded"  # the state of a primary zone whose file could not be read
 
 
@@ -76,6 +77,7 @@ class ZoneEntry:
     file: FileVerdict | None = None
     last_transfer: TransferEvent | None = None
     notified_at: float | None = None  # monotonic: first NOTIFY since the last publication
+    notifies: dict[str, NotifyReceivedEvent] = field(default_factory=dict)  # the last from each address, of some
     publishing: list[Publication] = field(default_factory=list)  # committed, and not yet answered everywhere
     answered: Publication | None = None  # the last that every worker has confirmed
     queries: int = 0
@@ -108,6 +110,14 @@ class ZoneEntry:
         if self.file is None or self.file.reason is None:
             return Trouble(None, "", 0)
         return Trouble(self.file.reason, self.file.detail, 1)
+
+    def heard(self, event: NotifyReceivedEvent) -> None:
+        """A NOTIFY came, allowed or not. Of many senders, those that were refused are forgotten first."""
+        self.notifies.pop(event.source, None)
+        if len(self.notifies) >= MOST_SENDERS:
+            refused = (source for source, each in self.notifies.items() if each.outcome is Outcome.REFUSED)
+            del self.notifies[next(refused, next(iter(self.notifies)))]
+        self.notifies[event.source] = event
 
     def ordered_machine(self) -> RefreshMachine:
         """The machine that takes an operator's order. Raises ControlError where there is none, or none yet."""

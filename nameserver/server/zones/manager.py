@@ -353,6 +353,8 @@ class ZoneManager:
         )
         log_event(event)
         self._tally.add(event, times)
+        if source:
+            entry.heard(event)
         if not entry.live:
             return
         self._refresher.reach.ask_again(entry.config, source)
