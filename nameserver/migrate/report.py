@@ -26,16 +26,25 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was found. `code` is stable for scripts; `text` a sentence; `next_step` what to do about it."""
+    """One thing that was found. `code` is stable for scripts; `text` a sentence; `next_step` what to do about it.
+
+    `passing`: the end of the sentence that is another a moment later (", in 2d"): shown, and left out of the digest.
+    """
 
     level: Level
     code: str
     text: str
     next_step: str = ""
+    passing: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """All of it, as it is shown."""
+        return self.text + self.passing
 
     def as_json(self) -> Json:
         """Plain values."""
-        found = {"level": str(self.level), "code": self.code, "text": self.text}
+        found = {"level": str(self.level), "code": self.code, "text": self.sentence}
         return found | {"next_step": self.next_step} if self.next_step else found
 
 
@@ -68,9 +77,9 @@ class Report:
     verdict: str = ""
     unreachable: bool = False
 
-    def add(self, level: Level, code: str, text: str, next_step: str = "") -> None:
+    def add(self, level: Level, code: str, text: str, next_step: str = "", *, passing: str = "") -> None:
         """Note a finding."""
-        self.findings.append(Finding(level, code, text, next_step))
+        self.findings.append(Finding(level, code, text, next_step, passing))
 
     @property
     def faults(self) -> set[str]:

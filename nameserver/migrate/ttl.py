@@ -4,12 +4,14 @@ the old TTLs, from the snapshot ─┐
 lowered TTLs first served at T0 ─┴─▶ safe from T0 + max(2 x the largest old TTL, 48 h)
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from nameserver.config.values import format_duration
 from nameserver.migrate.contents import Contents
 from nameserver.migrate.report import Level, Report, Table
+from nameserver.migrate.silence import Look
 from nameserver.migrate.snapshot import Snapshot
 from nameserver.migrate.zone_stream import ZoneStream
 from nameserver.wire import names
@@ -116,6 +118,36 @@ def _when(report: Report, baseline: Snapshot, lowered_at: float | None, now: flo
         report.add(Level.GOOD, "aged", f"the old TTLs have run out: the cut-over is safe since {when}")
 
 
+def tell_load(report: Report, looks: Sequence[Look], now: float, baseline: Snapshot | None = None) -> None:
+    """Add how many queries a second the zone gets, and how many it will get at most with every TTL at the target.
+
+    `looks`: what each server of the zone has counted since it began. `baseline`: where the TTLs are low already, from
+    what they were. Names are not counted apart, so the bound is what it would be were all queries for the RRset with
+    the largest TTL. Servers that do not tell when they began are a note, and no estimate.
+    """
+    starts = [look.started for look in looks if look.started is not None and look.started < now]
+    if len(starts) < len(looks):
+        text = "how many queries the zone gets is not known: the page does not tell since when it counts"
+        report.add(Level.NOTE, "load-unknown", text)
+        return
+    rate = sum(look.count / (now - start) for look, start in zip(looks, starts, strict=True))
+    since = datetime.fromtimestamp(max(starts), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    target = report.facts["target"]
+    largest = max((each["ttl"] for each in report.facts["above"]), default=0)
+    rows = [(f"on average since {since}", f"{rate:.3g}")]
+    if largest:
+        rows.append((f"with every TTL at {target} s, at most", f"{rate * _times(largest, target):.3g}"))
+    elif baseline is not None and baseline.largest_ttl > target:
+        rows.append(("at the TTLs of the snapshot, at least", f"{rate / _times(baseline.largest_ttl, target):.3g}"))
+    report.tables.append(Table("Queries a second", ("WHEN", "QUERIES"), tuple(rows)))
+    report.measured["queries_per_second"] = rate
+    report.measured["queries_per_second_at_most"] = rate * _times(max(largest, target), target)
+
+
 def _load(old: int, new: int) -> str:
+    return f"up to x {_times(old, new)}"
+
+
+def _times(old: int, new: int) -> int:
     """How many times as many queries are to be expected: caches ask again that much more often, at most."""
-    return f"up to x {min(old // max(new, 1), 9999)}"
+    return max(min(old // max(new, 1), 9999), 1)

@@ -5,7 +5,7 @@ import http.client
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nameserver.cli.migrate import common
@@ -28,16 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_key_arguments(parser, "old", "new")
 
 
-def add_metrics_argument(parser: argparse.ArgumentParser) -> None:
+def add_metrics_argument(parser: argparse.ArgumentParser, what: str = "where the old side counts queries") -> None:
     """`--metrics URL …`."""
-    parser.add_argument(
-        "--metrics",
-        metavar="URL",
-        nargs="+",
-        type=_address,
-        default=[],
-        help="where the old side counts queries, of each server: our metrics, or BIND's http://HOST:PORT/json/v1/zones",
-    )
+    forms = "of each server: our metrics, or BIND's http://HOST:PORT/json/v1/zones"
+    parser.add_argument("--metrics", metavar="URL", nargs="+", type=_address, default=[], help=f"{what}, {forms}")
 
 
 def _address(text: str) -> str:
@@ -118,9 +112,12 @@ def _server(args: argparse.Namespace, text: str) -> Server:
 
 def metrics_of(state: State) -> Callable[[], list[str]] | None:
     """What fetches the pages on which the old side counts its queries; None where there is none. Raises UsageError."""
-    if not state.metrics:
-        return None
-    addresses = [text if "://" in text else f"http://{text}/metrics" for text in state.metrics.split()]
+    return pages_of(state.metrics.split()) if state.metrics else None
+
+
+def pages_of(metrics: Sequence[str]) -> Callable[[], list[str]]:
+    """What fetches the pages at these addresses. Raises UsageError."""
+    addresses = [text if "://" in text else f"http://{text}/metrics" for text in metrics]
     for address in addresses:
         if not address.startswith(("http://", "https://")):
             raise common.UsageError(f"{address}: expected an http or https address of metrics")

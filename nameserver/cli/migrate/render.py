@@ -18,7 +18,7 @@ def text(report: Report, palette: Palette) -> list[str]:
         lines += [*(_difference(line, palette) for line in report.lines), ""]
     for finding in _sorted(report.findings):
         head = palette.paint(f"{finding.level} ({finding.code}):", _TONES[finding.level])
-        lines.append(f"{head} {safe(finding.text)}")
+        lines.append(f"{head} {safe(finding.sentence)}")
         if finding.next_step:
             lines.append(f"  {palette.paint('→', 'dim')} {safe(finding.next_step)}")
     if report.findings and report.verdict:
@@ -41,7 +41,7 @@ def markdown(report: Report) -> list[str]:
         lines += ["```diff", *map(safe, report.lines), "```", ""]
     for finding in _sorted(report.findings):
         step = f" {_cell(finding.next_step)}" if finding.next_step else ""
-        lines.append(f"- **{finding.level}** `{finding.code}` {_cell(finding.text)}{step}")
+        lines.append(f"- **{finding.level}** `{finding.code}` {_cell(finding.sentence)}{step}")
     if report.findings:
         lines.append("")
     if report.verdict:

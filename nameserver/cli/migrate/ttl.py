@@ -5,10 +5,10 @@ import time
 from pathlib import Path
 
 from nameserver.cli.arguments import seconds
-from nameserver.cli.migrate import common, taking
+from nameserver.cli.migrate import common, moving, taking
 from nameserver.config.values import format_duration
 from nameserver.errors import TransferError
-from nameserver.migrate import snapshot, ttl
+from nameserver.migrate import silence, snapshot, ttl
 from nameserver.migrate.contents import take_stock
 from nameserver.migrate.report import Report
 
@@ -28,6 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="when the lowered TTLs were first served, as 2026-11-21T12:00:00Z",
     )
+    moving.add_metrics_argument(parser, "for the load that lower TTLs bring: where the zone's servers count queries")
     floor = format_duration(ttl.FLOOR)
     parser.add_argument(
         "--floor",
@@ -52,14 +53,21 @@ async def _ttl(args: argparse.Namespace) -> Report:
         taken = await taking.take(args, common.tools(args))
     except TransferError as error:
         return taking.unavailable("ttl", args, error)
+    now = time.time()
     report = ttl.judge(
         taken.stream,
         take_stock(taken.stream),
         args.target,
         baseline=baseline,
         lowered_at=args.lowered_at,
-        now=time.time(),
+        now=now,
         floor=args.floor,
     )
     report.findings += taken.findings
+    if args.metrics:
+        try:
+            looks = [silence.read_page(page, report.zone) for page in moving.pages_of(args.metrics)()]
+        except (OSError, ValueError) as error:
+            raise common.UsageError(f"--metrics: {error}") from error
+        ttl.tell_load(report, looks, now, baseline)
     return report

@@ -4,6 +4,7 @@ import pytest
 
 from nameserver.migrate import snapshot, ttl
 from nameserver.migrate.contents import take_stock
+from nameserver.migrate.silence import Look
 from nameserver.migrate.zone_stream import ZoneStream, make_record
 from nameserver.wire import codes, names
 from nameserver.zone.soa import parse_soa
@@ -63,3 +64,30 @@ def test_a_zone_of_nothing_but_its_soa_is_no_snapshot():
     zone = stream({})
     with pytest.raises(snapshot.SnapshotError, match="nothing that could be restored"):
         snapshot.take(zone, take_stock(zone), "192.0.2.1", 0.0)
+
+
+def load(ttls: dict[str, int], *looks: Look, baseline: snapshot.Snapshot | None = None) -> list[tuple[str, ...]]:
+    zone = stream(ttls)
+    report = ttl.judge(zone, take_stock(zone), 300)
+    ttl.tell_load(report, looks, 1100.0, baseline)
+    return [row for table in report.tables if table.title == "Queries a second" for row in table.rows]
+
+
+def test_what_the_zone_gets_is_told_with_what_it_will_get_at_most():
+    assert load({"a": 3600, "b": 600}, Look(50, 1000.0)) == [
+        ("on average since 1970-01-01 00:16:40 UTC", "0.5"),
+        ("with every TTL at 300 s, at most", "6"),
+    ]
+
+
+def test_the_counts_of_several_servers_are_added_each_over_its_own_time():
+    assert load({"a": 300}, Look(50, 1000.0), Look(100, 600.0))[0][1] == "0.7"
+
+
+def test_with_the_ttls_lowered_it_tells_what_it_was_at_least():
+    rows = load({"a": 300}, Look(60, 1000.0), baseline=taken({"a": 1800}))
+    assert rows[1] == ("at the TTLs of the snapshot, at least", "0.1")
+
+
+def test_a_server_that_does_not_tell_since_when_it_counts_is_no_estimate():
+    assert load({"a": 3600}, Look(50, 1000.0), Look(50)) == []
