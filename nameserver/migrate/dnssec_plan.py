@@ -13,6 +13,7 @@ from dns.rdatatype import SOA
 from dns.rdtypes.dnskeybase import Flag
 
 from nameserver.config.values import format_duration
+from nameserver.migrate.moments import moment
 from nameserver.migrate.report import Level, Report, Table
 from nameserver.migrate.signed_sides import Key, Measured, Side, anchors_of, fits, keys_of, texts_of, valid
 
@@ -39,7 +40,7 @@ def unsign(zone: dns.name.Name, seen: Measured, ds_gone_since: float | None, old
         )
     else:
         opens = ds_gone_since + wait
-        lacks = f"{format_duration(round(opens - now))} left of {format_duration(wait)}" if now < opens else ""
+        lacks = f"not before {moment(opens)}, {format_duration(wait)} after it went" if now < opens else ""
         run_out = Step("the DS has run out of all caches", lacks, opens)
     signed = [side.name for side in seen.sides if side.signed]
     plain = Step("both sides are unsigned", f"signed: {', '.join(signed)}" if signed else "")
@@ -94,6 +95,8 @@ def tell(report: Report, steps: Sequence[Step]) -> None:
     report.tables.append(Table("Plan", ("", "STEP", "STATE", "WHAT IS MISSING"), tuple(rows)))
     missing = [step for step in steps if step.lacks]
     report.facts["plan"] = [{"step": step.name, "done": not step.lacks, "lacks": step.lacks} for step in steps]
+    if len(missing) == 1 and missing[0].opens:
+        report.facts["safe_from"] = missing[0].opens
     if missing:
         report.add(Level.FAULT, "plan-step", f"next: {missing[0].name}: {missing[0].lacks}")
     else:

@@ -1,40 +1,30 @@
 """`migrate gate`: all checks that apply, one table, one verdict."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
-from nameserver.migrate.report import Level, Report, Table
+from nameserver.migrate.report import Json, Level, Report, Table
 
 GO, NO_GO = "GO: every gate is open.", "NO GO"
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """One check of a gate. `opens`: seconds since 1970 from when on it will be open by itself, where that is known."""
-
-    name: str
-    report: Report
-    opens: float | None = None
-
-    @property
-    def open(self) -> bool:
-        """Whether it lets through."""
-        return self.report.exit_code == 0
-
-
-def opening(report: Report) -> float | None:
-    """When a gate that only waits for time will be open; None where something else is wrong with it."""
-    faults = [finding.code for finding in report.findings if finding.level is Level.FAULT]
-    if faults and set(faults) <= {"too-early", "not-yet", "plan-step"}:
-        safe = report.facts.get("safe_from")
-        return float(safe) if safe is not None else None
-    return None
+def opening(reports: Iterable[Report]) -> float | None:
+    """When all will be open, were nothing but time to pass: seconds since 1970. None where time is not enough."""
+    times: list[float] = []
+    for report in reports:
+        if report.exit_code == 0:
+            continue
+        if "safe_from" not in report.facts or not report.faults <= {"too-early", "plan-step"}:
+            return None
+        times.append(float(report.facts["safe_from"]))
+    return max(times, default=None)
 
 
 def combine(zone: str, reports: Mapping[str, Report], command: str = "gate") -> Report:
     """One report of many. What is a fault in one of them is one here, under its name."""
     combined = Report(command, zone)
     rows: list[tuple[str, ...]] = []
+    verdicts: Json = {}
     tones: dict[int, Level] = {}
     for name, report in reports.items():
         faults = sum(finding.level is Level.FAULT for finding in report.findings)
@@ -47,10 +37,12 @@ def combine(zone: str, reports: Mapping[str, Report], command: str = "gate") -> 
         rows.append((name, state, report.verdict, counts))
         for finding in report.findings:
             if finding.level in (Level.FAULT, Level.WARNING):
-                combined.add(finding.level, f"{name}/{finding.code}", finding.text, finding.next_step)
+                combined.findings.append(replace(finding, code=f"{name}/{finding.code}"))
         combined.lines += [f"; {name}", *report.lines] if report.lines else []
-        combined.facts[name] = {"verdict": report.verdict, "exit_code": report.exit_code, "digest": report.digest()}
+        combined.facts[name] = {"exit_code": report.exit_code, "digest": report.digest()}
+        verdicts[name] = report.verdict  # a sentence that may tell how long something lasts
     combined.tables.append(Table("", ("GATE", "STATE", "VERDICT", ""), tuple(rows), tones))
+    combined.measured["verdicts"] = verdicts
     closed = [name for name, report in reports.items() if report.exit_code != 0]
     combined.unreachable = bool(reports) and all(report.unreachable for report in reports.values())
     combined.verdict = f"{NO_GO}: closed: {', '.join(closed)}." if closed else GO

@@ -1,15 +1,16 @@
 """Measuring the gates of a phase: each becomes a report, and what was first seen goes into the state."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 
-from nameserver.config.values import format_duration
 from nameserver.migrate import silence
+from nameserver.migrate.moments import moment, remaining
 from nameserver.migrate.phases import State, Wait, parent_wait
 from nameserver.migrate.report import Level, Report
 from nameserver.migrate.snapshot import Snapshot
 from nameserver.migrate.survey import Survey
 
+MOST_ASKED = 5  # RRsets that resolvers are asked for beside the SOA
+_NOT_ASKED = frozenset({"NS", "SOA", "RRSIG", "NSEC", "NSEC3", "NSEC3PARAM"})
 _OF_PARENT = frozenset({"parent-silent", "straggler", "no-new-ns"})
 
 
@@ -40,13 +41,12 @@ def wait_gate(zone: str, wait: Wait, now: float, unseen: str) -> Report:
         report.verdict = "The clock has not begun."
         return report
     report.facts["safe_from"] = opens
-    when = datetime.fromtimestamp(opens, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     if now < opens:
-        left = format_duration(round(opens - now))
-        report.add(Level.FAULT, "too-early", f"open from {when} on, in {left}: {wait.longest[0]}", "Wait.")
-        report.verdict = f"Opens in {left}."
+        text = f"open from {moment(opens)} on ({wait.longest[0]})"
+        report.add(Level.FAULT, "too-early", text, "Wait.", passing=f", in {remaining(opens - now)}")
+        report.verdict = f"Opens at {moment(opens)}."
     else:
-        report.verdict = f"Open since {when}."
+        report.verdict = f"Open since {moment(opens)}."
     return report
 
 
@@ -62,9 +62,12 @@ async def measure(
     """Measure these gates, in order. What is first seen to hold is noted in `state`."""
     reports: dict[str, Report] = {}
     baseline = state.remember(baseline)
-    for name in wanted:
+    for number, name in enumerate(wanted, 1):
+        survey.watcher.stage(name, number, len(wanted))
         if name == "snapshot":
             reports[name] = snapshot_gate(state.zone, baseline, baseline_problem)
+        elif name == "ttl-propagated":
+            reports[name] = await survey.lowered_at_resolvers(longest_lived(state.zone, baseline))
         elif name == "ttl":
             reports[name] = await _ttl(survey, state, baseline, baseline_problem, now)
         elif name == "dnssec":
@@ -90,11 +93,22 @@ async def measure(
 async def _plain(survey: Survey, state: State, name: str) -> Report:
     if name == "resolvers":
         return await survey.resolved(state.new_ns)
+    if name == "overlap-propagated":
+        return await survey.same_at_resolvers("NS")
     if name == "overlap":
         if not state.new_ns:
             return _nowhere("overlap", state)
         return await survey.overlap(frozenset(state.new_ns))
     return await {"path": survey.path, "parity": survey.parity, "serials": survey.serials}[name]()
+
+
+def longest_lived(zone: str, baseline: Snapshot | None) -> list[tuple[str, str]]:
+    """(owner, type) of the SOA, and of the RRsets that caches have kept longest, by the snapshot."""
+    ttls = baseline.ttls if baseline is not None else {}
+    asked = [tuple(text.rsplit(" ", 1)) for text in sorted(ttls, key=lambda text: (-ttls[text], text))]
+    # The NS set is left out: resolvers that hold on to the parent's never have the zone's own TTL.
+    kept = [(owner, kind) for owner, kind in asked if kind not in _NOT_ASKED and not owner.startswith("*.")]
+    return [(f"{zone}.", "SOA"), *kept[:MOST_ASKED]]
 
 
 async def _dnssec(survey: Survey, state: State, baseline: Snapshot | None, now: float) -> Report:

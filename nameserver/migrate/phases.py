@@ -2,8 +2,9 @@
 
     plan ──▶ lower-ttl ──▶ parallel ──▶ cutover ──▶ decommission ──▶ done
          snapshot      ttl · aged    path · parity   delegation ·    parent TTLs run out ·
-                                     serials ·       resolvers       old side silent
-                                     overlap ·
+                                     serials · ttl   resolvers       old side silent
+                                     overlap · both
+                                     at resolvers ·
                                      dnssec
 
 The state says what was done and seen, and when; a gate is measured when it is asked, never taken from the state. An
@@ -11,7 +12,6 @@ override is recorded with its reason for good. Times are seconds since 1970.
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,11 +27,13 @@ PHASES = ("plan", "lower-ttl", "parallel", "cutover", "decommission", "done")
 GATES: dict[str, tuple[str, ...]] = {
     "lower-ttl": ("snapshot",),
     "parallel": ("ttl",),
-    "cutover": ("path", "parity", "serials", "ttl", "overlap", "dnssec"),
+    "cutover": ("path", "parity", "serials", "ttl", "ttl-propagated", "overlap", "overlap-propagated", "dnssec"),
     "decommission": ("delegation", "resolvers"),
     "done": ("parent-ttl", "quiet"),
 }
+OF_RESOLVERS = frozenset({"ttl-propagated", "overlap-propagated", "resolvers"})  # none are named: then left out
 _CACHED = ("largest_ttl", "soa_ttl", "soa_minimum", "ns_ttl", "parent_ns_ttl", "ds_ttl")
+VERIFIED = (1, 2, 7)  # days after the cut-over at which it is verified again
 KEEP = 72 * 3600  # seconds that the old side is kept at least after the cut-over
 
 
@@ -188,42 +190,6 @@ def parent_wait(state: State, baseline: Snapshot | None, parent_ns_ttl: int) -> 
     )
 
 
-def rollback_lines(state: State, baseline: Snapshot | None) -> list[str]:
-    """What to restore, in this phase, word for word: at the registrar first, then at the sides."""
-    zone = state.zone
-    # A snapshot that was taken after the cut-over began knows the new names, not those to go back to.
-    late = baseline is not None and baseline.taken > state.entered.get("cutover", baseline.taken)
-    old_ns = (baseline.parent_ns or baseline.ns) if baseline and not late else state.old_ns
-    lines = []
-    if state.phase in ("plan", "lower-ttl"):
-        lines.append(f"Nothing points at the new side. Raise the TTLs of {zone} again at your leisure.")
-    if state.phase == "parallel":
-        lines.append(
-            f"At both sides: remove the new side's servers from the NS set of {zone}. The parent was not changed."
-        )
-    if state.phase in ("cutover", "decommission"):
-        lines.append(f"At the registrar of {zone}, set these nameservers and no others:")
-        lines += [f"  {name.rstrip('.')}" for name in old_ns]
-        if state.dnssec == "unsign":
-            lines.append("and no DS record: the old side was unsigned. Sign it again before it has one.")
-        elif baseline is not None and baseline.ds:
-            lines.append("and these DS records and no others:")
-            lines += [f"  {zone}. DS {ds}" for ds in baseline.ds]
-        elif state.dnssec:
-            lines.append("and no DS record.")
-        ttl = baseline.parent_ns_ttl if baseline else 0
-        lines.append(
-            f"Resolvers that have the new servers go on asking them for up to {ttl} s: keep the new side serving."
-        )
-    if state.phase == "done":
-        lines.append(f"The old side is gone: import {state.snapshot}/{zone}.zone there before you point anybody at it.")
-    if baseline is not None:
-        lines.append(
-            f"The zone as it was: {state.snapshot}, serial {baseline.serial}, SHA-384 {baseline.digest[:16]}…."
-        )
-    return lines
-
-
 def calendar(state: State, start: float, baseline: Snapshot | None) -> list[tuple[float, str]]:
     """(when, what) of the whole move from the zone's own TTLs, were every gate to open as early as it can."""
     largest = baseline.largest_ttl if baseline else 86400
@@ -232,16 +198,17 @@ def calendar(state: State, start: float, baseline: Snapshot | None) -> list[tupl
     cutover = lowered + max(2.0 * largest, state.floor)
     delegated = cutover
     over = delegated + max(float(parent), state.keep)
-    return [
+    entries = [
         (start, f"Lower the TTLs of {state.zone} to {state.target_ttl} s"),
         (
             lowered + min(86400.0, max(2.0 * largest, state.floor) / 2),
             "Fill the new side, prove parity, add both sides' NS",
         ),
         (cutover, "Change the NS at the registrar: the old TTLs have run out"),
-        (cutover + 86400, "Verify again"),
+        *((cutover + days * 86400, "Verify again") for days in VERIFIED),
         (over, "Decommission the old side, if it is silent"),
     ]
+    return sorted(entries, key=lambda entry: entry[0])
 
 
 def icalendar(entries: list[tuple[float, str]], zone: str) -> str:
@@ -255,7 +222,7 @@ def icalendar(entries: list[tuple[float, str]], zone: str) -> str:
     return "".join(f"{line}\r\n" for line in [*lines, "END:VCALENDAR"])
 
 
-def shown_gates(phase: str) -> Mapping[str, tuple[str, ...]]:
-    """The gates of the phase after `phase`, by that phase's name; empty after the last."""
-    at = PHASES.index(phase)
-    return {} if at + 1 == len(PHASES) else {PHASES[at + 1]: GATES[PHASES[at + 1]]}
+def gates_before(phase: str | None, state: State) -> tuple[str, ...]:
+    """What has to hold before this move enters `phase`; nothing after the last (None)."""
+    wanted = GATES[phase] if phase is not None else ()
+    return tuple(name for name in wanted if state.resolvers or name not in OF_RESOLVERS)

@@ -1,7 +1,7 @@
 """`migrate propagation`: what resolvers return by now. Caches count down: any TTL at or below the target is good."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import dns.flags
@@ -109,8 +109,42 @@ def _judge_one(report: Report, kind: str, sight: Sight, wanted: tuple[str, ...] 
     elif sight.problem:
         report.add(Level.FAULT, "resolver-fails", f"{sight.resolver}: {sight.problem}")
     elif wanted is not None and sight.records != wanted:
-        text = f"{sight.resolver} still returns {' '.join(sight.records)}, for up to {sight.ttl} s"
-        report.add(Level.FAULT, "stale", text, "Wait until its cache has run out, and ask again.")
-    elif target is not None and sight.ttl > target:
-        text = f"{sight.resolver} has {kind} at {sight.ttl} s, above {target} s: cached before the TTL was lowered"
-        report.add(Level.FAULT, "ttl-high", text, "Wait until its cache has run out, and ask again.")
+        text, left = f"{sight.resolver} still returns {' '.join(sight.records)}", f", for up to {sight.ttl} s"
+        report.add(Level.FAULT, "stale", text, "Wait until its cache has run out, and ask again.", passing=left)
+    elif target is not None:
+        _judge_ttl(report, kind, sight, target)
+
+
+def _judge_ttl(report: Report, what: str, sight: Sight, target: int) -> None:
+    if sight.ttl > target:
+        text = f"{sight.resolver} has {what} from before its TTL was lowered to {target} s"
+        step = "Wait until its cache has run out, and ask again."
+        report.add(Level.FAULT, "ttl-high", text, step, passing=f", for up to {sight.ttl} s")
+
+
+def judge_ttls(
+    zone: dns.name.Name,
+    seen: Mapping[tuple[dns.name.Name, dns.rdatatype.RdataType], Sequence[Sight]],
+    target: int,
+) -> Report:
+    """Whether no resolver holds anything of what it was asked for at a TTL above `target` s. Caches count down."""
+    report = Report("propagation", zone.to_text(omit_final_dot=True))
+    rows: list[tuple[str, ...]] = []
+    asked = [sight for sights in seen.values() for sight in sights]
+    for (name, rdtype), sights in seen.items():
+        what = f"{name.to_text(omit_final_dot=True)} {dns.rdatatype.to_text(rdtype)}"
+        for sight in sights:
+            rows.append((str(sight.resolver), what, str(sight.ttl) if not sight.problem else sight.problem))
+            if sight.bogus or sight.problem not in ("", "no data", "NXDOMAIN"):  # what is gone has no TTL
+                _judge_one(report, what, sight, None, None)
+            else:
+                _judge_ttl(report, what, sight, target)
+    report.tables.append(Table("", ("RESOLVER", "HAS", "TTL LEFT"), tuple(rows)))
+    report.facts = {"target": target, "asked": [row[:2] for row in rows]}
+    report.unreachable = bool(asked) and not any(not sight.problem or sight.problem.isupper() for sight in asked)
+    longest = max((sight.ttl for sight in asked), default=0)
+    if report.exit_code == 0:
+        report.verdict = f"No resolver has anything for longer than {target} s."
+    else:
+        report.verdict = f"Not everywhere yet; what is cached runs out within {longest} s."
+    return report

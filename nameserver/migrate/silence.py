@@ -11,7 +11,7 @@ Two forms of a page of counts are read: metrics as ours has them, and the statis
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from nameserver.config.model import Endpoint
 from nameserver.config.values import format_duration
 from nameserver.migrate.asking import AS_PEERS_ASK, Asker
+from nameserver.migrate.moments import moment, remaining
 from nameserver.migrate.phases import State
 from nameserver.migrate.report import Level, Report
 
@@ -138,10 +139,11 @@ def judge(state: State, now: float, problem: str) -> Report:
         return report
     report.facts = {"silent_since": since}
     if now - since < state.quiet:
-        text = f"silent since {_moment(since)}, {format_duration(state.quiet)} are wanted"
+        text = f"silent since {moment(since)}, {format_duration(state.quiet)} are wanted"
         report.facts["safe_from"] = since + state.quiet
-        report.add(Level.FAULT, "too-early", text, "Wait.")
-    report.verdict = f"Silent since {_moment(since)}."
+        left = f": {remaining(since + state.quiet - now)} to go"
+        report.add(Level.FAULT, "too-early", text, "Wait.", passing=left)
+    report.verdict = f"Silent since {moment(since)}."
     return report
 
 
@@ -156,7 +158,3 @@ def _why_not(report: Report, samples: Sequence[Sequence[float]]) -> None:
     else:
         text = f"the old side is still asked: {count - before:g} queries since the last look"
         report.add(Level.FAULT, "still-asked", text, "See who asks: decommission --query-log FILE. Look again later.")
-
-
-def _moment(when: float) -> str:
-    return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 
 import dns.name
 import dns.rdatatype
@@ -37,6 +38,16 @@ from nameserver.migrate.zone_stream import ZoneStream, fetch_zone
 from nameserver.wire import names
 
 
+class Watcher:
+    """Is told how far the measurements have come. This one keeps it to itself."""
+
+    def stage(self, name: str, number: int, total: int) -> None:
+        """The measurement `name` begins, as the `number`th of `total`."""
+
+    def __call__(self, part: str, count: int) -> None:
+        """So many records of a side have come, or questions been answered."""
+
+
 @dataclass(slots=True)
 class Survey:
     """What measures one move. `old` and `new`: every address of each side; the first is transferred from.
@@ -55,6 +66,7 @@ class Survey:
     plan: str = ""  # "", "unsign" or "multi-signer"
     resolvers: tuple[Endpoint, ...] = ()
     limits: PullLimits = field(default_factory=PullLimits)
+    watcher: Watcher = field(default_factory=Watcher)
 
     @property
     def wire(self) -> bytes:
@@ -83,7 +95,9 @@ class Survey:
 
     async def parity(self) -> Report:
         """Do all servers of both sides hold the same? Without an old side, those of the new one: two at least."""
-        taker = Taker(self.asker, self.wire, limits=self.limits, ignore_dnssec=self.ignore_dnssec)
+        taker = Taker(
+            self.asker, self.wire, limits=self.limits, ignore_dnssec=self.ignore_dnssec, progress=self.watcher
+        )
         old, new = (self.old, self.new) if self.old else (self.new[:1], self.new[1:])
         return await parity.measure(taker, old, new)
 
@@ -186,7 +200,7 @@ class Survey:
         return _worst([await self._dnssec(new, ds_gone_since, old_ds_ttl, now) for new in self.new])
 
     async def _dnssec(self, new: Source, ds_gone_since: float | None, old_ds_ttl: int, now: float) -> Report:
-        servers = [("old", self.old[0].endpoint), ("new", new.endpoint)]
+        servers = [*(("old", source.endpoint) for source in self.old[:1]), ("new", new.endpoint)]
         plan = dnssec.Plan(self.plan, ds_gone_since, old_ds_ttl)
         try:
             return await dnssec.examine(self.tree, self.zone, servers, now, plan)
@@ -198,6 +212,14 @@ class Survey:
         texts = [f"{name}." for name in expected]
         sights = await propagation.measure(self.asker, self.zone, dns.rdatatype.NS, self.resolvers)
         return propagation.judge(self.zone, dns.rdatatype.NS, sights, expected=texts)
+
+    async def lowered_at_resolvers(self, wanted: Sequence[tuple[str, str]]) -> Report:
+        """Have the resolvers forgotten the TTLs of before? `wanted`: (owner, type) of what they are asked for."""
+        questions = [(dns.name.from_text(owner), dns.rdatatype.from_text(kind)) for owner, kind in wanted]
+        sights = await asyncio.gather(
+            *(propagation.measure(self.asker, name, rdtype, self.resolvers) for name, rdtype in questions)
+        )
+        return propagation.judge_ttls(self.zone, dict(zip(questions, sights, strict=True)), self.target_ttl)
 
     async def same_at_resolvers(self, kind: str) -> Report:
         """Do the resolvers return what the new side has at the apex?"""
@@ -215,7 +237,12 @@ class Survey:
 
     async def _zone_of(self, source: Source) -> ZoneStream:
         return await fetch_zone(
-            self.wire, source.endpoint, source.key, source=self.asker.source_for(source.endpoint), limits=self.limits
+            self.wire,
+            source.endpoint,
+            source.key,
+            source=self.asker.source_for(source.endpoint),
+            limits=self.limits,
+            progress=partial(self.watcher, source.name),
         )
 
     def _unfound(self, command: str, error: NotFound) -> Report:

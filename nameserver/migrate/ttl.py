@@ -6,10 +6,10 @@ lowered TTLs first served at T0 ─┴─▶ safe from T0 + max(2 x the largest 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from nameserver.config.values import format_duration
 from nameserver.migrate.contents import Contents
+from nameserver.migrate.moments import moment, remaining
 from nameserver.migrate.report import Level, Report, Table
 from nameserver.migrate.silence import Look
 from nameserver.migrate.snapshot import Snapshot
@@ -110,12 +110,12 @@ def _when(report: Report, baseline: Snapshot, lowered_at: float | None, now: flo
         return
     safe = lowered_at + bounds[0].seconds
     report.facts |= {"lowered_at": lowered_at, "safe_from": safe}
-    when = datetime.fromtimestamp(safe, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     if now < safe:
-        text = f"the cut-over is safe from {when} on, in {format_duration(round(safe - now))}: {bounds[0].name}"
-        report.add(Level.FAULT, "too-early", text, "Wait; caches do not honour anybody's urgency.")
+        text = f"the cut-over is safe from {moment(safe)} on ({bounds[0].name})"
+        left = f", in {remaining(safe - now)}"
+        report.add(Level.FAULT, "too-early", text, "Wait; caches do not honour anybody's urgency.", passing=left)
     else:
-        report.add(Level.GOOD, "aged", f"the old TTLs have run out: the cut-over is safe since {when}")
+        report.add(Level.GOOD, "aged", f"the old TTLs have run out: the cut-over is safe since {moment(safe)}")
 
 
 def tell_load(report: Report, looks: Sequence[Look], now: float, baseline: Snapshot | None = None) -> None:
@@ -131,10 +131,9 @@ def tell_load(report: Report, looks: Sequence[Look], now: float, baseline: Snaps
         report.add(Level.NOTE, "load-unknown", text)
         return
     rate = sum(look.count / (now - start) for look, start in zip(looks, starts, strict=True))
-    since = datetime.fromtimestamp(max(starts), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     target = report.facts["target"]
     largest = max((each["ttl"] for each in report.facts["above"]), default=0)
-    rows = [(f"on average since {since}", f"{rate:.3g}")]
+    rows = [(f"on average since {moment(max(starts))}", f"{rate:.3g}")]
     if largest:
         rows.append((f"with every TTL at {target} s, at most", f"{rate * _times(largest, target):.3g}"))
     elif baseline is not None and baseline.largest_ttl > target:

@@ -9,10 +9,10 @@ One answer that fails in any of several rounds is a finding of all of them: noth
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 
 from nameserver.migrate import gates, serials, silence
 from nameserver.migrate.gate import combine
+from nameserver.migrate.moments import moment
 from nameserver.migrate.phases import PHASES, State, parent_wait
 from nameserver.migrate.report import Finding, Level, Report, Table
 from nameserver.migrate.snapshot import Snapshot
@@ -28,18 +28,7 @@ async def verify(survey: Survey, state: State, baseline: Snapshot | None, now: f
     # A side that signs with keys of its own differs from the other in just these records.
     survey.ignore_dnssec = survey.ignore_dnssec or bool(state.dnssec)
     old = [source.endpoint for source in survey.old]
-    reports = {"delegation": await gates.delegation_gate(survey, state, now)}
-    if PHASES.index(state.phase) >= PHASES.index("decommission"):
-        ttl = reports["delegation"].facts.get("parent_ns_ttl", 0)
-        reports["old side"] = await old_side(survey, state, served_until(state, baseline, ttl), now)
-    reports["serials"] = await survey.serials()
-    if survey.old or len(survey.new) > 1:
-        reports["parity"] = await survey.parity()
-    reports["dnssec"] = await survey.dnssec(state.seen.get("ds-gone"), 0, now)
-    if state.resolvers:
-        reports["resolvers: NS"] = await survey.resolved(state.new_ns)
-        for kind in AT_RESOLVERS:
-            reports[f"resolvers: {kind}"] = await survey.same_at_resolvers(kind)
+    reports = await _measure(survey, state, baseline, now)
     silence.note_own(state, survey.asker, old)
     report = combine(state.zone, reports, "verify")
     if "old side" in reports:  # that it is gone is worth saying, though no fault
@@ -52,6 +41,32 @@ async def verify(survey: Survey, state: State, baseline: Snapshot | None, now: f
         step = "Write some into resolvers in the state file, as 1.1.1.1, 8.8.8.8 and 9.9.9.9."
         report.add(Level.NOTE, "no-resolvers", "no resolver was asked: none is named in the plan", step)
     return report
+
+
+async def _measure(survey: Survey, state: State, baseline: Snapshot | None, now: float) -> dict[str, Report]:
+    after = PHASES.index(state.phase) >= PHASES.index("decommission")
+    stages = ["delegation", *(["old side"] if after else []), "serials", "parity", "dnssec"]
+    stages += [f"resolvers: {kind}" for kind in ("NS", *AT_RESOLVERS)] if state.resolvers else []
+    reports: dict[str, Report] = {}
+    for number, name in enumerate(stages, 1):
+        survey.watcher.stage(name, number, len(stages))
+        if name == "delegation":
+            reports[name] = await gates.delegation_gate(survey, state, now)
+        elif name == "old side":
+            until = served_until(state, baseline, reports["delegation"].facts.get("parent_ns_ttl", 0))
+            reports[name] = await old_side(survey, state, until, now)
+        elif name == "serials":
+            reports[name] = await survey.serials()
+        elif name == "parity":
+            if survey.old or len(survey.new) > 1:  # one server alone is the same as itself
+                reports[name] = await survey.parity()
+        elif name == "dnssec":
+            reports[name] = await survey.dnssec(state.seen.get("ds-gone"), 0, now)
+        elif name == "resolvers: NS":
+            reports[name] = await survey.resolved(state.new_ns)
+        else:
+            reports[name] = await survey.same_at_resolvers(name.removeprefix("resolvers: "))
+    return reports
 
 
 def served_until(state: State, baseline: Snapshot | None, parent_ns_ttl: int) -> float:
@@ -71,7 +86,7 @@ async def old_side(survey: Survey, state: State, until: float, now: float) -> Re
     gone = [source for source in survey.old if source.endpoint not in answering]
     survey.old = tuple(source for source in survey.old if source.endpoint in answering and state.phase != "done")
     report.facts = {str(endpoint): serial for endpoint, serial in sorted(answering.items())}
-    when = datetime.fromtimestamp(until, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    when = moment(until)
     for source in gone:
         text = f"{source.text} ({source.endpoint}) does not answer for the zone any more"
         if state.phase != "done" and now < until:
@@ -109,7 +124,7 @@ class Rounds:
         whole.tables = [self._table(failed), *last.tables]
         for finding, times in self._findings():
             often = "" if times == len(self.taken) else f"in {times} of {len(self.taken)} rounds: "
-            whole.add(finding.level, finding.code, often + finding.text, finding.next_step)
+            whole.findings.append(replace(finding, text=often + finding.text))
         whole.unreachable = all(report.unreachable for _, report in self.taken)
         if failed:
             whole.verdict = f"{len(failed)} of {len(self.taken)} rounds failed."
@@ -134,7 +149,6 @@ class Rounds:
         rows = []
         for number in shown:
             when, report = self.taken[number - 1]
-            moment = datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-            rows.append((str(number), moment, report.verdict))
+            rows.append((str(number), moment(when), report.verdict))
         tones = {index: Level.FAULT for index, number in enumerate(shown) if number in failed}
         return Table("Rounds", ("ROUND", "AT", "VERDICT"), tuple(rows), tones)

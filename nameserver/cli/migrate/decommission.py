@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from nameserver.cli.migrate import common, moving
+from nameserver.cli.migrate.progress import Progress
 from nameserver.migrate import clients, gates, keep_secondary, phases, primary_snippet
 from nameserver.migrate.gate import combine
 from nameserver.migrate.phases import State
@@ -47,9 +48,9 @@ async def _decommission(args: argparse.Namespace) -> Report:
         state.metrics = " ".join(args.metrics)
         state.forget_counts()  # another page counts something else
     baseline, problem = moving.baseline(args, state)
-    reports = await gates.measure(
-        survey, state, phases.GATES["done"], time.time(), baseline, problem, moving.metrics_of(state)
-    )
+    wanted = phases.gates_before("done", state)
+    with Progress("decommission") as survey.watcher:
+        reports = await gates.measure(survey, state, wanted, time.time(), baseline, problem, moving.metrics_of(state))
     moving.save(args, state)
     report = combine(state.zone, reports, "decommission")
     if asked_by is not None:

@@ -2,12 +2,18 @@
 
 import argparse
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from nameserver.cli.migrate import common
+from nameserver.cli.migrate.progress import Progress
 from nameserver.migrate import snapshot
 from nameserver.migrate.gate import combine
+from nameserver.migrate.gates import longest_lived
 from nameserver.migrate.report import Finding, Level, Report
+from nameserver.migrate.survey import Survey
+
+_OF_A_MOVE = frozenset({"provider-type", "out-of-zone"})  # findings of the inventory
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +30,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--lowered-at", type=common.time_of_day, metavar="TIME", help="when the lowered TTLs were first served"
     )
     parser.add_argument("--new-ns", metavar="NAME", type=common.zone_name, nargs="+", help="the names to delegate to")
+    parser.add_argument(
+        "--resolvers", metavar="SERVER", type=common.server, nargs="+", default=[], help="whom to ask too"
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the report there as Markdown too")
     common.add_arguments(parser)
     common.add_key_arguments(parser, "old", "new")
@@ -35,29 +44,56 @@ def main(args: argparse.Namespace) -> int:
 
 
 async def _gate(args: argparse.Namespace) -> Report:
+    with Progress("gate") as progress:
+        return await _measure(args, progress)
+
+
+async def _measure(args: argparse.Namespace, progress: Progress) -> Report:
     survey = await common.survey(args)
-    survey.target_ttl = args.target
+    survey.target_ttl, survey.watcher = args.target, progress
+    found = [await common.endpoints(common.tools(args), server) for server in args.resolvers]
+    survey.resolvers = tuple(endpoint for endpoints in found for endpoint in endpoints)
     try:
         baseline = snapshot.read(args.baseline, args.zone.to_text(True).lower()) if args.baseline else None
     except snapshot.SnapshotError as error:
         raise common.UsageError(str(error)) from error
     now = time.time()
     age = _age(args, baseline)
-    reports = {
-        "path": await survey.path(),
-        "parity": await survey.parity(),
-        "serials": await survey.serials(),
-        "ttl": await survey.ttl(baseline, args.lowered_at, now),
-        "overlap": await survey.overlap(frozenset(map(common.folded_text, args.new_ns or ()))),
-        "delegation": await survey.delegation(overlap=True),
-        "dnssec": await survey.dnssec(None, 0, now),
-        "exposure": await survey.exposure(),
+    named = frozenset(map(common.folded_text, args.new_ns or ()))
+    gates: dict[str, Callable[[], Awaitable[Report]]] = {
+        "inventory": lambda: _inventory(survey),
+        "path": survey.path,
+        "parity": survey.parity,
+        "serials": survey.serials,
+        "ttl": lambda: survey.ttl(baseline, args.lowered_at, now),
+        "overlap": lambda: survey.overlap(named),
+        "delegation": lambda: survey.delegation(overlap=True),
+        "dnssec": lambda: survey.dnssec(None, 0, now),
+        "exposure": survey.exposure,
     }
+    if survey.resolvers:
+        longest = longest_lived(common.folded_text(args.zone), baseline)
+        gates["ttl-propagated"] = lambda: survey.lowered_at_resolvers(longest)
+        gates["overlap-propagated"] = lambda: survey.same_at_resolvers("NS")
+    reports: dict[str, Report] = {}
+    for number, (name, measure) in enumerate(gates.items(), 1):
+        progress.stage(name, number, len(gates))
+        reports[name] = await measure()
     if age is not None:
         reports["ttl"].findings.append(age)
     report = combine(survey.zone.to_text(omit_final_dot=True), reports)
     if args.output is not None:
         common.write_markdown(args.output, report)
+    return report
+
+
+async def _inventory(survey: Survey) -> Report:
+    """Of what is in the zone, what no transfer brings along; its timers and the like are no matter of a cut-over."""
+    report = await survey.inventory()
+    report.findings = [each for each in report.findings if each.level is Level.FAULT or each.code in _OF_A_MOVE]
+    if report.exit_code == 0:
+        odd = "types that no transfer brings along" if report.findings else "nothing that a transfer leaves behind"
+        report.verdict = f"The zone has {odd}."
     return report
 
 

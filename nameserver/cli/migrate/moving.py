@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nameserver.cli.migrate import common
+from nameserver.cli.migrate.progress import Progress
 from nameserver.migrate import gates, phases, snapshot
-from nameserver.migrate.gate import combine
+from nameserver.migrate.gate import combine, opening
+from nameserver.migrate.moments import moment
 from nameserver.migrate.phases import State, StateError
 from nameserver.migrate.report import Report
 from nameserver.migrate.servers import BadValue, Server, parse_server
@@ -134,13 +136,12 @@ def _fetch(address: str) -> str:
 
 async def measure(args: argparse.Namespace, state: State, command: str) -> Report:
     """Measure the gates of the next phase, and keep in the state what was seen. Raises UsageError."""
-    wanted = tuple(name for gate in phases.shown_gates(state.phase).values() for name in gate)
-    if not state.resolvers:
-        wanted = tuple(name for name in wanted if name != "resolvers")
+    wanted = phases.gates_before(state.following, state)
     old, problem = baseline(args, state)
-    reports = await gates.measure(
-        await survey(args, state), state, wanted, time.time(), old, problem, metrics_of(state)
-    )
+    with Progress(command) as progress:
+        measuring = await survey(args, state)
+        measuring.watcher = progress
+        reports = await gates.measure(measuring, state, wanted, time.time(), old, problem, metrics_of(state))
     save(args, state)
     report = combine(state.zone, reports, command)
     report.facts |= {"phase": state.phase, "next": state.following}
@@ -151,5 +152,7 @@ async def measure(args: argparse.Namespace, state: State, command: str) -> Repor
     elif report.exit_code == 0:
         report.verdict = f"In phase {state.phase}. The gate to {state.following} is open: nameserver migrate advance."
     else:
-        report.verdict = f"In phase {state.phase}. The gate to {state.following} is closed."
+        opens = opening(reports.values())
+        until = f" until {moment(opens)}, if nothing else changes" if opens is not None else ""
+        report.verdict = f"In phase {state.phase}. The gate to {state.following} is closed{until}."
     return report

@@ -93,7 +93,7 @@ def _tell(args: argparse.Namespace, state: phases.State, path: Path, now: float)
     report = Report("plan", state.zone)
     rows = tuple((datetime.fromtimestamp(when, UTC).strftime("%a %Y-%m-%d %H:%M UTC"), what) for when, what in entries)
     report.tables.append(Table("Calendar, were every gate to open as early as it can", ("WHEN", "WHAT"), rows))
-    gate_rows = tuple((phase, ", ".join(names)) for phase, names in phases.GATES.items())
+    gate_rows = tuple((phase, ", ".join(phases.gates_before(phase, state))) for phase in phases.GATES)
     report.tables.append(Table("Gates", ("BEFORE", "HAS TO HOLD"), gate_rows))
     if not state.new_ns:
         text = "the names to delegate to are not known: the new side does not answer for the zone yet"

@@ -4,19 +4,22 @@ import sys
 import time
 from types import TracebackType
 
+from nameserver.migrate.survey import Watcher
+
 _EVERY = 0.1  # seconds between two drawings
 _WIDTH = 30
 
 
-class Progress:
+class Progress(Watcher):
     """One line on standard error that is drawn over and over, and gone at the end.
 
-    Each part has a name and a count; where a total is known, a bar.
+    Each part has a name and a count; where a total is known, a bar. Of a measurement of many stages, the one that runs.
     """
 
     def __init__(self, what: str, total: int | None = None) -> None:
         self._what = what
         self._total = total
+        self._stage = ""
         self._counts: dict[str, int] = {}
         self._drawn = 0.0
         self._on = sys.stderr is not None and sys.stderr.isatty()
@@ -30,15 +33,25 @@ class Progress:
         if self._on and self._drawn:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
+    def stage(self, name: str, number: int, total: int) -> None:
+        """Another measurement begins: what was counted in the one before is gone."""
+        self._stage = f"{number} of {total}, {name}  "
+        self._counts.clear()
+        self._draw(time.monotonic())
+
     def __call__(self, part: str, count: int) -> None:
         """Part `part` has come to `count`."""
         self._counts[part] = count
         now = time.monotonic()
-        if not self._on or now - self._drawn < _EVERY:
+        if now - self._drawn >= _EVERY:
+            self._draw(now)
+
+    def _draw(self, now: float) -> None:
+        if not self._on:
             return
         self._drawn = now
         parts = "  ".join(f"{name} {number:,}" for name, number in self._counts.items())
-        print(f"\r\x1b[K{self._what}: {self._bar()}{parts}", end="", file=sys.stderr, flush=True)
+        print(f"\r\x1b[K{self._what}: {self._stage}{self._bar()}{parts}", end="", file=sys.stderr, flush=True)
 
     def _bar(self) -> str:
         if not self._total:

@@ -4,8 +4,10 @@ import argparse
 import time
 
 from nameserver.cli.migrate import common, moving
-from nameserver.migrate import phases
+from nameserver.migrate import serials, way_back
+from nameserver.migrate.phases import PHASES, State
 from nameserver.migrate.report import Level, Report
+from nameserver.migrate.walk import NotFound
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -21,13 +23,19 @@ def main(args: argparse.Namespace) -> int:
 
 async def _rollback(args: argparse.Namespace) -> Report:
     state = moving.load(args)
-    baseline, problem = moving.baseline(args, state)
+    found, problem = moving.baseline(args, state)
+    baseline = state.remember(found)
     report = Report("rollback", state.zone)
-    report.lines = phases.rollback_lines(state, baseline)
-    report.facts = {"phase": state.phase, "ns": baseline.parent_ns if baseline else state.old_ns}
-    report.facts["ds"] = baseline.ds if baseline else []
+    report.lines = way_back.lines(state, baseline)
+    ds, unknown = way_back.signers(state, baseline)
+    report.facts = {"phase": state.phase, "ns": way_back.names(state, baseline), "ds": ds}
     if problem:
         report.add(Level.WARNING, "no-snapshot", problem)
+    if PHASES.index(state.phase) >= PHASES.index("cutover"):
+        if ds is None:
+            step = "Find out what the parent had before you restore the nameservers."
+            report.add(Level.WARNING, "ds-unknown", f"the DS records of before are not known: {unknown}", step)
+        await _look(args, state, report)
     if args.done is not None:
         state.go_back(time.time(), args.done)
         moving.save(args, state)
@@ -37,3 +45,15 @@ async def _rollback(args: argparse.Namespace) -> Report:
             f"In phase {state.phase}. When it is restored: nameserver migrate rollback {state.zone} --done REASON."
         )
     return report
+
+
+async def _look(args: argparse.Namespace, state: State, report: Report) -> None:
+    """Whether the old side is fit to be gone back to. That nobody can tell does not keep back what to restore."""
+    try:
+        survey = await moving.survey(args, state)
+    except (NotFound, common.UsageError) as error:
+        report.add(Level.WARNING, "old-unknown", f"whether the old side still answers is not known: {error}")
+        return
+    old, new = (survey.targets(side) for side in ("old", "new"))
+    sights = await serials.measure(survey.asker, survey.zone, [*old, *new])
+    way_back.judge_old_side(report, sights[: 2 * len(old)], sights[2 * len(old) :])

@@ -5,14 +5,15 @@ import asyncio
 import sys
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from nameserver.cli.migrate import common, moving
+from nameserver.cli.migrate.progress import Progress
 from nameserver.cli.migrate.render import markdown
 from nameserver.cli.present import safe
 from nameserver.config.values import duration
 from nameserver.migrate import verifying
+from nameserver.migrate.moments import moment
 from nameserver.migrate.report import USAGE, Level, Report
 from nameserver.migrate.servers import BadValue
 from nameserver.migrate.walk import NotFound
@@ -101,8 +102,7 @@ async def _verify(args: argparse.Namespace) -> Report:
                     raise
                 report = _failed(state.zone, str(error))  # a full disk, a name that has lost its address: for a while
             found.add(report, now)
-            moment = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-            line = f"round {number} of {len(begins)}, {moment}: {report.verdict}"
+            line = f"round {number} of {len(begins)}, {moment(now)}: {report.verdict}"
             print(safe(line), file=sys.stderr, flush=True)
     except asyncio.CancelledError:  # Ctrl-C: what was found until then is told
         if not found.taken:
@@ -120,14 +120,15 @@ async def _round(args: argparse.Namespace) -> Report:
     state = moving.load(args)  # each time: others go on with the move between two rounds
     baseline, _ = moving.baseline(args, state)
     now = time.time()
-    report = await verifying.verify(await moving.survey(args, state), state, state.remember(baseline), now)
+    survey = await moving.survey(args, state)
+    with Progress("verify") as survey.watcher:
+        report = await verifying.verify(survey, state, state.remember(baseline), now)
     state.log.append({"at": now, "verified": report.exit_code == 0, "digest": report.digest()})
     moving.save(args, state)
     if args.append is not None:
-        moment = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         try:
             with args.append.open("a", encoding="utf-8") as file:
-                file.write("\n".join([*markdown(report), "", f"Asked at {moment}.", "", ""]))
+                file.write("\n".join([*markdown(report), "", f"Asked at {moment(now)}.", "", ""]))
         except OSError as error:
             raise common.UsageError(f"{args.append}: {error.strerror}") from error
     return report

@@ -1,55 +1,16 @@
 """The clocks of a move: what starts them, what stops them, and what must do neither."""
 
 import asyncio
-from dataclasses import replace
-from typing import Any
 
 import pytest
+from support.moves import Seen, move, report, snapshot
 
-from nameserver.migrate import gates, phases
+from nameserver.migrate import gates, way_back
 from nameserver.migrate.phases import State
-from nameserver.migrate.report import Level, Report
+from nameserver.migrate.report import Report
 from nameserver.migrate.snapshot import Snapshot
 
 DAY = 86400.0
-
-
-def snapshot(**changed: Any) -> Snapshot:
-    made = Snapshot(
-        "shop.example", 1, "ab" * 32, "192.0.2.1", 0.0, True, 9, {}, 300, 300, 7 * 86400, {},
-        ["old.shop.example."], 3600, ["old.shop.example"], 86400, [], 0,
-    )  # fmt: skip
-    return replace(made, **changed)
-
-
-def move(phase: str, **changed: Any) -> State:
-    return replace(State("shop.example", ["192.0.2.1"], ["192.0.2.2"], "zones", phase=phase), **changed)
-
-
-def report(*faults: str, unreachable: bool = False, **facts: Any) -> Report:
-    made = Report("", "shop.example", facts=facts, unreachable=unreachable)
-    for code in faults:
-        made.add(Level.FAULT, code, code)
-    return made
-
-
-class Seen:
-    """Stands where servers are asked: what each look finds, in turn."""
-
-    def __init__(self, *looks: Report, lagging: tuple[str, ...] = ()) -> None:
-        self.looks = list(looks)
-        self.lagging = lagging
-        self.baselines: list[Snapshot | None] = []
-
-    async def look(self, *given: Any, **_: Any) -> Report:
-        if given and isinstance(given[0], Snapshot | None):
-            self.baselines.append(given[0])
-        return self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
-
-    ttl = delegation = dnssec = overlap = look
-
-    async def serials(self, side: str) -> Report:
-        return report(*self.lagging) if side == "old" else report()
 
 
 def measure(state: State, name: str, seen: Seen, now: float, baseline: Snapshot | None = None) -> Report:
@@ -147,14 +108,14 @@ def test_after_a_rollback_of_the_cut_over_the_low_ttls_still_count_and_the_ds_do
 
 
 def test_the_way_back_of_an_unsigned_zone_names_no_ds_that_nothing_signs_for():
-    lines = phases.rollback_lines(move("cutover", dnssec="unsign"), snapshot(ds=["1 13 2 ABCD"]))
+    lines = way_back.lines(move("cutover", dnssec="unsign"), snapshot(ds=["1 13 2 ABCD"]))
     assert not any("ABCD" in line for line in lines)
     assert any("no DS record" in line for line in lines)
 
 
 def test_the_way_back_does_not_lead_to_the_new_side_by_a_snapshot_of_after_the_cut_over():
     state = move("cutover", old_ns=["old.shop.example"], entered={"cutover": 100.0})
-    lines = phases.rollback_lines(state, snapshot(taken=200.0, parent_ns=["new.shop.example"]))
+    lines = way_back.lines(state, snapshot(taken=200.0, parent_ns=["new.shop.example"]))
     assert ("  old.shop.example" in lines, "  new.shop.example" in lines) == (True, False)
 
 
