@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 from nameserver import __version__
+from nameserver.cli.any_order import AnyOrder
 from nameserver.errors import ConfigError, NameserverError
 
 GOOD, FINDING, USAGE, UNREACHABLE = 0, 1, 2, 3
@@ -65,10 +66,11 @@ def build_parser(wanted: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def _add_verbs(parser: argparse.ArgumentParser, table: Sequence[Verb], wanted: Sequence[str]) -> None:
-    verbs = parser.add_subparsers(metavar="VERB", title="verbs", required=True)
+    verbs = parser.add_subparsers(metavar="VERB", title="verbs", required=True, parser_class=AnyOrder)
     for verb in table:
         subparser = verbs.add_parser(verb.name, help=verb.help, description=_sentence(verb.help), allow_abbrev=False)
         subparser.set_defaults(verb=verb)
+        subparser.in_order = verb.verbs
         if verb.name == next(iter(wanted), None):
             module = import_module(verb.module)
             if verb.verbs:

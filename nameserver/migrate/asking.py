@@ -123,6 +123,7 @@ class Asker:
     source: tuple[str, ...] = ()
     replies: int = 0
     asked_as_users: Counter[Endpoint] = field(default_factory=Counter)
+    asked: set[Endpoint] = field(default_factory=set, repr=False)
     _places: asyncio.Semaphore | None = field(default=None, repr=False)
 
     async def ask(
@@ -139,7 +140,8 @@ class Asker:
         return outcome
 
     def source_for(self, endpoint: Endpoint) -> str | None:
-        """Our address towards an endpoint, where one was given for its family."""
+        """Our address towards an endpoint that is about to be asked, where one was given for its family."""
+        self.asked.add(endpoint)
         return next((source for source in self.source if (":" in source) == (":" in endpoint.host)), None)
 
     async def _once(self, question: Question, endpoint: Endpoint, *, tcp: bool, key: TsigKey | None) -> Outcome:

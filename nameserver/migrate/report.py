@@ -76,6 +76,7 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     verdict: str = ""
     unreachable: bool = False
+    asked_from: str = ""  # a sentence
 
     def add(self, level: Level, code: str, text: str, next_step: str = "", *, passing: str = "") -> None:
         """Note a finding."""
@@ -107,7 +108,7 @@ class Report:
             "verdict": self.verdict,
             "digest": self.digest(),
             "facts": self.facts,
-            "measured": self.measured,
+            "measured": self.measured | ({"asked_from": self.asked_from} if self.asked_from else {}),
             "lines": self.lines,
             "findings": [finding.as_json() for finding in self.findings],
         }

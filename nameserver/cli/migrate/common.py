@@ -3,10 +3,8 @@
 import argparse
 import asyncio
 import json
-import socket
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address
@@ -24,9 +22,10 @@ from nameserver.config.model import Endpoint, PullLimits
 from nameserver.config.one_key import read_key
 from nameserver.config.values import DNS_PORT, parse_port
 from nameserver.errors import ConfigError, NameserverError
+from nameserver.migrate import vantage as where
 from nameserver.migrate.asking import Asker
 from nameserver.migrate.nameservers import Target, find_targets
-from nameserver.migrate.report import UNREACHABLE, USAGE, Report
+from nameserver.migrate.report import UNREACHABLE, USAGE, Finding, Report
 from nameserver.migrate.root_hints import read_root_hints
 from nameserver.migrate.servers import BadValue, Server, parse_server
 from nameserver.migrate.sides import Source
@@ -184,7 +183,9 @@ def tools(args: argparse.Namespace) -> Tools:
     if args.resolver is not None and args.resolver.endpoint is None:
         raise UsageError(f"--resolver {args.resolver}: give an address, for who would look up the name?")
     resolver = args.resolver.endpoint if args.resolver is not None else None
-    return Tools(asker, Tree(asker, roots, args.port, args.families or frozenset({4, 6}), resolver))
+    found = Tools(asker, Tree(asker, roots, args.port, args.families or frozenset({4, 6}), resolver))
+    args.measured_with = found  # `run` tells from where was asked
+    return found
 
 
 def key(args: argparse.Namespace, prefix: str = "") -> TsigKey | None:
@@ -295,15 +296,8 @@ def write_markdown(path: Path, report: Report) -> None:
 
 
 def vantage(targets: Sequence[Target], sources: Sequence[str]) -> str:
-    """Our addresses as those servers see them, unless something on the way translates: "192.0.2.7 and 2001:db8::7"."""
-    seen = dict.fromkeys(sources)
-    for target in () if sources else targets:
-        host, port = target.endpoint
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.socket(family, socket.SOCK_DGRAM) as probe, suppress(OSError):  # no way to it: others tell
-            probe.connect((host, port))
-            seen[str(probe.getsockname()[0])] = None
-    return " and ".join(seen)
+    """Our addresses as those servers see them."""
+    return where.vantage([target.endpoint for target in targets], sources)
 
 
 def run(args: argparse.Namespace, command: Callable[[], Coroutine[Any, Any, Report]], *, flush: bool = False) -> int:
@@ -311,9 +305,12 @@ def run(args: argparse.Namespace, command: Callable[[], Coroutine[Any, Any, Repo
     try:
         report = asyncio.run(command())
     except NotFound as error:
-        return fail(args, str(error), UNREACHABLE)
+        sentences = [str(error), *(finding.text for finding in _odd_sources(args))]
+        return fail(args, "; ".join(sentences), UNREACHABLE)
     except (UsageError, ConfigError) as error:
         return fail(args, str(error), USAGE)
+    report.findings += _odd_sources(args)
+    report.asked_from = where.told(_asked(args), args.source)
     if args.json:
         print(json.dumps(report.as_json(), indent=2, ensure_ascii=True))
     elif args.markdown:
@@ -323,6 +320,16 @@ def run(args: argparse.Namespace, command: Callable[[], Coroutine[Any, Any, Repo
     if flush:
         sys.stdout.flush()
     return report.exit_code
+
+
+def _asked(args: argparse.Namespace) -> set[Endpoint]:
+    """Whom the command has asked so far."""
+    measured_with: Tools | None = getattr(args, "measured_with", None)
+    return measured_with.asker.asked if measured_with is not None else set()
+
+
+def _odd_sources(args: argparse.Namespace) -> list[Finding]:
+    return where.odd_sources(_asked(args), args.source)
 
 
 def fail(args: argparse.Namespace, sentence: str, code: int) -> int:

@@ -23,6 +23,8 @@ def text(report: Report, palette: Palette) -> list[str]:
             lines.append(f"  {palette.paint('→', 'dim')} {safe(finding.next_step)}")
     if report.findings and report.verdict:
         lines.append("")
+    if report.asked_from:
+        lines.append(palette.paint(safe(report.asked_from), "dim"))
     if report.verdict:
         lines.append(palette.paint(safe(report.verdict), "bold"))
     return lines
@@ -46,6 +48,7 @@ def markdown(report: Report) -> list[str]:
         lines.append("")
     if report.verdict:
         lines += [f"**{_cell(report.verdict)}**", ""]
+    lines += [_cell(report.asked_from), ""] if report.asked_from else []
     return [*lines, f"Digest: `{report.digest()}`"]
 
 
