@@ -2,10 +2,11 @@
 
 Every server listens on port 53 of its own address, as on the internet, for that is where a resolver goes:
 
-    127.0.5.1 root · 127.0.5.2 example. (NSD)     127.0.5.3 old (BIND)     127.0.6.4 new (Knot)     127.0.5.9 unbound
+    127.0.5.1 root · 127.0.5.2 example. (NSD) · 127.0.5.3 old (BIND) · 127.0.6.4 new (Knot or pdns) · 127.0.5.9 unbound
 """
 
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ import dns.rcode
 from support import netns
 from support.ask import Key
 from support.internet import soa
+from support.peers import PDNS_TABLES
 from support.process import WITNESSES, Child, program, short_directory
 from support.wait import wait_for
 
@@ -37,10 +39,11 @@ class Answer(NamedTuple):
 
 
 class SeparateInternet:
-    """All of it. `parent_ttl`: of the delegation, in seconds."""
+    """All of it. `parent_ttl`: of the delegation, in seconds. `new`: what runs at the new side, "knot" or "pdns"."""
 
-    def __init__(self, zone_text: str, parent_ttl: int) -> None:
+    def __init__(self, zone_text: str, parent_ttl: int, new: str = "knot") -> None:
         self.parent_ttl = parent_ttl
+        self.new = new
         self.directory = short_directory("net")
         self.children: dict[str, Child] = {}
         self.zone_text = zone_text
@@ -67,7 +70,7 @@ class SeparateInternet:
         self._start_nsd("root", ROOT, ".", self._root_text())
         self._start_nsd("tld", TLD, "example.", self.tld_text(("old",)))
         self._start_bind()
-        self._start_knot()
+        {"knot": self._start_knot, "pdns": self._start_pdns}[self.new]()
         self._start_unbound()
         for address, name in ((ROOT, "."), (TLD, "example."), (OLD, ZONE), (NEW, ZONE)):
             wait_for(lambda a=address, n=name: self.serial(a, n) is not None, 30, f"{address}", explain=self.explain)
@@ -174,6 +177,26 @@ class SeparateInternet:
             f"zone:\n  - domain: {ZONE}\n    storage: {home}\n    master: old\n    acl: [notify]\n"
         )
         self._run("new", program("knotd") or "knotd", "-c", str(home / "knot.conf"))
+
+    def _start_pdns(self) -> None:
+        home = self.directory / "new"
+        home.mkdir()
+        (home / "pdns.conf").write_text(
+            f"launch=gsqlite3\ngsqlite3-database={home}/db\nsecondary=yes\nxfr-cycle-interval=1\n"
+            f"local-address={NEW}\nquery-local-address={NEW}\nsocket-dir={home}\nallow-axfr-ips=\nonly-notify=\n"
+            "security-poll-suffix=\nreceiver-threads=1\nguardian=no\ndaemon=no\nwrite-pid=no\nloglevel=4\n"
+        )
+        with sqlite3.connect(home / "db") as connection:
+            connection.executescript(PDNS_TABLES)
+            row = (ZONE.rstrip("."), OLD)
+            connection.execute("INSERT INTO domains (name, master, type) VALUES (?, ?, 'SLAVE')", row)
+            key = (KEY.name, KEY.algorithm, KEY.secret)
+            connection.execute("INSERT INTO tsigkeys (name, algorithm, secret) VALUES (?, ?, ?)", key)
+            for kind in ("AXFR-MASTER-TSIG", "TSIG-ALLOW-AXFR"):
+                text = "INSERT INTO domainmetadata (domain_id, kind, content) SELECT id, ?, ? FROM domains"
+                connection.execute(text, (kind, KEY.name))
+        connection.close()
+        self._run("new", program("pdns_server") or "pdns_server", f"--config-dir={home}")
 
     def _start_unbound(self) -> None:
         home = self.directory / "resolver"

@@ -1,4 +1,4 @@
-"""A whole move, BIND to Knot, under a real parent and through a real resolver that is asked all the while.
+"""Whole moves, BIND to Knot and to PowerDNS, under a real parent and through a real resolver asked all the while.
 
 Every 50 ms unbound is asked for a name of the zone: none of the questions may fail, and none may be answered with what
 was before for longer than its TTL allows. Then the move is taken back, likewise.
@@ -7,6 +7,7 @@ was before for longer than its TTL allows. Then the move is taken back, likewise
 import json
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from support import netns
 from support.internet import soa
 from support.peers import requires
 from support.separate_internet import KEY, NEW, OLD, RESOLVER, ZONE, Answer, SeparateInternet, ask_resolver
+
+from nameserver.migrate import phases
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(240)]
 
@@ -79,6 +82,12 @@ class Move:
         assert done.stdout, done.stderr
         return done.returncode, json.loads(done.stdout)
 
+    def snapshot(self) -> None:
+        key = ["--key", KEY.name, "--key-file", str(self.directory / "key")]
+        words = [f"@{OLD}", "-o", str(self.directory / "zones"), "--root-hints", str(self.net.hints), "-4", *key]
+        done = self.net.run("migrate", "snapshot", ZONE, *words)
+        assert done.returncode == 0, done.stdout + done.stderr
+
     def refused(self) -> None:
         code, report = self.run("advance")
         assert code == 1, report["verdict"]
@@ -91,6 +100,29 @@ class Move:
         assert outcome[1]["facts"]["phase"] == phase
 
 
+def test_a_zone_moves_on_to_powerdns_from_where_the_ttls_are_low(tmp_path: Path):
+    requires("named", "nsd", "nsd-control", "pdns_server", "unbound")
+    if why := netns.why_not():
+        pytest.skip(why)
+    with SeparateInternet(text(1, TTL, ("old",)), PARENT_TTL, new="pdns") as net, Watch(net) as watch:
+        move = Move(net, tmp_path)
+        move.snapshot()
+        state = phases.State("shop.example", [OLD], [NEW], "zones", ["old.shop.example"], ["new.shop.example"])
+        state = replace(state, phase="parallel", target_ttl=TTL, floor=1.0, keep=1.0, resolvers=[RESOLVER])
+        phases.write(tmp_path / "move.json", replace(state, seen={"ttl-lowered": time.time()}))
+        net.edit(text(2, TTL, ("old", "new")))
+        move.until("cutover")
+        net.delegate_to("new")
+        net.edit(text(3, TTL, ("new",), version=2))
+        changed = time.monotonic()
+        move.until("decommission")
+        code, report = move.run("verify")
+        assert code == 0, report["findings"]
+        assert net.resolve("version", "TXT").texts == ('"v2"',)
+    assert not watch.failures(), (watch.failures()[:5], len(watch.answers))
+    assert not watch.stale(2, changed), watch.stale(2, changed)[:5]
+
+
 def test_a_zone_moves_from_bind_to_knot_and_back_while_a_resolver_is_asked(tmp_path: Path):
     requires("named", "nsd", "nsd-control", "knotd", "unbound")
     if why := netns.why_not():
@@ -100,10 +132,7 @@ def test_a_zone_moves_from_bind_to_knot_and_back_while_a_resolver_is_asked(tmp_p
         short = ["--target", str(TTL), "--floor", "1", "--keep", "1", "--resolvers", RESOLVER]
         code, report = move.run("plan", "--old", OLD, "--new", NEW, "--new-ns", "new.shop.example", *short)
         assert code == 0, report
-        key = ["--key", KEY.name, "--key-file", str(tmp_path / "key")]
-        words = [ZONE, f"@{OLD}", "-o", str(tmp_path / "zones"), "--root-hints", str(net.hints), "-4", *key]
-        done = net.run("migrate", "snapshot", *words)
-        assert done.returncode == 0, done.stdout + done.stderr
+        move.snapshot()
         move.until("lower-ttl")
 
         net.edit(text(2, TTL, ("old",)))
