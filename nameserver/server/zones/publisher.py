@@ -40,6 +40,7 @@ LARGE_ZONE = 1024 * 1024  # bytes of a version that leaves memory in slices, …
 RELEASE_AFTER = 1.0  # … so many seconds later: the workers are loading it at first, perhaps on the same core
 TEND_TRIES = 10  # times, so far apart, that it is looked whether they have, and the journal can be tended
 TOGETHER = 100  # small versions at most that share a transaction
+GATHER = 0.005  # seconds from the beginning of one such transaction to that of the next
 BATCH = 500  # zones per message
 
 P = ParamSpec("P")
@@ -48,12 +49,14 @@ R = TypeVar("R")
 log = logging.getLogger("nameserver.publish")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Write:
-    """A write that waits for the store's thread."""
+    """A write that waits for the store's thread, or is done; `outcome` is what it returned or raised."""
 
     function: Callable[[], object]
-    done: asyncio.Future[object]
+    done: asyncio.Future[None]  # cancelled with whoever waits for it, who then waits for another one
+    outcome: object = None
+    told: bool = False
 
 
 def _outcome(function: Callable[[], object]) -> object:
@@ -84,16 +87,6 @@ async def _to_its_end(work: Coroutine[None, None, R]) -> R:
     raise cancelled
 
 
-def _tell(waiting: list[asyncio.Future[object]], outcomes: list[object]) -> None:
-    for future, outcome in zip(waiting, outcomes, strict=True):
-        if future.cancelled():
-            continue
-        if isinstance(outcome, Exception):
-            future.set_exception(outcome)
-        else:
-            future.set_result(outcome)
-
-
 class Publisher:
     """The store and the workers, as everything else in the transfer process uses them."""
 
@@ -119,7 +112,8 @@ class Publisher:
         self._tend: asyncio.TimerHandle | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._writes: deque[_Write] = deque()
-        self._writing = False  # a batch of these is being written, or is to be in this turn of the loop
+        self._writing = False  # a batch of these is being written, or is to be soon
+        self._write_at = 0.0  # the next batch, at the earliest; on the loop's clock
         self.on_lost: Callable[[set[bytes]], None] = lambda _zones: None
         self.on_error: Callable[[StoreError], None] = lambda _error: None
         self.on_mended: Callable[[], Awaitable[None]] = _nothing
@@ -135,24 +129,38 @@ class Publisher:
         loop = asyncio.get_running_loop()
         return await self._watched(loop.run_in_executor(self._thread, lambda: function(*args, **kwargs)))
 
-    async def _write(self, function: Callable[[], R]) -> R:
-        """Run a small write in the store's thread, as `in_store_thread` does.
+    async def _write(self, function: Callable[[], R], then: Callable[[R], None] = lambda _result: None) -> R:
+        """Run a small write in the store's thread, as `in_store_thread` does; `then` is given what it returns.
 
-        Those that come while another one is being written wait together and share a transaction: of thousands of small
-        zones each would cost less than a transaction of its own.
+        Those that come soon after another one, or while it is being written, wait together and share a transaction: of
+        thousands of small zones each would cost less than a transaction of its own. Cancelled, it comes to its end all
+        the same, and so does `then`: see `_to_its_end`, which costs more.
         """
         loop = asyncio.get_running_loop()
         write = _Write(function, loop.create_future())
         self._writes.append(write)
         if not self._writing:
             self._writing = True
-            loop.call_soon(self._start_writing, loop)  # with what else this turn of the loop brings
-        return cast(R, await self._telling_of_losses(self._watched(write.done)))
+            loop.call_at(self._write_at, self._start_writing, loop)  # with what else this turn of the loop brings
+        cancelled: asyncio.CancelledError | None = None
+        while not write.told:
+            try:
+                await write.done
+            except asyncio.CancelledError as error:
+                cancelled = error
+                write.done = loop.create_future()
+        if not isinstance(write.outcome, Exception):
+            then(cast(R, write.outcome))
+        if cancelled is not None:
+            raise cancelled
+        if isinstance(write.outcome, Exception):
+            raise write.outcome
+        return cast(R, write.outcome)
 
     def _start_writing(self, loop: asyncio.AbstractEventLoop) -> None:
         """Have what waits written; what comes meanwhile is written next."""
-        waiting = [self._writes.popleft() for _ in range(min(len(self._writes), TOGETHER))]
-        batch = [each for each in waiting if not each.done.cancelled()]
+        self._write_at = loop.time() + GATHER
+        batch = [self._writes.popleft() for _ in range(min(len(self._writes), TOGETHER))]
         self._thread.submit(self._write_batch, loop, batch)
 
     def _write_batch(self, loop: asyncio.AbstractEventLoop, batch: list[_Write]) -> None:
@@ -162,15 +170,21 @@ class Publisher:
             with contextlib.suppress(Exception):  # of one of them at least, and nothing was written
                 outcomes = self._store.together([each.function for each in batch])
         outcomes = outcomes or [_outcome(each.function) for each in batch]
-        loop.call_soon_threadsafe(self._written, loop, [each.done for each in batch], outcomes)
+        loop.call_soon_threadsafe(self._written, loop, batch, outcomes)
 
-    def _written(
-        self, loop: asyncio.AbstractEventLoop, waiting: list[asyncio.Future[object]], outcomes: list[object]
-    ) -> None:
+    def _written(self, loop: asyncio.AbstractEventLoop, batch: list[_Write], outcomes: list[object]) -> None:
         self._writing = bool(self._writes)
         if self._writing:
-            self._start_writing(loop)
-        _tell(waiting, outcomes)
+            loop.call_at(self._write_at, self._start_writing, loop)
+        for write, outcome in zip(batch, outcomes, strict=True):
+            write.outcome, write.told = outcome, True
+            if not write.done.done():
+                write.done.set_result(None)  # it goes on after this turn of the loop
+        for outcome in outcomes:
+            if isinstance(outcome, StoreError):
+                self._failed(outcome)
+        self._look_behind()
+        self._tell_of_losses()
 
     @property
     def has_room(self) -> bool:
@@ -181,8 +195,11 @@ class Publisher:
         try:
             return await work
         finally:
-            if lost := self._forget_dropped():
-                self.on_lost(lost)
+            self._tell_of_losses()
+
+    def _tell_of_losses(self) -> None:
+        if lost := self._forget_dropped():
+            self.on_lost(lost)
 
     async def _watched(self, work: Awaitable[R]) -> R:
         try:
@@ -191,12 +208,15 @@ class Publisher:
             self._failed(error)
             raise
         finally:
-            # A write that was done, and yet something went wrong behind it.
-            if (trouble := self._store.take_trouble()) is not None:
-                self._failed(trouble)
-            for notice in self._store.notices[self._noticed :]:
-                self._noticed += 1
-                log.error("%s", notice)
+            self._look_behind()
+
+    def _look_behind(self) -> None:
+        """After a write that was done, and yet something may have gone wrong behind it."""
+        if (trouble := self._store.take_trouble()) is not None:
+            self._failed(trouble)
+        for notice in self._store.notices[self._noticed :]:
+            self._noticed += 1
+            log.error("%s", notice)
 
     def _failed(self, error: StoreError) -> None:
         self.on_error(error)
@@ -221,9 +241,6 @@ class Publisher:
         The version is the publisher's from then on: it empties a large one. Raises StoreError, with nothing changed.
         Cancelled, it comes to its end all the same.
         """
-        return await _to_its_end(self._publish_full(zone, built, source, timers))
-
-    async def _publish_full(self, zone: ZoneConfig, built: BuiltZone, source: str, timers: ZoneTimers) -> StoredZone:
         left = zone.name in self._leftovers
         self._leftovers.discard(zone.name)  # this takes its place
 
@@ -243,26 +260,33 @@ class Publisher:
                 tend=built.size < LARGE_ZONE,
             )
 
-        small = built.size <= SMALL_ZONE
-        try:
-            stored = await (self._write(commit) if small else self.in_store_thread(commit))
-        except StoreError as error:
-            if left:
-                self._leftovers.add(zone.name)
-            if error.fault is StoreFault.FULL:
-                self.watch.failed(error, built.size)
-            raise
-        self._committed(zone.name, stored)
-        if small:
-            header = {"apex": built.apex_as_received.hex(), "expires": self._expiry((zone.name,))}
-            body = pack_changes(built.nodes)
-            self._supervisor.publish("zone", zone.name, stored.generation, body, size=len(body), **header)
-        else:
-            self._publish_load(stored)
+        def publish(stored: StoredZone) -> None:
+            self._committed(zone.name, stored)
+            if small:
+                header = {"apex": built.apex_as_received.hex(), "expires": self._expiry((zone.name,))}
+                body = pack_changes(built.nodes)
+                self._supervisor.publish("zone", zone.name, stored.generation, body, size=len(body), **header)
+            else:
+                self._publish_load(stored)
             if built.size >= LARGE_ZONE:
                 asyncio.get_running_loop().call_later(RELEASE_AFTER, self._leaving.take, built.nodes.dismantled())
                 self._tend_soon(stored)
-        return stored
+
+        small = built.size <= SMALL_ZONE
+        try:
+            return await (self._write(commit, publish) if small else _to_its_end(self._write_alone(commit, publish)))
+        except (StoreError, asyncio.CancelledError) as error:
+            if left and zone.name not in self.stored:
+                self._leftovers.add(zone.name)
+            if isinstance(error, StoreError) and error.fault is StoreFault.FULL:
+                self.watch.failed(error, built.size)
+            raise
+
+    async def _write_alone(self, function: Callable[[], R], then: Callable[[R], None]) -> R:
+        """As `_write`, for what takes long."""
+        result = await self.in_store_thread(function)
+        then(result)
+        return result
 
     def _tend_soon(self, stored: StoredZone, tries: int = TEND_TRIES) -> None:
         """Have the journal copied back once a large version is answered, or takes long to be.
@@ -295,13 +319,6 @@ class Publisher:
         Raises what `prepare` raises, and StoreError, with nothing changed: StoreDamaged where there is nothing whole to
         which they could be made. Cancelled, it comes to its end all the same.
         """
-        applied = await _to_its_end(self._publish_changes(zone, prepare, source))
-        await self._compact_where_due(zone)
-        return applied
-
-    async def _publish_changes(
-        self, zone: ZoneConfig, prepare: Callable[[], tuple[Applied, ZoneTimers]], source: str
-    ) -> Applied:
         held = self.stored.get(zone.name)
         if held is None:
             raise StoreDamaged(f"nothing is stored of zone {zone.text} any more")
@@ -322,16 +339,20 @@ class Publisher:
             )
             return applied, stored
 
-        applied, stored = await self._write(commit)
-        self._committed(zone.name, stored)
-        body = pack_changes(applied.nodes)
-        if len(body) <= INLINE_LIMIT:
-            expires = self._expiry((zone.name,))
-            self._supervisor.publish(
-                "change", zone.name, stored.generation, body, size=len(body), base=base, expires=expires
-            )
-        else:
-            self._publish_load(stored)
+        def publish(written: tuple[Applied, StoredZone]) -> None:
+            applied, stored = written
+            self._committed(zone.name, stored)
+            body = pack_changes(applied.nodes)
+            if len(body) <= INLINE_LIMIT:
+                expires = self._expiry((zone.name,))
+                self._supervisor.publish(
+                    "change", zone.name, stored.generation, body, size=len(body), base=base, expires=expires
+                )
+            else:
+                self._publish_load(stored)
+
+        applied, _ = await self._write(commit, publish)
+        await self._compact_where_due(zone)
         return applied
 
     async def _compact_where_due(self, zone: ZoneConfig) -> None:
