@@ -8,8 +8,8 @@ the keys of both sides at both (RFC 8901).
 """
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import dns.dnssec
 import dns.name
@@ -43,10 +43,14 @@ SKEW = 300  # seconds that clocks may differ by
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How the zone is moved: "", "unsign" or "multi-signer". For "unsign": since when the DS is gone, and its TTL."""
+    """How the zone is moved: "", "unsign" or "multi-signer".
+
+    `since`: when something was first so: "ds-gone" ("unsign"; `old_ds_ttl` is the TTL of the DS that was there),
+    "keys-shared" and "ds-both" ("multi-signer"). Seconds since 1970.
+    """
 
     way: str = ""
-    ds_gone_since: float | None = None
+    since: Mapping[str, float] = field(default_factory=dict)
     old_ds_ttl: int = 0
 
 
@@ -75,9 +79,9 @@ async def examine(
         report.verdict = "Not every server of the parent told of its DS."
     if plan.way == "unsign":
         old_ttl = max(plan.old_ds_ttl, ds_ttl)
-        dnssec_plan.tell(report, dnssec_plan.unsign(zone, seen, plan.ds_gone_since, old_ttl, now))
-    elif plan.way == "multi-signer":
-        dnssec_plan.tell(report, dnssec_plan.multi_signer(zone, seen, now))
+        dnssec_plan.tell(report, dnssec_plan.unsign(zone, seen, plan.since.get("ds-gone"), old_ttl, now))
+    elif plan.way == "multi-signer" and len(sides) == 2:
+        dnssec_plan.tell(report, dnssec_plan.multi_signer(zone, seen, plan.since, now))
     return report
 
 

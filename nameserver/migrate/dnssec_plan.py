@@ -4,7 +4,7 @@ unsign        DS away ─ its TTL ─▶ unsign old ─▶ move ─▶ sign new 
 multi-signer  keys of both at both ─ DNSKEY TTL ─▶ DS of both ─ DS TTL ─▶ move ─ TTLs ─▶ old keys and DS away
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import dns.dnssec
@@ -18,6 +18,10 @@ from nameserver.migrate.report import Level, Report, Table
 from nameserver.migrate.signed_sides import Key, Measured, Side, anchors_of, fits, keys_of, texts_of, valid
 
 FLOOR = 48 * 3600  # seconds to wait at least for a DS that is gone
+KEYS, DS = "keys-shared", "ds-both"  # what time is counted from, with two signers
+BOTH_SIGNED = "both sides are signed"
+BOTH_KEYS = "each side publishes the zone-signing keys of both"
+BOTH_DS = "the parent has a DS for each side"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +51,44 @@ def unsign(zone: dns.name.Name, seen: Measured, ds_gone_since: float | None, old
     return [gone, run_out, plain]
 
 
-def multi_signer(zone: dns.name.Name, seen: Measured, now: float) -> list[Step]:
-    """The steps of RFC 8901 (model 2: each side its own keys)."""
+def _run_out(name: str, begun: bool, since: float | None, ttl: int, now: float) -> Step:
+    """Waiting until what was there before has run out of all caches, from the moment that it was replaced."""
+    if not begun:
+        return Step(name, "not begun")
+    if since is None:
+        return Step(name, f"it is not known since when; it takes {format_duration(ttl)}")
+    opens = since + ttl
+    lacks = f"not before {moment(opens)}, {format_duration(ttl)} after they were replaced" if now < opens else ""
+    return Step(name, lacks, opens)
+
+
+def multi_signer(zone: dns.name.Name, seen: Measured, since: Mapping[str, float], now: float) -> list[Step]:
+    """The steps of RFC 8901 (model 2: each side its own keys).
+
+    `since`: "keys-shared" and "ds-both", when that was first so. What is cached of before lacks the other side's keys:
+    who has it finds the answers of the other side bogus, so each has to run out before the next step.
+    """
     old, new = seen.sides
     union = {key.to_text(): key for side in seen.sides for key in keys_of(side)}
-    signed = Step("both sides are signed", ", ".join(f"{side.name} is not" for side in seen.sides if not side.signed))
+    signed = Step(BOTH_SIGNED, ", ".join(f"{side.name} is not" for side in seen.sides if not side.signed))
     lacking = [
         f"{side.name} lacks {dns.dnssec.key_id(key)}"
         for side in (old, new)
         for text, key in sorted(union.items())
         if not key.flags & Flag.SEP and text not in {each.to_text() for each in keys_of(side)}
     ]
-    shared = Step("each side publishes the zone-signing keys of both", "; ".join(lacking))
-    every = frozenset().union(*seen.ds.values())
-    anchors = anchors_of(every)
+    shared = Step(BOTH_KEYS, "; ".join(lacking))
+    key_ttl = max((int(side.keys.ttl) for side in seen.sides if side.keys is not None), default=0)
+    begun = not signed.lacks and not shared.lacks
+    keys_over = _run_out("the key sets of before have run out of all caches", begun, since.get(KEYS), key_ttl, now)
+    everywhere = frozenset.intersection(*seen.ds.values()) if seen.ds else frozenset[str]()
+    anchors = anchors_of(everywhere)
     uncovered = [
         f"none for a key of {side.name}"
         for side in (old, new)
         if not any(fits(zone, key, ds) for key in keys_of(side) for ds in anchors)
     ]
-    covered = Step("the parent has a DS for each side", "; ".join(uncovered))
+    covered = Step(BOTH_DS, "; ".join(uncovered))
     broken = [
         f"{side.name}: {why}" for side in (old, new) if (why := _under_union(zone, side, list(union.values()), now))
     ]
@@ -78,7 +100,10 @@ def multi_signer(zone: dns.name.Name, seen: Measured, now: float) -> list[Step]:
     }
     differ = [kind for kind, (one, two) in told.items() if one != two]
     follow = Step("CDS, CDNSKEY and CSYNC are the same at both", f"{', '.join(differ)} differ" if differ else "")
-    return [signed, shared, covered, validates, follow]
+    ds_over = _run_out(
+        "the DS set of before has run out of all caches", not covered.lacks, since.get(DS), seen.ds_ttl, now
+    )
+    return [signed, shared, keys_over, covered, ds_over, validates, follow]
 
 
 def _under_union(zone: dns.name.Name, side: Side, keys: Sequence[Key], now: float) -> str:
@@ -97,6 +122,9 @@ def tell(report: Report, steps: Sequence[Step]) -> None:
     report.facts["plan"] = [{"step": step.name, "done": not step.lacks, "lacks": step.lacks} for step in steps]
     if len(missing) == 1 and missing[0].opens:
         report.facts["safe_from"] = missing[0].opens
+    done = {step.name: not step.lacks for step in steps}
+    if BOTH_DS in done:
+        report.facts["holds"] = {KEYS: done[BOTH_SIGNED] and done[BOTH_KEYS], DS: done[BOTH_DS]}
     if missing:
         report.add(Level.FAULT, "plan-step", f"next: {missing[0].name}: {missing[0].lacks}")
     else:

@@ -115,6 +115,11 @@ async def _dnssec(survey: Survey, state: State, baseline: Snapshot | None, now: 
     ttl = baseline.ds_ttl if baseline else 0
     report = await survey.dnssec(state.seen.get("ds-gone"), ttl, now)
     known = not report.unreachable and "parent-silent" not in report.faults
+    if known and "holds" in report.facts and "server-silent" not in report.faults:
+        for what, holds in report.facts["holds"].items():
+            state.note(what, holds, now)
+        survey.since = state.seen
+        return await survey.dnssec(None, ttl, now)
     if state.dnssec != "unsign" or not (known or report.facts.get("ds")):
         return report
     state.note("ds-gone", not report.facts["ds"], now)

@@ -45,7 +45,8 @@ class StateError(NameserverError):
 class State:
     """One move. `old`, `new`: servers as they were written. `entered`: when each phase began.
 
-    `seen`: when something was first seen that time is counted from: "ttl-lowered", "ds-gone", "delegated".
+    `seen`: when something was first seen that time is counted from: "ttl-lowered", "ds-gone", "delegated",
+    "keys-shared" and "ds-both" (of two signers).
     `cached`: the largest TTLs that any snapshot of this move has told of, and when the first of them was taken: one
     that is taken after the TTLs were lowered does not know what caches still hold.
     `log`: one entry for each step that was taken, with the digest of the report that allowed it.
@@ -96,7 +97,13 @@ class State:
         self.log.append({"at": now, "rolled_back_from": self.phase, "reason": reason})
         self.phase = "parallel" if PHASES.index(self.phase) > PHASES.index("parallel") else "plan"
         # What was restored may be lowered or taken away again with nobody looking: those clocks begin anew as well.
-        for name in ("delegated", "ds-gone", *(("ttl-lowered",) if self.phase == "plan" else ())):
+        for name in (
+            "delegated",
+            "ds-gone",
+            "keys-shared",
+            "ds-both",
+            *(("ttl-lowered",) if self.phase == "plan" else ()),
+        ):
             self.seen.pop(name, None)
         self.forget_counts()
 

@@ -4,7 +4,7 @@ Nothing is kept between two measurements: a gate is measured when it is asked, n
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -64,6 +64,7 @@ class Survey:
     floor: float = ttls.FLOOR
     ignore_dnssec: bool = False
     plan: str = ""  # "", "unsign" or "multi-signer"
+    since: Mapping[str, float] = field(default_factory=dict)  # as for `dnssec.Plan`
     resolvers: tuple[Endpoint, ...] = ()
     limits: PullLimits = field(default_factory=PullLimits)
     watcher: Watcher = field(default_factory=Watcher)
@@ -201,7 +202,8 @@ class Survey:
 
     async def _dnssec(self, new: Source, ds_gone_since: float | None, old_ds_ttl: int, now: float) -> Report:
         servers = [*(("old", source.endpoint) for source in self.old[:1]), ("new", new.endpoint)]
-        plan = dnssec.Plan(self.plan, ds_gone_since, old_ds_ttl)
+        since = self.since if ds_gone_since is None else {**self.since, "ds-gone": ds_gone_since}
+        plan = dnssec.Plan(self.plan, since, old_ds_ttl)
         try:
             return await dnssec.examine(self.tree, self.zone, servers, now, plan)
         except NotFound as error:

@@ -160,6 +160,34 @@ def add_side_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plan", choices=["unsign", "multi-signer"], default="", help="how a signed zone is moved")
 
 
+def add_since_arguments(parser: argparse.ArgumentParser) -> None:
+    """Since when what the ways to move a signed zone wait for has been so."""
+    parser.add_argument(
+        "--ds-gone-since", type=time_of_day, metavar="TIME", help="unsign: when the parent's last DS went away"
+    )
+    parser.add_argument(
+        "--ds-ttl", type=ttl, default=0, metavar="SECONDS", help="unsign: the TTL that the DS had at the parent"
+    )
+    parser.add_argument(
+        "--keys-since",
+        type=time_of_day,
+        metavar="TIME",
+        help="multi-signer: when both sides were first seen with the keys of both",
+    )
+    parser.add_argument(
+        "--ds-since",
+        type=time_of_day,
+        metavar="TIME",
+        help="multi-signer: when all of the parent's servers were first seen with a DS of both sides",
+    )
+
+
+def since(args: argparse.Namespace) -> dict[str, float]:
+    """What `add_since_arguments` was given, as `dnssec.Plan` has it."""
+    given = {"ds-gone": args.ds_gone_since, "keys-shared": args.keys_since, "ds-both": args.ds_since}
+    return {what: when for what, when in given.items() if when is not None}
+
+
 def add_key_arguments(parser: argparse.ArgumentParser, *prefixes: str) -> None:
     """`--key NAME` and `--key-file FILE`, or for each prefix `--PREFIX-key NAME` and its file; and -c FILE."""
     keys = parser.add_argument_group("keys (a secret never stands on the command line)")

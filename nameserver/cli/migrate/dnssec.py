@@ -17,12 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plan", choices=["unsign", "multi-signer"], help="hold it against one of the ways to move a signed zone"
     )
-    parser.add_argument(
-        "--ds-gone-since", type=common.time_of_day, metavar="TIME", help="unsign: when the parent's last DS went away"
-    )
-    parser.add_argument(
-        "--ds-ttl", type=common.ttl, default=0, metavar="SECONDS", help="unsign: the TTL that the DS had at the parent"
-    )
+    common.add_since_arguments(parser)
     common.add_arguments(parser)
 
 
@@ -41,5 +36,5 @@ async def _dnssec(args: argparse.Namespace) -> Report:
     if not wanted:
         raise common.UsageError("which servers? give --old SERVER, --new SERVER or both")
     endpoints = [(name, (await common.endpoints(tools, server))[0]) for name, server in wanted]
-    plan = dnssec.Plan(args.plan or "", args.ds_gone_since, args.ds_ttl)
+    plan = dnssec.Plan(args.plan or "", common.since(args), args.ds_ttl)
     return await dnssec.examine(tools.tree, args.zone, endpoints, time.time(), plan)

@@ -20,6 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument("zone", metavar="ZONE", type=common.zone_name)
     common.add_side_arguments(parser)
+    common.add_since_arguments(parser)
     parser.add_argument(
         "--target", type=common.ttl, default=300, metavar="SECONDS", help="what every TTL should be (300)"
     )
@@ -53,6 +54,7 @@ async def _measure(args: argparse.Namespace, progress: Progress) -> Report:
     survey.target_ttl, survey.watcher = args.target, progress
     found = [await common.endpoints(common.tools(args), server) for server in args.resolvers]
     survey.resolvers = tuple(endpoint for endpoints in found for endpoint in endpoints)
+    survey.since = common.since(args)
     try:
         baseline = snapshot.read(args.baseline, args.zone.to_text(True).lower()) if args.baseline else None
     except snapshot.SnapshotError as error:
@@ -68,7 +70,7 @@ async def _measure(args: argparse.Namespace, progress: Progress) -> Report:
         "ttl": lambda: survey.ttl(baseline, args.lowered_at, now),
         "overlap": lambda: survey.overlap(named),
         "delegation": lambda: survey.delegation(overlap=True),
-        "dnssec": lambda: survey.dnssec(None, 0, now),
+        "dnssec": lambda: survey.dnssec(None, args.ds_ttl, now),
         "exposure": survey.exposure,
     }
     if survey.resolvers:

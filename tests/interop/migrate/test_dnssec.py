@@ -103,9 +103,31 @@ def test_the_way_of_two_signers_is_complete_only_when_each_has_the_keys_of_both(
     code, report = run(ONE.sign(), TWO.sign(), ONE.ds, "--plan", "multi-signer")
     lacking = {step["step"] for step in report["facts"]["plan"] if not step["done"]}
     assert code == 1
-    assert lacking == {"each side publishes the zone-signing keys of both", "the parent has a DS for each side"}
-    code, report = run(ONE.sign((TWO,)), TWO.sign((ONE,)), ONE.ds + TWO.ds, "--plan", "multi-signer")
+    assert lacking == {
+        "each side publishes the zone-signing keys of both",
+        "the key sets of before have run out of all caches",
+        "the parent has a DS for each side",
+        "the DS set of before has run out of all caches",
+    }
+    long_ago = ["--keys-since", "2026-01-01T00:00:00Z", "--ds-since", "2026-01-01T00:00:00Z"]
+    words = ["--plan", "multi-signer", *long_ago]
+    code, report = run(ONE.sign((TWO,)), TWO.sign((ONE,)), ONE.ds + TWO.ds, *words)
     assert (code, codes_of(report, "good")) == (0, {"plan-ready"}), report
+
+
+@pytest.mark.parametrize("lately", ["--keys-since", "--ds-since"])
+def test_with_two_signers_what_is_cached_of_before_has_to_run_out(lately: str):
+    times = {"--keys-since": "2026-01-01T00:00:00Z", "--ds-since": "2026-01-01T00:00:00Z"}
+    times[lately] = datetime.now(UTC).isoformat()
+    words = [word for pair in times.items() for word in pair]
+    code, report = run(ONE.sign((TWO,)), TWO.sign((ONE,)), ONE.ds + TWO.ds, "--plan", "multi-signer", *words)
+    lacking = [step for step in report["facts"]["plan"] if not step["done"]]
+    assert (code, len(lacking)) == (1, 1), report
+    assert lacking[0]["lacks"].startswith("not before ")
+    unknown = [word for word in words if word != lately and word != times[lately]]
+    code, report = run(ONE.sign((TWO,)), TWO.sign((ONE,)), ONE.ds + TWO.ds, "--plan", "multi-signer", *unknown)
+    assert code == 1
+    assert any("not known since when" in step["lacks"] for step in report["facts"]["plan"])
 
 
 def test_the_way_without_dnssec_waits_for_the_ds_to_run_out():
@@ -116,7 +138,7 @@ def test_the_way_without_dnssec_waits_for_the_ds_to_run_out():
     lately = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
     code, report = run(PLAIN, PLAIN, "", *words, lately, "--ds-ttl", str(4 * 86400))
     assert code == 1
-    assert "left of 4d" in report["facts"]["plan"][1]["lacks"]
+    assert "4d after it went" in report["facts"]["plan"][1]["lacks"]
     code, report = run(PLAIN, PLAIN, "", *words, "2026-01-01T00:00:00Z")
     assert (code, codes_of(report, "good")) == (0, {"plan-ready"})
 

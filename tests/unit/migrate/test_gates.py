@@ -64,6 +64,21 @@ def test_a_ds_is_not_gone_while_a_server_of_the_parent_does_not_say_so(look: Rep
     assert (found.exit_code != 0, state.seen) == (True, {})
 
 
+def holds(keys: bool, ds: bool, *codes: str) -> Report:
+    return report(*codes, holds={"keys-shared": keys, "ds-both": ds})
+
+
+def test_with_two_signers_the_clocks_run_from_when_keys_and_ds_were_first_seen_and_begin_anew_when_they_are_gone():
+    state = move("parallel", dnssec="multi-signer")
+    measure(state, "dnssec", Seen(holds(True, False)), 10.0, snapshot())
+    measure(state, "dnssec", Seen(holds(True, True)), 20.0, snapshot())
+    assert state.seen == {"keys-shared": 10.0, "ds-both": 20.0}
+    measure(state, "dnssec", Seen(holds(False, False, "server-silent")), 30.0, snapshot())
+    assert state.seen == {"keys-shared": 10.0, "ds-both": 20.0}
+    measure(state, "dnssec", Seen(holds(True, False)), 40.0, snapshot())
+    assert state.seen == {"keys-shared": 10.0}
+
+
 def test_a_ds_that_is_seen_anywhere_stops_the_clock():
     state = move("parallel", dnssec="unsign", seen={"ds-gone": 1.0})
     measure(state, "dnssec", Seen(report("parent-silent", ds=["1 13 2 ab"])), 10.0, snapshot())
