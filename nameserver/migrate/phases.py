@@ -226,7 +226,13 @@ def icalendar(entries: list[tuple[float, str]], zone: str) -> str:
         lines += ["BEGIN:VEVENT", f"UID:{zone}-{number}-{stamp}@nameserver", f"DTSTAMP:{stamp}", f"DTSTART:{stamp}"]
         text = what.replace("\\", "\\\\").replace(",", "\\,").replace(";", "\\;")
         lines += ["DURATION:PT30M", f"SUMMARY:{text}", "END:VEVENT"]
-    return "".join(f"{line}\r\n" for line in [*lines, "END:VCALENDAR"])
+    return "".join(f"{_folded(line)}\r\n" for line in [*lines, "END:VCALENDAR"])
+
+
+def _folded(line: str) -> str:
+    """A line of at most 75 octets, the rest of it on lines that begin with a space (RFC 5545 §3.1); of ASCII."""
+    pieces = [line[:75], *(line[at : at + 74] for at in range(75, len(line), 74))]
+    return "\r\n ".join(pieces)
 
 
 def gates_before(phase: str | None, state: State) -> tuple[str, ...]:

@@ -122,6 +122,22 @@ def _judge_ttl(report: Report, what: str, sight: Sight, target: int) -> None:
         report.add(Level.FAULT, "ttl-high", text, step, passing=f", for up to {sight.ttl} s")
 
 
+def judge_validation(zone: dns.name.Name, sights: Sequence[Sight]) -> Report:
+    """Of a zone that has a DS: whether those of the resolvers that validate find it good."""
+    report = Report("propagation", zone.to_text(omit_final_dot=True))
+    for sight in sights:
+        if sight.problem:
+            _judge_one(report, "SOA", sight, None, None)
+    good = [str(sight.resolver) for sight in sights if sight.validated]
+    if not good and report.exit_code == 0:
+        text = "the parent has a DS, and no resolver that was asked sets AD: none of them validates"
+        report.add(Level.WARNING, "not-validated", text, "Name one that validates, as 1.1.1.1 or 9.9.9.9.")
+    report.facts = {"validated": sorted(good), "bogus": sorted(str(sight.resolver) for sight in sights if sight.bogus)}
+    report.unreachable = not any(not sight.problem or sight.problem.isupper() for sight in sights)
+    report.verdict = f"{len(good)} of {len(sights)} resolvers validate it."
+    return report
+
+
 def judge_ttls(
     zone: dns.name.Name,
     seen: Mapping[tuple[dns.name.Name, dns.rdatatype.RdataType], Sequence[Sight]],

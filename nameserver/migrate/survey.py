@@ -215,6 +215,11 @@ class Survey:
         sights = await propagation.measure(self.asker, self.zone, dns.rdatatype.NS, self.resolvers)
         return propagation.judge(self.zone, dns.rdatatype.NS, sights, expected=texts)
 
+    async def validated(self) -> Report:
+        """Do resolvers find the zone good? One at least has to say so (AD), and none may find it bogus."""
+        sights = await propagation.measure(self.asker, self.zone, dns.rdatatype.SOA, self.resolvers)
+        return propagation.judge_validation(self.zone, sights)
+
     async def lowered_at_resolvers(self, wanted: Sequence[tuple[str, str]]) -> Report:
         """Have the resolvers forgotten the TTLs of before? `wanted`: (owner, type) of what they are asked for."""
         questions = [(dns.name.from_text(owner), dns.rdatatype.from_text(kind)) for owner, kind in wanted]

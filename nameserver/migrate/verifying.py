@@ -8,6 +8,7 @@ One answer that fails in any of several rounds is a finding of all of them: noth
 """
 
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 from nameserver.migrate import gates, serials, silence
@@ -22,13 +23,24 @@ SHOWN = 50  # rounds in the table: those that failed before those that did not
 AT_RESOLVERS = ("A", "AAAA", "MX")  # types that are asked for at the apex
 
 
-async def verify(survey: Survey, state: State, baseline: Snapshot | None, now: float) -> Report:
-    """One round. `now`: seconds since 1970. What the parent says is noted in `state`."""
+async def verify(
+    survey: Survey,
+    state: State,
+    baseline: Snapshot | None,
+    now: float,
+    application: Callable[[], Awaitable[Report]] | None = None,
+) -> Report:
+    """One round. `now`: seconds since 1970. What the parent says is noted in `state`.
+
+    `application`: measures what is behind the names, where that is wanted.
+    """
     survey.plan = ""  # what had to hold before the cut-over need not after it
     # A side that signs with keys of its own differs from the other in just these records.
     survey.ignore_dnssec = survey.ignore_dnssec or bool(state.dnssec)
     old = [source.endpoint for source in survey.old]
     reports = await _measure(survey, state, baseline, now)
+    if application is not None:
+        reports["http"] = await application()
     silence.note_own(state, survey.asker, old)
     report = combine(state.zone, reports, "verify")
     if "old side" in reports:  # that it is gone is worth saying, though no fault
@@ -46,7 +58,7 @@ async def verify(survey: Survey, state: State, baseline: Snapshot | None, now: f
 async def _measure(survey: Survey, state: State, baseline: Snapshot | None, now: float) -> dict[str, Report]:
     after = PHASES.index(state.phase) >= PHASES.index("decommission")
     stages = ["delegation", *(["old side"] if after else []), "serials", "parity", "dnssec"]
-    stages += [f"resolvers: {kind}" for kind in ("NS", *AT_RESOLVERS)] if state.resolvers else []
+    stages += [f"resolvers: {kind}" for kind in ("NS", *AT_RESOLVERS, "AD")] if state.resolvers else []
     reports: dict[str, Report] = {}
     for number, name in enumerate(stages, 1):
         survey.watcher.stage(name, number, len(stages))
@@ -64,6 +76,9 @@ async def _measure(survey: Survey, state: State, baseline: Snapshot | None, now:
             reports[name] = await survey.dnssec(state.seen.get("ds-gone"), 0, now)
         elif name == "resolvers: NS":
             reports[name] = await survey.resolved(state.new_ns)
+        elif name == "resolvers: AD":
+            if any(view["ds"] for view in reports["delegation"].facts.get("parents", {}).values()):
+                reports[name] = await survey.validated()
         else:
             reports[name] = await survey.same_at_resolvers(name.removeprefix("resolvers: "))
     return reports

@@ -50,9 +50,10 @@ async def _gate(args: argparse.Namespace) -> Report:
 
 
 async def _measure(args: argparse.Namespace, progress: Progress) -> Report:
+    tools = common.tools(args)
+    found = [await common.endpoints(tools, server) for server in args.resolvers]
     survey = await common.survey(args)
     survey.target_ttl, survey.watcher = args.target, progress
-    found = [await common.endpoints(common.tools(args), server) for server in args.resolvers]
     survey.resolvers = tuple(endpoint for endpoints in found for endpoint in endpoints)
     survey.since = common.since(args)
     try:

@@ -14,11 +14,13 @@ from nameserver.cli.migrate import common, moving
 from nameserver.config.model import Endpoint
 from nameserver.migrate import phases
 from nameserver.migrate.asking import Asker, Question, Reply
+from nameserver.migrate.moments import remaining
 from nameserver.migrate.report import Level, Report, Table
 from nameserver.migrate.servers import Server
 from nameserver.store.whole_file import write_whole
 
 YEAR = 366 * 86400
+USUAL = 10 * 86400  # seconds that a move takes
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -100,6 +102,10 @@ def _tell(args: argparse.Namespace, state: phases.State, path: Path, now: float)
         report.add(Level.WARNING, "no-new-ns", text, f"Write them into new_ns in {path}, or plan with --new-ns.")
     if problem:
         report.add(Level.WARNING, "no-snapshot", problem)
+    whole = entries[-1][0] - entries[0][0]
+    if baseline is not None and whole > USUAL:
+        text = f"the move takes {remaining(whole)} by the zone's TTLs; {remaining(USUAL)} are usual"
+        report.add(Level.NOTE, "long", text, f"The largest TTL is {baseline.largest_ttl} s: nameserver migrate ttl.")
     if args.ics is not None:
         try:
             write_whole(args.ics, [phases.icalendar(entries, state.zone).encode()])

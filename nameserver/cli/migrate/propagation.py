@@ -4,7 +4,7 @@ import argparse
 
 import dns.rdatatype
 
-from nameserver.cli.migrate import common
+from nameserver.cli.migrate import common, then_http
 from nameserver.migrate import propagation
 from nameserver.migrate.report import Report
 from nameserver.migrate.servers import parse_server
@@ -26,6 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--target", type=common.ttl, metavar="SECONDS", help="the TTL that was set: more means cached before"
     )
+    then_http.add_argument(parser)
     common.add_arguments(parser)
 
 
@@ -45,4 +46,12 @@ async def _propagation(args: argparse.Namespace) -> Report:
     tools = common.tools(args)
     resolvers = [endpoint for server in args.resolvers for endpoint in await common.endpoints(tools, server)]
     sights = await propagation.measure(tools.asker, args.name, args.type, resolvers)
-    return propagation.judge(args.name, args.type, sights, expected=args.expect, target=args.target)
+    report = propagation.judge(args.name, args.type, sights, expected=args.expect, target=args.target)
+    if args.then_http:
+        application = await then_http.measure(report.zone, args.then_http, args.timeout)
+        report.tables += application.tables
+        report.findings += application.findings
+        report.facts["http"] = application.facts
+        if report.exit_code == 1 and application.exit_code:
+            report.verdict = f"{report.verdict} {application.verdict}"
+    return report

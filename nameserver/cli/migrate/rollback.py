@@ -2,17 +2,20 @@
 
 import argparse
 import time
+from dataclasses import replace
 
 from nameserver.cli.migrate import common, moving
 from nameserver.migrate import serials, way_back
 from nameserver.migrate.phases import PHASES, State
 from nameserver.migrate.report import Level, Report
+from nameserver.migrate.snapshot import Snapshot
 from nameserver.migrate.walk import NotFound
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     moving.add_arguments(parser)
+    parser.add_argument("--all", action="store_true", help="for every phase, to be read before the move")
     parser.add_argument("--done", metavar="REASON", help="it was restored: take the move back, and record why")
 
 
@@ -26,7 +29,7 @@ async def _rollback(args: argparse.Namespace) -> Report:
     found, problem = moving.baseline(args, state)
     baseline = state.remember(found)
     report = Report("rollback", state.zone)
-    report.lines = way_back.lines(state, baseline)
+    report.lines = _of_all_phases(state, baseline) if args.all else way_back.lines(state, baseline)
     ds, unknown = way_back.signers(state, baseline)
     report.facts = {"phase": state.phase, "ns": way_back.names(state, baseline), "ds": ds}
     if problem:
@@ -45,6 +48,13 @@ async def _rollback(args: argparse.Namespace) -> Report:
             f"In phase {state.phase}. When it is restored: nameserver migrate rollback {state.zone} --done REASON."
         )
     return report
+
+
+def _of_all_phases(state: State, baseline: Snapshot | None) -> list[str]:
+    found: list[str] = []
+    for phase in PHASES:
+        found += [f"In {phase}:", *(f"  {line}" for line in way_back.lines(replace(state, phase=phase), baseline)), ""]
+    return found[:-1]
 
 
 async def _look(args: argparse.Namespace, state: State, report: Report) -> None:

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from nameserver.cli.migrate import common, moving
+from nameserver.cli.migrate import common, moving, then_http
 from nameserver.cli.migrate.progress import Progress
 from nameserver.cli.migrate.render import markdown
 from nameserver.cli.present import safe
@@ -33,6 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help='again and again: an interval ("30s", 60), or times after the cut-over ("T+0,T+1d,T+2d,T+7d")',
     )
     parser.add_argument("--rounds", type=_rounds, metavar="N", help=f"how often, with an interval ({ROUNDS})")
+    then_http.add_argument(parser)
     parser.add_argument("--append", type=Path, metavar="FILE", help="append each round's report there as Markdown")
 
 
@@ -121,8 +122,10 @@ async def _round(args: argparse.Namespace) -> Report:
     baseline, _ = moving.baseline(args, state)
     now = time.time()
     survey = await moving.survey(args, state)
+    urls = args.then_http
+    application = (lambda: then_http.measure(state.zone, urls, args.timeout)) if urls else None
     with Progress("verify") as survey.watcher:
-        report = await verifying.verify(survey, state, state.remember(baseline), now)
+        report = await verifying.verify(survey, state, state.remember(baseline), now, application)
     state.log.append({"at": now, "verified": report.exit_code == 0, "digest": report.digest()})
     moving.save(args, state)
     if args.append is not None:

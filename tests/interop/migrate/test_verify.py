@@ -7,7 +7,9 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -35,6 +37,27 @@ def world() -> Iterator[Internet]:
     }
     with Internet(servers, (), dict.fromkeys((OLD, NEW, SECOND), "any")) as net:
         yield net
+
+
+@pytest.fixture
+def application() -> Iterator[str]:
+    """An application's address: /fine, /moved, which leads nowhere, and /gateway."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response({"/fine": 200, "/moved": 301}.get(self.path, 502))
+            self.send_header("Location", "http://127.0.0.1:9/")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = HTTPServer(("127.0.0.1", 0), Page)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 def words(net: Internet, directory: Path, phase: str) -> list[str]:
@@ -81,6 +104,14 @@ def test_the_new_side_is_still_judged_when_the_old_one_is_gone(world: Internet, 
     world.servers[SECOND].change(ZONE, TEXT.replace("192.0.2.1", "192.0.2.9"))
     code, report = verify(*words(world, tmp_path, "done"))
     assert (code, codes(report, "fault")) == (1, {"parity/missing", "parity/extra", "parity/same-serial-differs"})
+
+
+def test_the_application_behind_the_names_is_asked_too(world: Internet, tmp_path: Path, application: str):
+    command = [*words(world, tmp_path, "done"), "--then-http", f"{application}/moved", f"{application}/fine"]
+    code, report = verify(*command)
+    assert code == 0, report["findings"]
+    code, report = verify(*command, f"{application}/gateway", "http://127.0.0.1:9/")
+    assert (code, codes(report, "fault")) == (1, {"http/http-gateway", "http/http"})
 
 
 def test_a_server_that_fails_for_a_while_is_found_by_asking_again_and_ctrl_c_tells_what_was_found(

@@ -108,3 +108,29 @@ def test_a_resolver_with_a_ttl_of_before_closes_the_gate_and_one_without_the_nam
     assert propagation.judge_ttls(ZONE, {(ZONE, dns.rdatatype.A): [gone]}, 300).exit_code == 0
     silent = propagation.Sight(Endpoint("9.9.9.9", 53), (), 0, False, "connect-timeout", False)
     assert propagation.judge_ttls(ZONE, {(ZONE, dns.rdatatype.A): [silent]}, 300).exit_code == 3
+
+
+def validating(*marks: str) -> Report:
+    """Resolvers that set AD ("ad"), that do not ("plain"), and that find the zone bogus ("bogus")."""
+    sights = [
+        propagation.Sight(
+            Endpoint("192.0.2.9", port), (), 0, mark == "ad", "SERVFAIL" if mark == "bogus" else "", mark == "bogus"
+        )
+        for port, mark in enumerate(marks, 1)
+    ]
+    return propagation.judge_validation(ZONE, sights)
+
+
+@pytest.mark.parametrize(
+    ("marks", "code", "codes"),
+    [
+        (("ad", "plain"), 0, set()),
+        (("plain", "plain"), 0, {"not-validated"}),
+        (("ad", "bogus"), 1, {"bogus"}),
+    ],
+)
+def test_one_resolver_that_validates_is_enough_and_one_that_finds_it_bogus_too_many(
+    marks: tuple[str, ...], code: int, codes: set[str]
+):
+    found = validating(*marks)
+    assert (found.exit_code, {finding.code for finding in found.findings}) == (code, codes)

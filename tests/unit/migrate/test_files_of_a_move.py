@@ -137,3 +137,28 @@ def test_a_gate_where_nobody_answers_is_exit_code_3(tmp_path: Path):
     done = nameserver("migrate", "gate", "shop.example", *sides)
     assert done.returncode == 3, done.stdout
     assert done.stdout.splitlines()[-1].startswith("NO GO")
+
+
+def test_a_calendar_has_lines_of_75_octets_at_most_and_is_the_same_when_they_are_joined():
+    zone = ".".join(["a" * 60] * 3)
+    text = phases.icalendar([(0.0, f"Lower the TTLs of {zone} to 300 s")], zone)
+    assert all(len(line) <= 75 for line in text.split("\r\n"))
+    assert f"SUMMARY:Lower the TTLs of {zone} to 300 s\r\n" in text.replace("\r\n ", "")
+
+
+def test_the_way_back_of_every_phase_can_be_read_before_the_move(tmp_path: Path):
+    phases.write(tmp_path / "move.json", State("shop.example", ["192.0.2.1"], ["192.0.2.2"], "zones", ["old.example"]))
+    done = nameserver("migrate", "rollback", "shop.example", "--state", str(tmp_path / "move.json"), "--all", "--json")
+    assert done.returncode == 0, done.stderr
+    lines = json.loads(done.stdout)["lines"]
+    assert [line for line in lines if line.startswith("In ")] == [f"In {phase}:" for phase in phases.PHASES]
+    assert lines.count("    old.example") == 3
+
+
+def test_a_plan_names_the_gates_that_are_measured(tmp_path: Path):
+    words = ["shop.example", "--old", "127.0.0.1:9", "--new", "127.0.0.2:9", "--timeout", "0.1"]
+    told = nameserver("migrate", "plan", *words, "--state", str(tmp_path / "a")).stdout
+    more = ["--state", str(tmp_path / "b"), "--resolvers", "192.0.2.9"]
+    named = nameserver("migrate", "plan", *words, *more).stdout
+    assert "decommission  delegation\n" in told
+    assert "decommission  delegation, resolvers\n" in named
