@@ -23,6 +23,7 @@ import ctypes
 import os
 import socket
 import sys
+from array import array
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -83,10 +84,11 @@ class Batch:
         self._names, names = _memory(SLOTS * _NAME_SIZE)
         self._controls, controls = _memory(SLOTS * _CONTROL_SIZE)
         parts_in, parts_in_at = _memory(SLOTS * 16)
-        parts_out, parts_out_at = _memory(SLOTS * 32)
+        self.bodies = array("Q", bytes(SLOTS * 32))  # its words are written in half the time that a view's take
+        parts_out_at = self.bodies.buffer_info()[0]
         received, self._received_at = _memory(SLOTS * _MMSGHDR)
         sent, self._sent_at = _memory(SLOTS * _MMSGHDR)
-        self._parts_in, self.bodies = parts_in.cast("Q"), parts_out.cast("Q")
+        self._parts_in = parts_in.cast("Q")
         self._received, self._sent = received.cast("Q"), sent.cast("Q")
         self._lengths = received.cast("I")[14 :: _MMSGHDR // 4]
         self._ports = self._names.cast("H")[1 :: _NAME_SIZE // 2]
@@ -163,6 +165,6 @@ def _address(octets: bytes) -> IPv4Address | IPv6Address:
     return ip_address(octets)
 
 
-def _put(words: memoryview, index: int, *values: int) -> None:
+def _put(words: "memoryview | array[int]", index: int, *values: int) -> None:
     for number, value in enumerate(values, index):
         words[number] = value
