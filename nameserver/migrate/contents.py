@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import dns.exception
 import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
@@ -18,6 +19,7 @@ from nameserver.zone.sorted_places import key_at
 PROVIDER_TYPES = {65400: "ADDR", 65401: "ALIAS", 65402: "LUA"}
 PRIVATE_USE = range(65280, 65534)  # RFC 6895 §3.1; 65534 are BIND's notes to itself while it signs
 ADDRESSES = (int(A), 28)
+_BESIDE = frozenset({"CNAME", "RRSIG", "NSEC", "NSEC3"})  # what may stand beside an alias (RFC 1034 §3.6.2, RFC 4034)
 
 
 @dataclass(slots=True)
@@ -38,6 +40,9 @@ class Contents:
     denial: str = ""  # "NSEC", "NSEC3" or ""
     signatures: list[tuple[int, int]] = field(default_factory=list)  # inception, expiration: seconds since 1970
     occluded: list[str] = field(default_factory=list)  # owners below a delegation that are no glue
+    malformed: list[str] = field(default_factory=list)  # owner and type of rdata that is none of its type
+    beside_alias: list[str] = field(default_factory=list)  # owners with a CNAME and what must not stand beside it
+    uncovered: dict[str, list[str]] = field(default_factory=dict)  # wildcard → names in its place, which it leaves out
 
 
 def take_stock(stream: ZoneStream) -> Contents:
@@ -54,8 +59,13 @@ def take_stock(stream: ZoneStream) -> Contents:
         owner, kind = texts[place], type_text(rdtype)
         found.counts[kind] += 1
         found.ttls[owner, kind] = max(ttl, found.ttls.get((owner, kind), 0))
-        _note(found, owner, place, rdtype, rdata, ttl)
+        try:
+            _note(found, owner, place, rdtype, rdata, ttl)
+        except dns.exception.DNSException:
+            found.malformed.append(f"{owner} {kind}")
     _find_occluded(found, names.to_text_absolute(stream.zone))
+    found.beside_alias = sorted({owner for owner, kind in found.ttls if kind not in _BESIDE and owner in found.aliases})
+    _find_uncovered(found)
     return found
 
 
@@ -103,3 +113,18 @@ def _find_occluded(found: Contents, apex: str) -> None:
         below = next((cut for cut in _parents(owner) if cut in found.delegations), None)
         if below is not None and not (owner in glue and kind in ("A", "AAAA")) and kind not in ("NSEC", "RRSIG"):
             found.occluded.append(f"{owner} {kind}")
+
+
+def _find_uncovered(found: Contents) -> None:
+    """Names where a wildcard would stand for any, were they not there: it covers neither them nor what is below."""
+    places = {wildcard[2:]: wildcard for wildcard in found.wildcards}
+    if not places:
+        return
+    beside: dict[str, set[str]] = {wildcard: set() for wildcard in found.wildcards}
+    for owner in {owner for owner, _ in found.ttls}:
+        name = owner
+        for above in _parents(owner):
+            if above in places and name != places[above]:
+                beside[places[above]].add(name)
+            name = above
+    found.uncovered = {wildcard: sorted(names) for wildcard, names in beside.items()}

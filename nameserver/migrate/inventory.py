@@ -59,32 +59,40 @@ def judge(stream: ZoneStream, contents: Contents, server: str, today: str, wante
     _delegations(report, stream, contents)
     _soa(report, stream, today, wanted_serial)
     _dnssec(report, contents)
-    _list(report, "wildcard", "wildcards", contents.wildcards)
+    _wildcards(report, contents)
     _list(
         report,
         "alias",
         "aliases (CNAME)",
         [f"{owner} → {target}" for owner, target in sorted(contents.aliases.items())],
     )
+    for owner in contents.beside_alias[:SHOWN]:
+        apex = " (an alias of the zone itself is none that others take)" if owner == _apex(stream) else ""
+        text = f"{owner} has a CNAME and other records beside it{apex}"
+        report.add(Level.WARNING, "cname-conflict", text, "Most servers refuse such a zone: keep one of the two.")
     for kind, owners in sorted(contents.odd_types.items()):
         text = (
             f"{len(owners)} {kind} record{'s' if len(owners) > 1 else ''}, first at {owners[0]}: a provider's own type"
         )
         step = "Its meaning does not move with a transfer: replace it by plain records, or find out the new side's way."
         report.add(Level.WARNING, "provider-type", text, step)
+    for each in contents.malformed[:SHOWN]:
+        step = "Other servers may refuse the whole zone for it: write it anew, or remove it."
+        report.add(Level.WARNING, "malformed", f"{each} is not what its type demands", step)
     for each in contents.occluded[:SHOWN]:
         report.add(
             Level.WARNING, "occluded", f"{each} lies below a delegation and is never answered", "Remove it, or move it."
         )
     for text in stream.outside[:SHOWN]:
         report.add(Level.WARNING, "out-of-zone", f"the server sends a record that is not in the zone: {text}")
-    report.facts = {
+    report.facts |= {
         "server": server,
         "serial": stream.soa.serial,
         "records": len(stream.records) + 1,
         "types": dict(sorted(contents.counts.items())),
         "delegations": contents.delegations,
-        "wildcards": contents.wildcards,
+        "wildcards": sorted(set(contents.wildcards)),
+        "uncovered": contents.uncovered,
         "aliases": contents.aliases,
         "apex_ns": sorted(contents.apex_ns),
         "largest_ttl": max(contents.ttls.values(), default=0),
@@ -103,6 +111,28 @@ def _list(report: Report, code: str, what: str, items: Sequence[str]) -> None:
     if items:
         more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
         report.add(Level.NOTE, code, f"{len(items)} {what}: {', '.join(items[:SHOWN])}{more}")
+
+
+def _apex(stream: ZoneStream) -> str:
+    return names.to_text_absolute(stream.zone)
+
+
+def _wildcards(report: Report, contents: Contents) -> None:
+    if not contents.wildcards:
+        return
+    rows = []
+    shown = sorted(set(contents.wildcards))[:SHOWN]
+    types: dict[str, list[str]] = {owner: [] for owner in shown}
+    for owner, kind in contents.ttls:
+        if owner in types:
+            types[owner].append(kind)
+    for owner in shown:
+        kinds = sorted(types[owner])
+        beside = contents.uncovered.get(owner, [])
+        more = f" and {len(beside) - LARGEST} more" if len(beside) > LARGEST else ""
+        rows.append((owner, " ".join(kinds), f"{' '.join(beside[:LARGEST])}{more}"))
+    report.tables.append(Table("Wildcards", ("OWNER", "TYPES", "LEAVES OUT"), tuple(rows)))
+    _list(report, "wildcard", "wildcards", sorted(set(contents.wildcards)))
 
 
 def _delegations(report: Report, stream: ZoneStream, contents: Contents) -> None:
@@ -124,8 +154,11 @@ def _delegations(report: Report, stream: ZoneStream, contents: Contents) -> None
 
 def _soa(report: Report, stream: ZoneStream, today: str, wanted: int | None) -> None:
     soa = stream.soa
-    _, code, sentence = serial_style(soa.serial, today)
-    report.add(Level.WARNING if code else Level.NOTE, code or "serial", sentence)
+    style, code, sentence = serial_style(soa.serial, today)
+    furthest = (soa.serial + HALF - 1) % 2**32
+    report.facts["serial_style"], report.facts["serial_headroom_to"] = style, furthest
+    text = f"{sentence}; secondaries take what is up to {furthest} for newer (RFC 1982 §3.2)"
+    report.add(Level.WARNING if code else Level.NOTE, code or "serial", text)
     if wanted is not None and (steps := way_to(soa.serial, wanted)):
         told = ", then ".join(map(str, steps))
         report.add(

@@ -9,7 +9,7 @@ Both are written whole or not at all. The zone file of an unchanged zone is the 
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from nameserver.errors import NameserverError
@@ -59,6 +59,12 @@ class Snapshot:
     ds: list[str]  # at the parent, as text; empty: unsigned, or not asked
     ds_ttl: int
     format: int = FORMAT
+
+
+def each_once(stream: ZoneStream) -> ZoneStream:
+    """Without the records that the server sent more than once: another server's file must be the same."""
+    kept = [record for record, before in zip(stream.records, [b"", *stream.records], strict=False) if record != before]
+    return replace(stream, records=kept)
 
 
 def zone_lines(stream: ZoneStream) -> Iterator[str]:

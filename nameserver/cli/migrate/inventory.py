@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from nameserver.cli.migrate import common, taking
 from nameserver.errors import TransferError
 from nameserver.migrate import children, inventory
+from nameserver.migrate.at_parent import ask_parent, tell_ds
 from nameserver.migrate.contents import take_stock
 from nameserver.migrate.report import Level, Report
 
@@ -15,7 +16,10 @@ MOST_CHILDREN = 100_000
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     taking.add_arguments(parser)
-    parser.add_argument("--to-serial", type=int, metavar="N", help="tell how to get to this serial (RFC 1982)")
+    parser.add_argument(
+        "--to-serial", type=common.count(0, 2**32 - 1), metavar="N", help="tell how to get to this serial (RFC 1982)"
+    )
+    taking.add_no_parent_argument(parser, "the DS")
     taking.add_repeat_argument(parser)
     parser.add_argument(
         "--children",
@@ -44,6 +48,8 @@ async def _inventory(args: argparse.Namespace) -> Report:
         children.judge(
             report, await children.measure(tools.tree, contents.delegations, contents.addresses, args.children)
         )
+    if not args.no_parent:
+        tell_ds(report, contents, *await ask_parent(tools.tree, args.zone))
     report.findings += taken.findings
     if not taken.complete:
         report.add(Level.WARNING, "incomplete", "seen by questions alone: only the names of the list are here")

@@ -11,7 +11,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument("zone", metavar="ZONE", type=common.zone_name)
     common.add_server_arguments(parser)
-    parser.add_argument("--serial", type=int, metavar="N", help="the serial that all should have reached")
+    parser.add_argument(
+        "--serial", type=common.count(0, 2**32 - 1), metavar="N", help="the serial that all should have reached"
+    )
     common.add_arguments(parser)
 
 

@@ -6,19 +6,19 @@ from pathlib import Path
 
 from nameserver.cli.migrate import common, taking
 from nameserver.errors import TransferError
-from nameserver.migrate import delegation, snapshot
+from nameserver.migrate import snapshot
+from nameserver.migrate.at_parent import ask_parent
 from nameserver.migrate.contents import take_stock
 from nameserver.migrate.report import GOOD, Level, Report, Table
-from nameserver.migrate.walk import NotFound
+
+MOST_TOLD = 20  # records outside the zone
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     taking.add_arguments(parser)
     taking.add_repeat_argument(parser)
-    parser.add_argument(
-        "--no-parent", action="store_true", help="do not ask the parent for NS and DS, which the way back needs"
-    )
+    taking.add_no_parent_argument(parser, "NS and DS, which the way back needs")
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("zones"), metavar="DIRECTORY", help="where the files go (zones)"
     )
@@ -35,8 +35,11 @@ async def _snapshot(args: argparse.Namespace) -> Report:
         had = await taking.take(args, tools, repeat=args.repeat)
     except TransferError as error:
         return taking.unavailable("snapshot", args, error)
-    parent, missing = await _parent(args, tools)
-    stream, complete = had.stream, had.complete
+    if args.no_parent:
+        parent, missing = snapshot.Parent(), "it was not asked"
+    else:
+        parent, missing = await ask_parent(tools.tree, args.zone)
+    stream, complete = snapshot.each_once(had.stream), had.complete
     contents = take_stock(stream)
     try:
         taken, lines = snapshot.take(stream, contents, str(args.server), time.time(), complete=complete, parent=parent)
@@ -54,6 +57,9 @@ async def _snapshot(args: argparse.Namespace) -> Report:
     if not complete:
         text = "seen by questions alone: it holds the names of the list and no more, and proves no parity"
         report.add(Level.WARNING, "incomplete", text)
+    for text in stream.outside[:MOST_TOLD]:
+        text = f"the server sends a record that is not in the zone, and not in the file: {text}"
+        report.add(Level.WARNING, "out-of-zone", text)
     if missing:
         text = f"the parent's NS and DS are not in it: {missing}"
         report.add(Level.WARNING, "no-parent", text, "Take it again when the parent can be asked.")
@@ -62,20 +68,3 @@ async def _snapshot(args: argparse.Namespace) -> Report:
             f"Wrote {zone_file}: serial {taken.serial}, {taken.records} records, SHA-384 {taken.digest[:16]}…"
         )
     return report
-
-
-async def _parent(args: argparse.Namespace, tools: common.Tools) -> tuple[snapshot.Parent, str]:
-    """(what the parent says of the zone, why it is not known)."""
-    if args.no_parent:
-        return snapshot.Parent(), "it was not asked"
-    try:
-        seen = await delegation.measure(tools.tree, args.zone, only_parent=True)
-    except NotFound as error:
-        return snapshot.Parent(), str(error)
-    views = [view for view in seen.parents if not view.problem and not view.child_too]
-    ds = sorted(frozenset().union(*(view.ds for view in views)))
-    ns = sorted(frozenset().union(*(view.ns for view in views)))
-    found = snapshot.Parent(
-        ns, max((view.ns_ttl for view in views), default=0), ds, max((view.ds_ttl for view in views), default=0)
-    )
-    return found, "" if views else "none of its servers answered"

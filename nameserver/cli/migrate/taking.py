@@ -46,6 +46,11 @@ def add_repeat_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_no_parent_argument(parser: argparse.ArgumentParser, what: str) -> None:
+    """`--no-parent`. `what`: that the parent is asked for otherwise."""
+    parser.add_argument("--no-parent", action="store_true", help=f"do not ask the parent for {what}")
+
+
 @dataclass(slots=True)
 class Taken:
     """A zone, whether it is complete, and what has to be said of how it was come by."""

@@ -155,6 +155,8 @@ REST = [
         exit_code=0,
     ),
     Planted("the zone is open", "exposure", {"open-transfer"}),
+    Planted("DS of no key that the zone has", "inventory", {"ds-without-key"}, signed="a a b", exit_code=0),
+    Planted("DS of a zone that is not signed", "inventory", {"ds-without-key"}, signed="- - a", exit_code=0),
     Planted("ALIAS", "inventory", {"provider-type"}, old={"odd TYPE4711": "odd TYPE65401"}, exit_code=0),
     Planted("glue is missing below", "inventory", {"glue-missing"}, old={f"ns.sub A {BELOW}\n": ""}, exit_code=0),
     Planted(

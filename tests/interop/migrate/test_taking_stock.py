@@ -11,6 +11,8 @@ from support.internet import Internet, soa
 pytestmark = pytest.mark.interop
 
 HOST = "127.0.5.3"
+DS = f"shop.example. DS 4711 13 2 {'ab' * 32}\n"
+GLUE = "ns1.shop.example. A 127.0.5.3\n"
 ROOT, SHUT, LATE = "127.0.5.1", "127.0.5.2", "127.0.5.4"
 BODY = """@ NS ns1
 ns1 A 192.0.2.53
@@ -26,12 +28,15 @@ flat TYPE65401 \\# 2 0102
 
 def world(body: str = BODY, transfer: str = "any", serial: int = 2026062001) -> Internet:
     text = f"$TTL 300\n{soa('shop.example.', serial)}{body}"
-    return Internet({HOST: {"shop.example.": text}}, (), {HOST: transfer})
+    root = f"$TTL 300\n{soa('.')}@ NS a.root.\na.root. A {ROOT}\nshop.example. NS ns1.shop.example.\n{DS}{GLUE}"
+    return Internet({ROOT: {".": root}, HOST: {"shop.example.": text}}, (), {HOST: transfer})
 
 
 def test_the_inventory_names_what_a_move_would_lose():
     with world() as net:
-        done = nameserver("migrate", "inventory", "shop.example", f"@{HOST}:{net.port}", "--json")
+        words = ["migrate", "inventory", "shop.example", f"@{HOST}:{net.port}", *net.arguments, "--timeout", "0.5"]
+        done = nameserver(*words, "--json")
+        shown = nameserver(*words)
     report = json.loads(done.stdout)
     assert done.returncode == 0, done.stdout
     found = {(each["level"], each["code"]) for each in report["findings"]}
@@ -39,6 +44,10 @@ def test_the_inventory_names_what_a_move_would_lose():
     assert ("note", "unsigned") in found
     facts = report["facts"]
     assert facts["wildcards"] == ["*.apps.shop.example."]
+    assert (facts["ds"], facts["ds_ttl"]) == ([f"4711 13 2 {'ab' * 32}"], 300)
+    assert ("warning", "ds-without-key") in found
+    assert "4711  ECDSAP256SHA256  2       300  none" in shown.stdout
+    assert (facts["serial_style"], facts["serial_headroom_to"]) == ("date", (2026062001 + 2**31 - 1) % 2**32)
     assert facts["delegations"] == {
         "gone.shop.example.": ["ns.gone.shop.example."],
         "sub.shop.example.": ["ns.sub.shop.example."],
