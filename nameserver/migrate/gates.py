@@ -27,6 +27,9 @@ def snapshot_gate(zone: str, baseline: Snapshot | None, problem: str) -> Report:
         report.add(Level.FAULT, "incomplete", text, "Have the old side allow us a transfer, and take it again.")
         report.verdict = "The way back is incomplete."
     else:
+        if not baseline.parent_ns:
+            text = "what the parent says is not in it: a way back would not know the DS"
+            report.add(Level.WARNING, "no-parent", text, "Take it again without --no-parent, where the parent answers.")
         report.verdict = f"Serial {baseline.serial}, {baseline.records} records, digest {baseline.digest[:16]}."
     return report
 
@@ -182,9 +185,9 @@ def _quiet(state: State, now: float, fetch_pages: Callable[[], list[str]] | None
     if fetch_pages is None:
         return silence.judge(state, now, "it is not known where the old side counts its queries")
     try:
-        looks = [silence.read_page(page, state.zone) for page in fetch_pages()]
-    except (OSError, ValueError) as error:
-        return silence.judge(state, now, f"{state.metrics}: {error}")
+        looks = silence.read_pages(state.metrics.split(), fetch_pages(), state.zone)
+    except ValueError as error:
+        return silence.judge(state, now, str(error))
     silence.note(state, looks, now)
     report = silence.judge(state, now, "")
     if len(looks) < len(state.old):

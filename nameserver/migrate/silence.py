@@ -37,6 +37,17 @@ class Look:
     started: float | None = None
 
 
+def read_pages(addresses: Sequence[str], pages: Sequence[str], zone: str) -> list[Look]:
+    """What each page says. Raises ValueError, with the address of the page that does not tell."""
+    looks = []
+    for address, page in zip(addresses, pages, strict=True):
+        try:
+            looks.append(read_page(page, zone))
+        except ValueError as error:
+            raise ValueError(f"{address}: {error}") from error
+    return looks
+
+
 def read_page(text: str, zone: str) -> Look:
     """Raises ValueError where a page tells of no queries for the zone."""
     return _bind(text, zone) if text.lstrip().startswith("{") else _metrics(text, zone)

@@ -90,6 +90,10 @@ def judge(
         _when(report, baseline, lowered_at, now, floor)
     if report.exit_code == 0 and not report.verdict:
         report.verdict = f"Every TTL is {target} s or less."
+    elif report.faults == {"too-early"}:
+        report.verdict = (
+            f"Every TTL is {target} s or less; those of before run out at {moment(report.facts['safe_from'])}."
+        )
     elif report.exit_code:
         report.verdict = report.verdict or "Not yet: TTLs have to be lowered first."
     return report

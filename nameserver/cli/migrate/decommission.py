@@ -10,8 +10,6 @@ from nameserver.migrate import clients, gates, keep_secondary, phases, primary_s
 from nameserver.migrate.gate import combine
 from nameserver.migrate.phases import State
 from nameserver.migrate.report import Level, Report
-from nameserver.migrate.survey import Survey
-from nameserver.wire import names
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,9 +36,9 @@ def main(args: argparse.Namespace) -> int:
 
 async def _decommission(args: argparse.Namespace) -> Report:
     state = moving.load(args)
-    survey = await moving.survey(args, state)
     if args.keep_as_secondary is not None:
-        return _keep(args, state, survey)
+        return await _keep(args, state)
+    survey = await moving.survey(args, state)
     if args.new_software is not None:
         raise common.UsageError("--new-software goes with --keep-as-secondary")
     asked_by = _clients(args, state)
@@ -81,10 +79,13 @@ def _clients(args: argparse.Namespace, state: State) -> clients.Clients | None:
         raise common.UsageError(f"{args.query_log}: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _keep(args: argparse.Namespace, state: State, survey: Survey) -> Report:
+async def _keep(args: argparse.Namespace, state: State) -> Report:
+    name = args.new_key or state.new_key
+    if args.config is None and args.new_key_file is None:
+        args.new_key = None  # its name is all that is written; where the key itself is given, its algorithm too
+    survey = await moving.survey(args, state)
     report = Report("decommission", state.zone)
     key = survey.new[0].key
-    name = names.to_text(key.name) if key is not None else state.new_key or args.new_key or ""
     algorithm = key.algorithm if key is not None else "hmac-sha256" if name else ""
     new, old = ([source.endpoint for source in side] for side in (survey.new, survey.old))
     kept = keep_secondary.Kept(state.zone, new, name, algorithm)

@@ -118,7 +118,7 @@ def metrics_of(state: State) -> Callable[[], list[str]] | None:
 
 
 def pages_of(metrics: Sequence[str]) -> Callable[[], list[str]]:
-    """What fetches the pages at these addresses. Raises UsageError."""
+    """What fetches the pages at these addresses, or raises ValueError. Raises UsageError for what is no address."""
     addresses = [text if "://" in text else f"http://{text}/metrics" for text in metrics]
     for address in addresses:
         if not address.startswith(("http://", "https://")):
@@ -127,11 +127,18 @@ def pages_of(metrics: Sequence[str]) -> Callable[[], list[str]]:
 
 
 def _fetch(address: str) -> str:
+    """The page at an address. Raises ValueError with the address and why there is none."""
     try:
         with urllib.request.urlopen(address, timeout=METRICS_TIMEOUT) as page:  # noqa: S310 - the scheme was checked
             return str(page.read(MOST_METRICS).decode("utf-8", "replace"))
+    except urllib.error.HTTPError as error:
+        why = f"answers {error.code} {error.reason}"
     except http.client.HTTPException as error:
-        raise ValueError(f"no answer of HTTP: {error or type(error).__name__}") from error
+        why = f"no answer of HTTP: {error or type(error).__name__}"
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        why = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+    raise ValueError(f"{address}: {why}")
 
 
 async def measure(args: argparse.Namespace, state: State, command: str) -> Report:

@@ -66,8 +66,8 @@ async def _ttl(args: argparse.Namespace) -> Report:
     report.findings += taken.findings
     if args.metrics:
         try:
-            looks = [silence.read_page(page, report.zone) for page in moving.pages_of(args.metrics)()]
-        except (OSError, ValueError) as error:
+            looks = silence.read_pages(args.metrics, moving.pages_of(args.metrics)(), report.zone)
+        except ValueError as error:
             raise common.UsageError(f"--metrics: {error}") from error
         ttl.tell_load(report, looks, now, baseline)
     return report

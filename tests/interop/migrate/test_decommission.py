@@ -167,6 +167,6 @@ def test_ours_takes_it_too_and_the_new_side_has_its_half(tmp_path: Path):
     path.write_text(f'[server]\nstate-dir = "{tmp_path}"\ncontrol = "{tmp_path}/c"\n{lines}')
     done = nameserver("check-config", "-c", str(path))
     assert done.returncode == 0, done.stdout + done.stderr
-    both, _ = kept(tmp_path, "nsd", "192.0.2.1", "192.0.2.2", "--new-software", "bind")
+    both, _ = kept(tmp_path, "nsd", "192.0.2.1", "192.0.2.2", "--new-software", "bind", "--new-key", KEY.name)
     assert "  request-xfr: 192.0.2.2@53 transfer-key" in both
     assert 'also-notify { 192.0.2.1 port 53 key "transfer-key"; };' in both

@@ -108,6 +108,14 @@ def test_a_page_of_metrics_that_is_no_http_is_a_reason_and_no_traceback():
         thread.join()
 
 
+def test_a_page_of_metrics_that_is_not_there_is_told_with_its_address():
+    state = State("shop.example", ["192.0.2.1"], ["192.0.2.2"], "zones", metrics="127.0.0.1:9")
+    fetch = metrics_of(state)
+    assert fetch is not None
+    with pytest.raises(ValueError, match=r"^http://127\.0\.0\.1:9/metrics: Connection refused$"):
+        fetch()
+
+
 @pytest.mark.parametrize(
     ("verb", "option", "value"),
     [("plan", "--start", "9999-12-31T23:59:59Z"), ("plan", "--port", "99999"), ("plan", "--target", "2147483648")],

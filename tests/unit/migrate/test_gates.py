@@ -31,6 +31,11 @@ def test_a_snapshot_that_was_first_taken_after_the_ttls_were_lowered_opens_nothi
     assert found.faults == {"snapshot-late"}
 
 
+def test_a_snapshot_without_what_the_parent_says_is_a_way_back_that_lacks_the_ds():
+    found = measure(move("plan"), "snapshot", Seen(report()), 0.0, snapshot(parent_ns=[]))
+    assert (found.exit_code, [finding.code for finding in found.findings]) == (0, ["no-parent"])
+
+
 def test_a_snapshot_that_is_taken_again_does_not_shorten_the_wait():
     state = move("plan")
     measure(state, "snapshot", Seen(report()), 0.0, snapshot(taken=0.0, largest_ttl=7 * 86400))

@@ -56,6 +56,7 @@ def test_the_cut_over_waits_for_the_longest_term(largest: int, wait: int):
     early = ttl.judge(zone, take_stock(zone), 300, baseline=baseline, lowered_at=1000.0, now=1000.0 + wait - 1)
     late = ttl.judge(zone, take_stock(zone), 300, baseline=baseline, lowered_at=1000.0, now=1000.0 + wait)
     assert (early.exit_code, [finding.code for finding in early.findings]) == (1, ["too-early"])
+    assert early.verdict.startswith("Every TTL is 300 s or less; those of before run out at 19")
     assert (late.exit_code, [finding.code for finding in late.findings]) == (0, ["aged"])
     assert late.facts["safe_from"] == 1000.0 + wait
 
