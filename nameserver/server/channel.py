@@ -38,6 +38,7 @@ MAX_FRAME = 64 * 1024 * 1024
 GATHER = 0.005  # seconds between two writes
 
 Header = dict[str, Any]
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # `json.dumps` would make one for each message
 
 
 class Channel(asyncio.Protocol):
@@ -71,7 +72,7 @@ class Channel(asyncio.Protocol):
 
         To a peer that is gone nothing is sent: that it is gone is seen, and acted upon, where messages are received.
         """
-        text = json.dumps({"kind": kind, **header}, separators=(",", ":")).encode()
+        text = _encode({"kind": kind, **header}).encode()
         if not self._unsent:
             free = self._written + GATHER
             if self._loop.time() >= free:
@@ -108,7 +109,7 @@ class Channel(asyncio.Protocol):
             self._paused = False
             self._transport.resume_reading()
         header_end = 4 + int.from_bytes(payload[:4], "big")
-        return json.loads(payload[4:header_end]), payload[header_end:]
+        return json.loads(payload[4:header_end].decode()), payload[header_end:]
 
     def close(self) -> None:
         """Close this end; what was sent is written first."""

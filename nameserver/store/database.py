@@ -63,6 +63,7 @@ from nameserver.store.schema import (
     StoredZone,
     ZoneTimers,
     connect,
+    delete_zone,
     explain,
     is_damage,
     is_mismatch,
@@ -243,8 +244,8 @@ class Store:
         )
         self._make_room(text, zone.size)
         with self._transaction(f"saving zone {text}", tend=tend) as database:
-            # A row that was found damaged on a disk too full to remove it has kept its name.
-            database.execute("DELETE FROM zone WHERE name = ? AND id <> ?", (name, zone.id))
+            if held is None:  # a row that was found damaged on a disk too full to remove it has kept its name
+                database.execute("DELETE FROM zone WHERE name = ?", (name,))
             self._write_base(database, zone, chunks_of(content))
             self._write_history(database, zone, new_steps if held else None)
             self._write_zone(database, zone)
@@ -316,8 +317,10 @@ class Store:
         self._ready()
         generation = self._generation
         try:
-            with self._zones.all_or_none(), self._transaction("saving several zones", several=True):
-                return [write() for write in writes]
+            with self._zones.all_or_none(), self._transaction("saving several zones", several=True) as database:
+                results = [write() for write in writes]
+                database.execute(PUT_GENERATION, (self._generation,))
+                return results
         except BaseException:
             self._generation = generation
             raise
@@ -353,7 +356,7 @@ class Store:
         zone = self._zones.get(name)
         if zone is not None:
             with self._transaction(f"removing zone {zone.text}") as database:
-                _delete(database, zone.id)
+                delete_zone(database, zone.id)
             del self._zones[name]
 
     def compact(self, name: bytes) -> None:
@@ -540,7 +543,7 @@ class Store:
             kept = damage.copy_aside(self._connected(), self.path, zone_id, text, now)
             try:
                 with self._transaction("removing a damaged zone") as database:
-                    _delete(database, zone_id)
+                    delete_zone(database, zone_id)
             except StoreDamaged:
                 raise
             except StoreError as error:  # it is not served, and goes when the zone is stored again
@@ -599,7 +602,8 @@ class Store:
         self, database: sqlite3.Connection, zone: StoredZone, chunks: Iterable[tuple[bytes, bytes]]
     ) -> None:
         """Replace all content of a zone. `chunks` are its chunks in key order, each with its first key."""
-        database.execute("DELETE FROM overlay WHERE zone = ?", (zone.id,))
+        if zone.id != zone.generation:  # not its first version
+            database.execute("DELETE FROM overlay WHERE zone = ?", (zone.id,))
         database.execute("DELETE FROM chunk WHERE zone = ?", (zone.id,))
         for first_key, chunk in chunks:
             crc = chunk_crc(zone.id, zone.base_generation, first_key, chunk)
@@ -626,7 +630,8 @@ class Store:
     def _write_history(self, database: sqlite3.Connection, zone: StoredZone, new: NewSteps | None) -> None:
         """Add the steps that lead to a version, or end the history there."""
         if new is None:
-            self._histories[zone.id] = history.drop(database, zone.id)
+            first = zone.id == zone.generation  # it has none
+            self._histories[zone.id] = history.NONE if first else history.drop(database, zone.id)
             return
         held = self._histories.get(zone.id) or history.totals(database, zone.id)
         room = new.limits.room(zone.size)
@@ -634,7 +639,8 @@ class Store:
 
     def _write_zone(self, database: sqlite3.Connection, zone: StoredZone) -> None:
         database.execute(PUT_ZONE, zone_row(zone))
-        database.execute(PUT_GENERATION, (zone.generation,))
+        if not self._zones.grouped:  # else it is written once for all of them
+            database.execute(PUT_GENERATION, (zone.generation,))
 
     def _committed(self, zone: StoredZone) -> None:
         self._generation = zone.generation
@@ -690,10 +696,3 @@ class Store:
         if database.in_transaction:
             with suppress(*DATABASE_ERRORS):
                 database.execute("ROLLBACK")
-
-
-def _delete(database: sqlite3.Connection, zone_id: int) -> None:
-    database.execute("DELETE FROM zone WHERE id = ?", (zone_id,))
-    database.execute("DELETE FROM chunk WHERE zone = ?", (zone_id,))
-    database.execute("DELETE FROM overlay WHERE zone = ?", (zone_id,))
-    history.drop(database, zone_id)

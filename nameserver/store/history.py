@@ -68,7 +68,7 @@ class StoredStep:
     size: int
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Totals:
     """What is kept of one zone."""
 
@@ -76,6 +76,9 @@ class Totals:
     size: int
     until: float  # when the oldest step is too old, wall clock
     last: int  # number of the newest step
+
+
+NONE = Totals(0, 0, 0.0, 0)
 
 
 def totals(database: sqlite3.Connection, zone_id: int) -> Totals:
@@ -154,7 +157,7 @@ def prune(
 def drop(database: sqlite3.Connection, zone_id: int) -> Totals:
     """Forget a zone's history."""
     database.execute("DELETE FROM history WHERE zone = ?", (zone_id,))
-    return Totals(0, 0, 0.0, 0)
+    return NONE
 
 
 # reading

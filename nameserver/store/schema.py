@@ -251,6 +251,14 @@ def is_mismatch(error: Exception) -> bool:
     return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
 
 
+def delete_zone(database: sqlite3.Connection, zone_id: int) -> None:
+    """Remove a zone's row and all that belongs to it, inside a transaction."""
+    database.execute("DELETE FROM zone WHERE id = ?", (zone_id,))
+    database.execute("DELETE FROM chunk WHERE zone = ?", (zone_id,))
+    database.execute("DELETE FROM overlay WHERE zone = ?", (zone_id,))
+    history.drop(database, zone_id)
+
+
 def explain(error: Exception, doing: str, path: Path) -> StoreError:
     """The error to raise for one of DATABASE_ERRORS: what failed (`doing`, as "saving zone x"), why, and what to do."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF

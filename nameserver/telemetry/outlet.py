@@ -11,6 +11,7 @@ stop reading. A server that waits for its log has stopped then.
 import logging
 import os
 import select
+import stat
 import threading
 import time
 from collections import deque
@@ -28,6 +29,7 @@ class Outlet:
         self._room = kept
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
+        self._is_file = _is_file(descriptor)  # which always takes what it is given
         self._lock = threading.Lock()
         self._waiting: deque[bytes] = deque()
         self._thread: threading.Thread | None = None
@@ -58,7 +60,7 @@ class Outlet:
     def _push(self, data: bytes) -> bytes:
         """Write what is taken at once; what is left. Raises OSError."""
         while data:
-            if not self._poll.poll(0):
+            if not self._is_file and not self._poll.poll(0):
                 return data
             done = os.write(self._descriptor, data[:PIECE])
             self._torn = True
@@ -94,6 +96,13 @@ class Outlet:
                     self._torn = False
                     self._thread = None
                     return
+
+
+def _is_file(descriptor: int) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(descriptor).st_mode)
+    except OSError:
+        return False
 
 
 class OutletHandler(logging.Handler):

@@ -49,6 +49,7 @@ _LONG_KEY = 80  # bytes of a key whose labels are not gone through at every owne
 _PARENTS_KEPT = 10_000
 _WORTH_A_TRY = 8  # owners in a run of addresses, after which another run is looked for at once; …
 _WITHOUT_TRYING = 64  # … else after so many records
+_FEW = 16  # records left of a message, which are read one by one
 _NO_COUNT = 65535  # a node counts an RRset's records in two bytes
 
 
@@ -258,6 +259,8 @@ class ZoneBuilder:
         The key of such an owner is its label and the key of the name pointed at. An owner is packed when the next one
         comes; the last becomes the run, as what follows may be more of it.
         """
+        if section.left < _FEW:
+            return _WITHOUT_TRYING
         run = AddressRun(section.message, section.offset)
         if run.found < _WORTH_A_TRY or self.limits.max_types_per_name < 2:
             return _WITHOUT_TRYING
