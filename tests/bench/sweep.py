@@ -41,7 +41,7 @@ class Sweep:
         while time.monotonic() < deadline:
             if notify and time.monotonic() > again:  # NSD forgets some, though it acknowledged them
                 untold, again = list(waiting), time.monotonic() + AGAIN
-            told = self._pass(untold, floods.primary.notify, _is_acknowledgement)
+            told = self._pass(untold, lambda zone: floods.primary.notify(zone, serial), _is_acknowledgement)
             untold = [zone for zone in untold if zone not in told]
             found = self._pass(waiting, _question, lambda reply: _serial(reply) == serial, MISSES)
             waiting = [zone for zone in waiting if zone not in found]

@@ -35,12 +35,20 @@ def zone_text(zone: str, serial: int) -> str:
     )
 
 
-def notify(zone: str) -> bytes:
-    """A NOTIFY (RFC 1996) with id 0 and without an SOA in it: whoever gets it cannot know whether anything changed."""
+def notify(zone: str, serial: int | None = None) -> bytes:
+    """A NOTIFY (RFC 1996) with id 0 and the new SOA in it, as BIND, Knot and NSD send it.
+
+    Without a serial, without an SOA: whoever gets it cannot know whether anything changed.
+    """
     message = dns.message.make_query(zone, "SOA", use_edns=False, flags=dns.flags.AA)
     message.set_opcode(dns.opcode.NOTIFY)
     message.id = 0
-    return message.to_wire()
+    wire = bytearray(message.to_wire())
+    if serial is not None:
+        wire[7] = 1  # ANCOUNT
+        rdata = b"\x03ns1\xc0\x0c\x0ahostmaster\xc0\x0c" + struct.pack("!IIIII", serial, 86400, 3600, 1209600, 300)
+        wire += b"\xc0\x0c" + struct.pack("!HHIH", SOA, 1, 300, len(rdata)) + rdata
+    return bytes(wire)
 
 
 class Asked(NamedTuple):

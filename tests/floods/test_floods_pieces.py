@@ -63,6 +63,12 @@ def test_a_notify_of_the_storm_is_one():
     assert not message.answer
 
 
+def test_a_notify_that_names_a_serial_has_the_soa_in_it():
+    message = dns.message.from_wire(notify(ZONE, 7))
+    (answer,) = message.answer
+    assert (answer.name.to_text(), answer.rdtype, answer[0].serial) == (f"{ZONE}.", SOA, 7)
+
+
 def test_the_storm_says_how_much_it_sent_and_how_much_was_answered():
     """A server answers all; what it got and what was counted agree."""
     with (
