@@ -33,6 +33,7 @@ from nameserver.wire.tsig import StreamVerifier, TsigKey
 
 EDNS_SIZES = (512, 1232, 4096)
 SKEW_WARNING = 30.0  # seconds
+SHORT_LIFE = 7 * 86400  # seconds
 CERTIFICATE_WARNING = 14 * 86400.0  # seconds
 UDP, TCP, SIGNED, TRANSFER = "SOA over UDP", "SOA over TCP", "signed SOA", "AXFR, first message"
 OVER_TLS = "SOA over TLS"
@@ -100,7 +101,8 @@ async def _soa(name: str, peer: Peer, config: ZoneConfig, *, tcp: bool = False) 
     except TransferError as error:
         return Step(name, error.reason, error.detail or str(error.reason))
     edns = "" if response.has_edns else ", without EDNS"
-    return Step(name, None, f"serial {response.serial}{edns}", response.serial)
+    expire = int.from_bytes(response.soa_rdata[-8:-4], "big") if response.soa_rdata else None
+    return Step(name, None, f"serial {response.serial}{edns}", response.serial, expire)
 
 
 def _judge_soa(response: SoaResponse) -> None:
@@ -234,6 +236,10 @@ def _judge_server(report: Report, zone: dns.name.Name, server: Measured, key: Ts
         text = f"the clock at {server.endpoint} is {describe_skew(server.skew)}"
         step = "Run NTP on both ends: beyond 300 s no signature holds (RFC 8945 §10)."
         report.add(Level.WARNING, "clock-skew", text, step)
+    lives = {step.expire for step in server.steps if step.expire is not None}
+    if lives and min(lives) < SHORT_LIFE:
+        text = f"{server.endpoint}: by its SOA's expire we answer for {min(lives)} s once it is gone, then no more"
+        report.add(Level.WARNING, "soa-timer", text, "1209600 to 2419200 s are usual (RFC 1912 §2.2).")
     left = None if server.certificate_expires is None else server.certificate_expires - time.time()
     if left is not None and left < CERTIFICATE_WARNING:
         text = f"the certificate at {server.endpoint} ends in {max(0, int(left // 86400))} days"

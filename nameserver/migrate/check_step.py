@@ -20,6 +20,7 @@ class Step:
     reason: Reason | None
     detail: str
     serial: int | None = None
+    expire: int | None = None  # seconds, of the SOA
     words: Advice | None = None
     unknown: bool = False
 

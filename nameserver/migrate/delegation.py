@@ -46,6 +46,7 @@ class ParentView:
     ds: frozenset[str] = frozenset()
     ds_ttl: int = 0
     child_too: bool = False  # it answers for the zone itself, so what it says is not the delegation
+    aa: bool = False  # of a referral it is not set
     problem: str = ""
 
 
@@ -59,6 +60,7 @@ class ChildView:
     ns_ttl: int = 0
     addresses: tuple[tuple[str, str], ...] = ()  # of servers with names in the zone, as the zone has them
     csync: Csync | None = None
+    aa: bool = False
     problem: str = ""
 
 
@@ -143,6 +145,7 @@ async def _ask_parent(asker: Asker, zone: dns.name.Name, server: str, endpoint: 
         frozenset(record.to_text() for record in ds) if ds else frozenset(),
         ds.ttl if ds else 0,
         child_too=answered is not None and outcome.authoritative,
+        aa=outcome.authoritative,
     )
 
 
@@ -153,7 +156,7 @@ async def _ask_child(asker: Asker, zone: dns.name.Name, server: str, endpoint: E
     found = outcome.answer(zone, NS)
     if found is None or not outcome.authoritative:
         problem = "lame: it does not answer for the zone" if outcome.rcode == "NOERROR" else f"lame: {outcome.rcode}"
-        return ChildView(server, endpoint, problem=problem)
+        return ChildView(server, endpoint, aa=outcome.authoritative, problem=problem)
     inside = [record.target for record in found if record.target.is_subdomain(zone)][:MOST_SERVERS]
     asked = [(name, rdtype) for name in inside for rdtype in (A, AAAA)]
     outcomes = await asyncio.gather(*(asker.ask(Question(name, rdtype), endpoint) for name, rdtype in asked))
@@ -163,7 +166,7 @@ async def _ask_child(asker: Asker, zone: dns.name.Name, server: str, endpoint: E
         addresses += [(_text(name), str(record.address)) for record in rrset or ()]
     targets = _names(record.target for record in found)
     csync = await _ask_csync(asker, zone, endpoint)
-    return ChildView(server, endpoint, targets, found.ttl, tuple(sorted(addresses)), csync)
+    return ChildView(server, endpoint, targets, found.ttl, tuple(sorted(addresses)), csync, outcome.authoritative)
 
 
 async def _ask_csync(asker: Asker, zone: dns.name.Name, endpoint: Endpoint) -> Csync | None:
@@ -230,13 +233,13 @@ def judge(
         "parents": {
             str(view.endpoint): {
                 "ns": sorted(view.ns), "ns_ttl": view.ns_ttl, "ds": sorted(view.ds), "ds_ttl": view.ds_ttl,
-                "glue": [list(each) for each in view.glue], "problem": view.problem or None,
+                "glue": [list(each) for each in view.glue], "aa": view.aa, "problem": view.problem or None,
             }
             for view in seen.parents
         },
         "children": {
             f"{view.server} {view.endpoint}": {
-                "ns": sorted(view.ns), "ns_ttl": view.ns_ttl, "problem": view.problem or None,
+                "ns": sorted(view.ns), "ns_ttl": view.ns_ttl, "aa": view.aa, "problem": view.problem or None,
             }
             for view in seen.children
         },
@@ -334,6 +337,10 @@ def _judge_spread(report: Report, seen: Measured) -> None:
         report.add(Level.WARNING, "one-network", text, "RFC 2182 §3.1 asks for servers far apart.")
 
 
+def _aa(authoritative: bool) -> str:
+    return "AA" if authoritative else "-"
+
+
 def _few(names: frozenset[str]) -> str:
     return " ".join(sorted(names)[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
@@ -352,8 +359,10 @@ def _parent_table(seen: Measured, wanted: frozenset[str]) -> Table:
             tones[len(rows)] = Level.FAULT
         signed = f"{len(view.ds)} DS, {view.ds_ttl} s" if view.ds else "no DS"
         said = view.problem or _few(view.ns)
-        rows.append((view.server, str(view.endpoint), said, str(view.ns_ttl or ""), signed))
-    return Table(f"At the parent, {seen.parent}", ("SERVER", "ADDRESS", "NS", "TTL", "DNSSEC"), tuple(rows), tones)
+        rows.append((view.server, str(view.endpoint), said, _aa(view.aa), str(view.ns_ttl or ""), signed))
+    return Table(
+        f"At the parent, {seen.parent}", ("SERVER", "ADDRESS", "NS", "AA", "TTL", "DNSSEC"), tuple(rows), tones
+    )
 
 
 def _child_table(seen: Measured, wanted: frozenset[str]) -> Table:
@@ -362,5 +371,6 @@ def _child_table(seen: Measured, wanted: frozenset[str]) -> Table:
     for view in seen.children:
         if view.problem or view.ns != wanted:
             tones[len(rows)] = Level.FAULT
-        rows.append((view.server, str(view.endpoint), view.problem or _few(view.ns), str(view.ns_ttl or "")))
-    return Table("At the zone's servers", ("SERVER", "ADDRESS", "NS", "TTL"), tuple(rows), tones)
+        said = view.problem or _few(view.ns)
+        rows.append((view.server, str(view.endpoint), said, _aa(view.aa), str(view.ns_ttl or "")))
+    return Table("At the zone's servers", ("SERVER", "ADDRESS", "NS", "AA", "TTL"), tuple(rows), tones)

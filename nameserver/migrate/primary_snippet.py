@@ -14,13 +14,18 @@ SECRET = "SECRET"  # noqa: S105 - stands where the secret has to be filled in
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a snippet is about. `secret` is base64, or `SECRET`; `key` "" for none."""
+    """What a snippet is about. `secret` is base64, or `SECRET`; `key` "" for none.
+
+    `tls_port`: transfers go over TLS to this port there, 0 for in plain; `shows_certificate`: we show one of ours.
+    """
 
     zone: str  # without its final dot
     addresses: Sequence[Endpoint]  # where we are reached, and ask from
     key: str = ""
     algorithm: str = ""
     secret: str = SECRET
+    tls_port: int = 0
+    shows_certificate: bool = False
 
 
 def snippet(wanted: Wanted, vendor: str) -> str:
@@ -44,14 +49,23 @@ def _bind(wanted: Wanted) -> str:
             f'    secret "{wanted.secret}";',
             "};",
         ]
+    over = ""
+    if wanted.tls_port:
+        over = f" port {wanted.tls_port} transport tls"
+        ours = ' ca-file "OUR-AUTHORITY.pem";' if wanted.shows_certificate else ""
+        lines += [
+            "// Its certificate and key" + ("; clients have to show theirs." if ours else "."),
+            f'tls nameserver {{ cert-file "SERVER.pem"; key-file "SERVER.key";{ours} }};',
+            f"// Into options {{ … }}: listen-on port {wanted.tls_port} tls nameserver {{ any; }};",
+        ]
     lines += [f'zone "{wanted.zone}" {{', "    type primary;", f'    file "{wanted.zone}.zone";']
     if wanted.key:
         lines += [
             "    // A list means OR. This is AND: whoever is not at the address is refused, the others need the key.",
-            f'    allow-transfer {{ !{{ !{{ {hosts} }}; any; }}; key "{wanted.key}"; }};',
+            f'    allow-transfer{over} {{ !{{ !{{ {hosts} }}; any; }}; key "{wanted.key}"; }};',
         ]
     else:
-        lines.append(f"    allow-transfer {{ {hosts} }};")
+        lines.append(f"    allow-transfer{over} {{ {hosts} }};")
     return "\n".join([*lines, "    notify yes;", f"    also-notify {{ {notify} }};", "};", ""])
 
 
@@ -78,6 +92,15 @@ def _nsd(wanted: Wanted) -> str:
     lines = ["# NSD 4: nsd.conf, then: nsd-checkconf nsd.conf && nsd-control reconfig"]
     if wanted.key:
         lines += ["key:", f'  name: "{wanted.key}"', f"  algorithm: {wanted.algorithm}", f'  secret: "{wanted.secret}"']
+    if wanted.tls_port:
+        lines += [
+            "# NSD 4.6 passes over ALPN: require-alpn = false in its [tls.NAME] here.",
+            "server:",
+            f"  ip-address: 0.0.0.0@53\n  ip-address: 0.0.0.0@{wanted.tls_port}",
+            f"  tls-port: {wanted.tls_port}",
+            '  tls-service-key: "SERVER.key"',
+            '  tls-service-pem: "SERVER.pem"',
+        ]
     lines += ["zone:", f'  name: "{wanted.zone}"', f'  zonefile: "{wanted.zone}.zone"']
     lines += [
         "  # Without these two NSD answers every IXFR with the whole zone.",
@@ -114,4 +137,5 @@ def _with_port(endpoint: Endpoint) -> str:
     return f"[{endpoint.host}]:{endpoint.port}" if ":" in endpoint.host else f"{endpoint.host}:{endpoint.port}"
 
 
+WITH_TLS = frozenset({"bind", "nsd"})  # those whose versions in Debian 12 transfer over TLS
 VENDORS: dict[str, Callable[[Wanted], str]] = {"bind": _bind, "knot": _knot, "nsd": _nsd, "pdns": _pdns}

@@ -10,7 +10,7 @@ from nameserver.cli.migrate import common
 from nameserver.config.load import load_config
 from nameserver.config.model import Config, Endpoint
 from nameserver.errors import ConfigError
-from nameserver.migrate.primary_snippet import SECRET, VENDORS, Wanted, snippet
+from nameserver.migrate.primary_snippet import SECRET, VENDORS, WITH_TLS, Wanted, snippet
 from nameserver.wire import names
 from nameserver.wire.tsig import TsigKey
 
@@ -41,18 +41,29 @@ def main(args: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return USAGE
     zone = args.zone.to_text(omit_final_dot=True).lower()
-    if any(remote.tls for remote in config.zones[names.fold(args.zone.to_wire())].primaries):
-        print("warning: this is for transfers in plain; for TLS see the README, Transfers over TLS", file=sys.stderr)
+    tls_port, shows = _tls(args, config)
+    if tls_port and args.vendor not in WITH_TLS:
+        print("warning: this is for transfers in plain: Knot 3.2 and PowerDNS 4.7 have no others", file=sys.stderr)
+        tls_port = 0
     if key is None:
         print("warning: no key: whoever can send from that address can have the zone", file=sys.stderr)
-        print(snippet(Wanted(zone, addresses), args.vendor), end="")
+        print(snippet(Wanted(zone, addresses, tls_port=tls_port, shows_certificate=shows), args.vendor), end="")
         return GOOD
     secret = base64.b64encode(key.secret).decode() if args.with_secret else SECRET
     name = names.to_text(key.name)
-    print(snippet(Wanted(zone, addresses, name, key.algorithm, secret), args.vendor), end="")
+    wanted = Wanted(zone, addresses, name, key.algorithm, secret, tls_port, shows)
+    print(snippet(wanted, args.vendor), end="")
     if not args.with_secret:
         print(f"fill in {SECRET} (key {name}, fingerprint {key.fingerprint}), or give --with-secret", file=sys.stderr)
     return GOOD
+
+
+def _tls(args: argparse.Namespace, config: Config) -> tuple[int, bool]:
+    """(the port with TLS of the zone's primary, 0 where it has none; whether we show it a certificate)."""
+    for remote in config.zones[names.fold(args.zone.to_wire())].primaries:
+        if remote.tls is not None and args.primary in (None, remote.name):
+            return remote.addresses[0].port, remote.tls.certificate is not None
+    return 0, False
 
 
 def _key(args: argparse.Namespace, config: Config) -> TsigKey | None:

@@ -130,6 +130,14 @@ def test_without_a_key_where_one_is_needed_the_answer_is_refused():
     assert "refused" in done.stdout
 
 
+def test_a_zone_that_would_not_outlive_a_week_without_its_primary_is_warned_of():
+    with Internet({HOST: {"shop.example.": TEXT.replace("1209600", "86400")}}, (), {HOST: "any"}) as world:
+        done = nameserver("migrate", "check", "shop.example", f"@{HOST}:{world.port}", "--json")
+    [finding] = json.loads(done.stdout)["findings"]
+    assert (done.returncode, finding["level"], finding["code"]) == (0, "warning", "soa-timer")
+    assert "86400 s" in finding["text"]
+
+
 def test_udp_that_answers_where_tcp_does_not_is_a_firewall():
     with net("any") as world, socket.socket() as dropped:
         # The same answers over UDP, from a port on whose TCP side nobody accepts.

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from support import ask
 from support.ask import LOOPBACK, Key
+from support.certificates import authority
 from support.commands import nameserver
 from support.internet import soa
 from support.peers import PRIMARIES, Primary, requires
@@ -116,9 +117,45 @@ def test_an_address_that_nobody_can_reach_is_not_written(tmp_path: Path):
     assert "provide-xfr: 2001:db8::7 transfer-key" in named.stdout
 
 
-def test_of_a_primary_with_tls_it_says_that_this_is_for_plain_transfers(tmp_path: Path):
-    path = Path(config(tmp_path, "192.0.2.7:53"))
+def with_tls(directory: Path, certificate: bool = False) -> str:
+    path = Path(config(directory, "192.0.2.7:53"))
+    more = ""
+    if certificate:
+        authority().issue("secondary.example.net").write(directory, "ours")
+        more = 'certificate = "ours.pem"\nkey = "ours.key"\n'
     pin = "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg="
-    path.write_text(path.read_text().replace("[zone.", f'tls = "up"\n[tls.up]\npin = "{pin}"\n[zone.'))
-    done = nameserver("migrate", "primary-snippet", "shop.example", "--for", "bind", "-c", str(path))
-    assert (done.returncode, "for TLS see" in done.stderr) == (0, True), done.stderr
+    path.write_text(path.read_text().replace("[zone.", f'tls = "up"\n[tls.up]\npin = "{pin}"\n{more}[zone.'))
+    return str(path)
+
+
+@pytest.mark.parametrize("certificate", [False, True])
+@pytest.mark.parametrize(("vendor", "checker"), [("bind", "named-checkconf"), ("nsd", "nsd-checkconf")])
+def test_of_a_primary_with_tls_the_form_is_the_one_for_tls(
+    vendor: str, checker: str, certificate: bool, tmp_path: Path
+):
+    requires(checker)
+    words = ["migrate", "primary-snippet", "shop.example", "--for", vendor, "-c", with_tls(tmp_path, certificate)]
+    made = nameserver(*words, "--with-secret")
+    file = tmp_path / "pasted.conf"
+    file.write_text(made.stdout)
+    done = subprocess.run([program(checker) or "", str(file)], capture_output=True, text=True, check=False)
+    assert (made.returncode, done.returncode) == (0, 0), done.stdout + done.stderr + made.stdout
+    assert {"bind": "port 853 transport tls", "nsd": "tls-port: 853"}[vendor] in made.stdout
+    assert ("ca-file" in made.stdout) == (vendor == "bind" and certificate)
+
+
+def test_of_one_that_has_no_transfers_over_tls_it_says_so(tmp_path: Path):
+    done = nameserver("migrate", "primary-snippet", "shop.example", "--for", "knot", "-c", with_tls(tmp_path))
+    assert (done.returncode, "in plain" in done.stderr) == (0, True), done.stderr
+
+
+@pytest.mark.parametrize("key", [True, False])
+def test_what_is_pasted_into_pdns_conf_are_settings_that_powerdns_has(key: bool, tmp_path: Path):
+    requires("pdns_server")
+    words = ["migrate", "primary-snippet", "shop.example", "--for", "pdns", "-c", config(tmp_path, "192.0.2.7:53", key)]
+    lines = nameserver(*words).stdout.split("\n\n")[0]
+    assert "allow-axfr-ips=" in lines
+    (tmp_path / "pdns.conf").write_text(lines + "\n")
+    command = [program("pdns_server") or "", f"--config-dir={tmp_path}", "--config=check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr + lines
