@@ -358,6 +358,7 @@ class Store:
             with self._transaction(f"removing zone {zone.text}") as database:
                 delete_zone(database, zone.id)
             del self._zones[name]
+            self._histories.pop(zone.id, None)
 
     def compact(self, name: bytes) -> None:
         """Write a zone's base anew from base and overlay. Generation and content stay. Raises StoreError."""

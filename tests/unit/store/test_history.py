@@ -138,6 +138,7 @@ def test_a_zone_that_is_removed_takes_its_history_along(store: Store) -> None:
     store.remove(NAME)
     with closing(sqlite3.connect(store.path)) as other:
         assert other.execute("SELECT count(*) FROM history").fetchone() == (0,)
+    assert not store._histories, "nothing is remembered of a zone that is gone"
 
 
 def test_no_more_steps_are_kept_than_the_limit_says_and_the_newest_ones(store: Store) -> None:
