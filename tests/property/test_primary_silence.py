@@ -62,6 +62,8 @@ class Histories(RuleBasedStateMachine):
             assert named >= self.owed[way] - {asker}, "whoever was passed over is run again"
             self.owed[way].clear()
             self.heard(way)
+            # Whoever was let in alone while it was silent need not be alone in the next silence.
+            self.under_way = {key: (since, mine and key[0] != way) for key, (since, mine) in self.under_way.items()}
             assert self.silences.of(way, self.now) is None
         elif reason is not None:
             self.owed[way].discard(asker)
@@ -74,8 +76,6 @@ class Histories(RuleBasedStateMachine):
     def forget(self, way: str) -> None:
         self.silences.forget([way], self.now)
         self.heard(way)
-        # those who were let in while it was silent are no longer alone
-        self.under_way = {key: (since, mine and key[0] != way) for key, (since, mine) in self.under_way.items()}
 
     def heard(self, way: str) -> None:
         self.heard_at[way] = self.now
