@@ -11,66 +11,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.pipelines import pipeline_of, question, served, served_zone
+from support.short_cut_pair import CLIENT, LONG, NOW, ORIGINS, OTHER, SIGNED, Pair, respell
 from support.signing import Nsec, Nsec3, signed_nodes
 
-from nameserver.query.cookies import split
 from nameserver.query.counters import COUNTERS
 from nameserver.query.exchange import QuerySettings
-from nameserver.query.pipeline import Pipeline
 from nameserver.query.rate_limit import RateLimiter, RateLimits
-from nameserver.query.shortcut import Entry
-from nameserver.query.shortcuts import Shortcuts
 from nameserver.query.views import View
 from nameserver.query.zoneset import ZoneState
 from nameserver.wire.cookie import judge, judge_many, make
 from nameserver.zone.contents import Zone
 from nameserver.zone.node import HASHED_KEY
 
-ZONE = """
-@ 3600 SOA ns.sub hostmaster 7 3600 600 86400 300
-@ NS ns.sub
-@ NS ns.other.test.
-@ MX 10 mail
-@ TXT "apex"
-ns.sub A 192.0.2.1
-www 300 A 192.0.2.2
-www AAAA 2001:db8::2
-www TXT "one" "two"
-many A 192.0.2.3
-many A 192.0.2.4
-many A 192.0.2.5
-big TXT "{long}"
-big TXT "2{long}"
-big TXT "3{long}"
-alias CNAME www
-away CNAME www.other.test.
-deep.under.none A 192.0.2.9
-*.wild TXT "star"
-x.wild A 192.0.2.8
-Shout A 192.0.2.7
-cut NS ns.cut
-ns.cut A 192.0.2.6
-below.cut A 192.0.2.66
-moved DNAME sub
-www.a\\000b A 192.0.2.65
-""".replace("{long}", "x" * 200)
-OTHER = """
-@ 3600 SOA ns host 9 3600 600 86400 60
-@ NS ns
-ns A 192.0.2.10
-www A 192.0.2.11
-"""
 LABELS = ["www", "many", "big", "alias", "away", "deep", "under", "none", "wild", "x", "shout", "cut", "ns", "below",
           "moved", "sub", "nowhere", "kid", "unsafe", "safe", "empty", "hostmaster", "mail", "*", "a\0b", "a" * 63,
           "zz"]  # fmt: skip
-LONG = "h" * 32  # as long as the label of a hash
-KID = """
-@ 3600 SOA ns.Kid host 9 3600 600 86400 60
-@ NS ns
-@ A 192.0.2.13
-ns A 192.0.2.10
-"""
-SIGNED = Zone.from_nodes(*signed_nodes(f"{OTHER}\n{LONG} A 192.0.2.12", "signed.test.", Nsec3()), 1)
 CUTS = """
 unsafe NS ns.unsafe
 ns.unsafe A 192.0.2.14
@@ -86,20 +41,7 @@ WITH_WILDCARD = Zone.from_nodes(*signed_nodes(f"{OTHER}\n{LONG} A 192.0.2.12\n* 
 # The labels that stand for names in its chain are nobody's to ask for.
 LABELS += [LONG]
 LABELS += [key[1:].decode() for key in SIGNED.nodes if len(key) == HASHED_KEY]
-ORIGINS = [
-    b"\x07example\x04test\0",
-    b"\x05other\x04test\0",
-    b"\x06signed\x04test\0",
-    b"\x03kid\x05other\x04test\0",
-    b"\x04test\0",
-    b"\x03org\0",
-    b"\0",
-]
 TYPES = [1, 2, 5, 6, 12, 15, 16, 28, 33, 39, 43, 46, 47, 48, 52, 99, 255, 251, 252, 65, 65280]
-
-
-def _respell(name: bytes, chooser: random.Random) -> bytes:
-    return bytes(each - 32 if 97 <= each <= 122 and chooser.random() < 0.5 else each for each in name)
 
 
 @st.composite
@@ -107,7 +49,7 @@ def messages(draw) -> bytes:
     labels = draw(st.lists(st.sampled_from(LABELS), max_size=3))
     name = b"".join(bytes((len(label),)) + label.encode("latin-1") for label in labels) + draw(st.sampled_from(ORIGINS))
     if draw(st.booleans()):
-        name = _respell(name, random.Random(draw(st.integers(0, 3))))
+        name = respell(name, random.Random(draw(st.integers(0, 3))))
     flags = draw(st.sampled_from([b"\0\0", b"\1\0", b"\1\x10", b"\0\x20", b"\x28\0", b"\4\0", b"\x41\x41"]))
     question = name + draw(st.sampled_from(TYPES)).to_bytes(2, "big") + draw(st.sampled_from([b"\0\1"] * 9 + [b"\0\3"]))
     edns = draw(
@@ -129,93 +71,6 @@ def messages(draw) -> bytes:
         place = draw(st.integers(2, len(message) - 1))
         message = message[:place] + draw(st.binary(max_size=3)) + message[place + draw(st.integers(0, 2)) :]
     return message
-
-
-CLIENT = ip_address("192.0.2.77")
-NOW = 1_800_000_000
-
-
-class Pair:
-    """One server with the shortcut and one without, told the same."""
-
-    def __init__(self, transport: str, signed: Zone = SIGNED, minimal: bool = True) -> None:
-        self.transport = transport
-        self.serve_instead(self._pipeline(signed, minimal), self._pipeline(signed, minimal))
-
-    def serve_instead(self, plain: Pipeline, short: Pipeline) -> None:
-        """Other zones, the same in both pipelines."""
-        self.plain, self.short = plain, short
-        self.shortcuts = Shortcuts(short, id)
-        self.shortcut = self.shortcuts.of(self.transport, 4)
-        self.cookies = self.shortcuts.with_cookies(self.transport, 4)
-
-    @staticmethod
-    def _pipeline(signed: Zone, minimal: bool) -> Pipeline:
-        copied = Zone.from_nodes(signed.apex, signed.nodes, 1)
-        zones = (
-            served(ZONE, "example.test."),
-            served(OTHER, "other.test."),
-            served(KID, "kid.other.test."),
-            served_zone(copied),
-        )
-        return pipeline_of(*zones, settings=QuerySettings(minimal_responses=minimal))
-
-    def ask(self, message: bytes, now: int = NOW) -> bytes | None:
-        expected = self.plain.handle(message, CLIENT, 5353, self.transport, now).reply
-        body = self._by_shortcut(message, now)
-        if body is None:
-            outcome = self.short.handle(message, CLIENT, 5353, self.transport, now)
-            if not outcome.cookie:
-                self.shortcut.learn(message[2:], outcome)
-            elif (parts := split(message[2:])) is not None:
-                self.cookies.learn(parts[0], outcome)
-            assert outcome.reply == expected
-        else:
-            assert message[:2] + body == expected
-        return body
-
-    def _by_shortcut(self, message: bytes, now: int) -> bytes | None:
-        parts = split(message[2:])
-        entry = self.shortcut.find(message[2:]) if parts is None else self.cookies.find(*parts)
-        if entry is None or (parts is None and not self._allowed(entry, message[2:], now)):
-            return None
-        assert entry[2] == len(entry[4])
-        body: bytes | None = entry[4]
-        if parts is not None:
-            body = self.cookies.bodies([body], [parts[1]], [CLIENT.packed], now)[0]
-        self.shortcut.tally.counts[entry[3]] += body is not None
-        return body
-
-    def _allowed(self, entry: Entry, asked: bytes, now: int) -> bool:
-        return self.transport == "tcp" or self.shortcut.allows(entry, asked, CLIENT, now)
-
-    def same_counts(self) -> None:
-        self.shortcuts.count()
-        assert list(self.plain.counters) == list(self.short.counters)
-        assert [(z.queries, z.control_queries) for z in self.plain.zones] == [
-            (z.queries, z.control_queries) for z in self.short.zones
-        ]
-
-    def change(self, origin: bytes, keys: list[bytes], donor: int) -> None:
-        """Replace, add or take away nodes in both."""
-        for pipeline in (self.plain, self.short):
-            zone = pipeline.zones.exact(origin)
-            assert zone is not None and zone.zone is not None
-            spare = sorted(zone.zone.nodes)
-            changes = {}
-            for key in keys:
-                if key:
-                    node = zone.zone.nodes[spare[donor % len(spare)]]
-                    changes[key] = None if donor % 3 == 0 else node
-            redirected = zone.zone.apply(changes, zone.zone.generation + 1)
-            pipeline.zones.changed(zone, None if redirected else changes)
-
-    def set_state(self, origin: bytes, state: ZoneState) -> None:
-        for pipeline in (self.plain, self.short):
-            zone = pipeline.zones.exact(origin)
-            assert zone is not None
-            zone.state = state
-            pipeline.zones.changed(zone)
 
 
 CHANGES = st.tuples(
@@ -634,87 +489,3 @@ def octets_kept(views: list[View]) -> int:
     """Those of all referrals, at every length of question."""
     kept = {id(each): each for view in views for table in view.referrals for each in table.values()}
     return sum(len(records) for each in kept.values() for records in each.by_size.values())
-
-
-# --- what an answer depends on besides the records of the name asked for ---------------------------------------------
-
-HOSTS = """
-@ 3600 SOA ns.elsewhere.test. host 9 3600 600 86400 60
-@ NS ns
-mail MX 10 host
-old AFSDB 1 host
-srv SRV 0 0 53 host
-svc HTTPS 1 host
-alias HTTPS 0 host
-spare A 192.0.2.1
-"""
-IN_HOSTS = b"\5hosts\4test\0"
-MX, AFSDB, SRV, HTTPS, NS, DS = 15, 18, 33, 65, 2, 43
-
-
-def ask_often(pair: Pair, name: bytes, rdtype: int) -> None:
-    """First seen, then kept, then given again."""
-    for _ in range(4):
-        pair.ask(b"id\0\0\0\1\0\0\0\0\0\0" + name + rdtype.to_bytes(2, "big") + b"\0\1")
-
-
-def put(pair: Pair, origin: bytes, key: bytes, spare: bytes) -> None:
-    """A name gets the records of another one."""
-    for pipeline in (pair.plain, pair.short):
-        changed = pipeline.zones.exact(origin)
-        assert changed is not None and changed.zone is not None
-        changes = {key: changed.zone.nodes[spare]}
-        redirected = changed.zone.apply(changes, changed.zone.generation + 1)
-        pipeline.zones.changed(changed, None if redirected else changes)
-
-
-@pytest.mark.parametrize("minimal", [True, False])
-@pytest.mark.parametrize("transport", ["udp", "tcp"])
-@pytest.mark.parametrize(
-    ("name", "rdtype", "host"),
-    [
-        (b"\4mail", MX, b"\4host"),
-        (b"\3old", AFSDB, b"\4host"),
-        (b"\3srv", SRV, b"\4host"),
-        (b"\3svc", HTTPS, b"\4host"),
-        (b"\5alias", HTTPS, b"\4host"),
-        (b"", NS, b"\2ns"),
-    ],
-)
-def test_the_address_of_a_host_goes_with_an_answer_from_when_it_is_there(
-    name, rdtype, host, transport, minimal
-) -> None:
-    pair = Pair(transport)
-    pair.serve_instead(*(pipeline_of(served(HOSTS, "hosts.test.")) for _ in "ab"))
-    for pipeline in (pair.plain, pair.short):
-        pipeline.settings = QuerySettings(minimal_responses=minimal)
-    ask_often(pair, name + IN_HOSTS, rdtype)
-    put(pair, IN_HOSTS, host, b"\5spare")
-    ask_often(pair, name + IN_HOSTS, rdtype)
-    pair.same_counts()
-
-
-def test_ds_at_the_end_of_an_alias_to_an_apex_is_as_the_zone_above_has_it() -> None:
-    """DS of a name that is an apex is the parent's to tell, also at the end of a chain (RFC 4035 §3.1.4.1)."""
-    pair = Pair("udp")
-    parent = "@ SOA ns host 9 3600 600 86400 60\n@ NS ns\nspare A 192.0.2.1"
-    child = "@ SOA ns host 7 3600 600 86400 60\n@ NS ns\nto-apex CNAME @"
-    pair.serve_instead(*(pipeline_of(served(parent, "top.test."), served(child, "kid.top.test.")) for _ in "ab"))
-    asked = b"\7to-apex\3kid\3top\4test\0"
-    ask_often(pair, asked, DS)  # the parent says that there is no such name
-    put(pair, b"\3top\4test\0", b"\3kid", b"\5spare")
-    ask_often(pair, asked, DS)
-    pair.same_counts()
-
-
-def test_where_it_is_known_no_more_which_owners_changed_no_old_answer_is_given(monkeypatch) -> None:
-    monkeypatch.setattr("nameserver.query.zoneset.MOST_TOUCHED_IN_ALL", 3)
-    pair = Pair("udp")
-    keys, chooser = [b"\3www", b"\4many", b"\3new", b"\1x\4wild", b"\2ns", b"\4mail"], random.Random(7)
-    for step in range(120):
-        pair.change(chooser.choice(ORIGINS[:2]), [chooser.choice(keys)], chooser.randrange(40))
-        for key in keys if step % 3 else keys[:2]:
-            for origin in ORIGINS[:2]:
-                for rdtype in (1, 15, 16):
-                    pair.ask(b"id\0\0\0\1\0\0\0\0\0\0" + key + origin + rdtype.to_bytes(2, "big") + b"\0\1")
-    pair.same_counts()
