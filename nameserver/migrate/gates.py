@@ -1,5 +1,6 @@
 """Measuring the gates of a phase: each becomes a report, and what was first seen goes into the state."""
 
+import asyncio
 from collections.abc import Callable
 
 from nameserver.migrate import silence
@@ -86,7 +87,9 @@ async def measure(
                 reports[name].findings += now_wrong
                 reports[name].verdict = delegation.verdict
         elif name == "quiet":
-            silence.note_own(state, survey.asker, (source.endpoint for source in survey.old))
+            silence.note_own(state, survey.asker, (source.endpoint for source in survey.old), now)
+            if fetch_pages is not None:
+                await asyncio.sleep(silence.settling(state, now))
             reports[name] = _quiet(state, now, fetch_pages)
         else:
             reports[name] = await _plain(survey, state, name)

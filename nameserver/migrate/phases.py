@@ -73,7 +73,8 @@ class State:
     cached: dict[str, float] = field(default_factory=dict)
     # [when, queries that the old side has counted, start of each process that counts …]
     samples: list[list[float]] = field(default_factory=list)
-    own_questions: float = 0.0  # of them, those that these commands asked
+    own_questions: float = 0.0  # of them, those that these commands asked,
+    own_at: float = 0.0  # and when the last of these were asked
     log: list[dict[str, Any]] = field(default_factory=list)
     format: int = FORMAT
 

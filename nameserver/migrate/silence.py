@@ -26,6 +26,8 @@ from nameserver.migrate.report import Level, Report
 
 QUERIES = "nameserver_zone_queries_total"  # of kind "normal": neither SOA nor transfers nor NOTIFY
 STARTED = "process_start_time_seconds"
+OUR_START = "nameserver_start_timestamp_seconds"  # where the system does not tell when a process began
+SETTLES = 2.0  # seconds from a question until it is counted
 SAME_START = 1.0  # seconds: some exporters work the start out anew each time, from clocks that are adjusted
 
 
@@ -54,16 +56,17 @@ def read_page(text: str, zone: str) -> Look:
 
 
 def _metrics(text: str, zone: str) -> Look:
-    counts, started = [], None
+    counts: list[float] = []
+    starts: dict[str, float] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             if sample.name == QUERIES and sample.labels.get("zone") == zone and sample.labels.get("kind") == "normal":
                 counts.append(sample.value)
-            elif sample.name == STARTED:
-                started = sample.value
+            elif sample.name in (STARTED, OUR_START):
+                starts[sample.name] = sample.value
     if not counts:
-        raise ValueError(f"the page has no {QUERIES} of {zone}")
-    return Look(sum(counts), started)
+        raise ValueError(f"the page has no {QUERIES} of {zone} (is per-zone-metrics off there?)")
+    return Look(sum(counts), starts.get(STARTED, starts.get(OUR_START)))
 
 
 def _bind(text: str, zone: str) -> Look:
@@ -100,9 +103,17 @@ def note(state: State, looks: Sequence[Look], now: float) -> None:
     state.samples.append([now, sum(look.count for look in looks) - state.own_questions, *known])
 
 
-def note_own(state: State, asker: Asker, servers: Iterable[Endpoint]) -> None:
-    """Remember what was asked of the old side's `servers` on the way: it counts that as it counts users."""
-    state.own_questions += sum(asker.asked_as_users.pop(server, 0) for server in servers)
+def note_own(state: State, asker: Asker, servers: Iterable[Endpoint], now: float) -> None:
+    """Remember what was asked of the old side's `servers` until now: it counts that as it counts users."""
+    asked = sum(asker.asked_as_users.pop(server, 0) for server in servers)
+    if asked:
+        state.own_questions += asked
+        state.own_at = now
+
+
+def settling(state: State, now: float) -> float:
+    """Seconds until what we asked ourselves is on the page: servers bring their counts up to date once a second."""
+    return max(0.0, min(SETTLES, state.own_at + SETTLES - now))
 
 
 def _same(before: Sequence[float], after: Sequence[float]) -> bool:

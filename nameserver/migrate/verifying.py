@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
-from nameserver.migrate import gates, serials, silence
+from nameserver.migrate import gates, serials
 from nameserver.migrate.gate import combine
 from nameserver.migrate.moments import moment
 from nameserver.migrate.phases import PHASES, State, parent_wait
@@ -37,11 +37,9 @@ async def verify(
     survey.plan = ""  # what had to hold before the cut-over need not after it
     # A side that signs with keys of its own differs from the other in just these records.
     survey.ignore_dnssec = survey.ignore_dnssec or bool(state.dnssec)
-    old = [source.endpoint for source in survey.old]
     reports = await _measure(survey, state, baseline, now)
     if application is not None:
         reports["http"] = await application()
-    silence.note_own(state, survey.asker, old)
     report = combine(state.zone, reports, "verify")
     if "old side" in reports:  # that it is gone is worth saying, though no fault
         notes = (finding for finding in reports["old side"].findings if finding.level is Level.NOTE)

@@ -12,7 +12,7 @@ from nameserver.cli.migrate.progress import Progress
 from nameserver.cli.migrate.render import markdown
 from nameserver.cli.present import safe
 from nameserver.config.values import duration
-from nameserver.migrate import verifying
+from nameserver.migrate import silence, verifying
 from nameserver.migrate.moments import moment
 from nameserver.migrate.report import USAGE, Level, Report
 from nameserver.migrate.servers import BadValue
@@ -124,8 +124,10 @@ async def _round(args: argparse.Namespace) -> Report:
     survey = await moving.survey(args, state)
     urls = args.then_http
     application = (lambda: then_http.measure(state.zone, urls, args.timeout)) if urls else None
+    old = [source.endpoint for source in survey.old]
     with Progress("verify") as survey.watcher:
         report = await verifying.verify(survey, state, state.remember(baseline), now, application)
+    silence.note_own(state, survey.asker, old, time.time())
     state.log.append({"at": now, "verified": report.exit_code == 0, "digest": report.digest()})
     moving.save(args, state)
     if args.append is not None:

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from support import statuses
 
 from nameserver.config.model import Endpoint
 from nameserver.migrate import silence
@@ -10,6 +11,7 @@ from nameserver.migrate.asking import Asker
 from nameserver.migrate.phases import State
 from nameserver.migrate.report import Report
 from nameserver.migrate.silence import Look, read_page, silent_since
+from nameserver.telemetry.metrics import render_metrics
 
 HOUR, DAY = 3600.0, 86400.0
 PAGE = """process_start_time_seconds 1000.5
@@ -37,6 +39,15 @@ def test_our_page_and_binds_tell_the_queries_of_users_and_the_start_of_who_count
     assert read_page(PAGE, "shop.example") == Look(7.0, 1000.5)
     counted = bind_page(qtypes={"A": 3, "AAAA": 4, "SOA": 100, "AXFR": 5, "IXFR": 6})
     assert read_page(counted, "shop.example") == Look(7.0, 1000.5)
+
+
+def test_what_our_own_server_renders_is_read_with_its_start_whatever_the_system_tells():
+    page = render_metrics(statuses.snapshot(statuses.zone())).decode()
+    look = read_page(page, "example.com")
+    assert look.count == 1234
+    assert look.started is not None
+    without = "".join(line for line in page.splitlines(True) if "process_start_time" not in line)
+    assert read_page(without, "example.com").started is not None
 
 
 @pytest.mark.parametrize(
@@ -114,7 +125,8 @@ def test_what_these_commands_ask_themselves_is_no_use_of_the_old_side():
     old, asker = Endpoint("192.0.2.1", 53), Asker()
     state, _ = move((0.0, Look(7, 1.0)))
     asker.asked_as_users[old] += 5
-    silence.note_own(state, asker, [old])
+    silence.note_own(state, asker, [old], 100.0)
+    assert (silence.settling(state, 100.5), silence.settling(state, 200.0)) == (1.5, 0.0)
     silence.note(state, [Look(12, 1.0)], 2 * DAY)
     assert silence.judge(state, 2 * DAY, "").exit_code == 0
     silence.note(state, [Look(0, 2.5 * DAY)], 3 * DAY)
