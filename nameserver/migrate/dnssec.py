@@ -57,6 +57,23 @@ class Plan:
 NO_PLAN = Plan()
 
 
+async def examine_sides(
+    tree: Tree, zone: dns.name.Name, old: Sequence[Endpoint], new: Sequence[Endpoint], now: float, plan: Plan = NO_PLAN
+) -> Report:
+    """Every address of both sides, in pairs; the report of the first pair that is not good. Raises as `examine`."""
+    reports = []
+    for index in range(max(len(old), len(new))):
+        sides = (("old", old), ("new", new))
+        pair = [(name, each[index % len(each)]) for name, each in sides if each]
+        reports.append(await examine(tree, zone, pair, now, plan))
+    worst = next((report for report in reports if report.exit_code), reports[0])
+    if all("holds" in report.facts for report in reports):  # what holds at one pair alone does not hold yet
+        worst.facts["holds"] = {
+            what: all(report.facts["holds"][what] for report in reports) for what in worst.facts["holds"]
+        }
+    return worst
+
+
 async def examine(
     tree: Tree,
     zone: dns.name.Name,

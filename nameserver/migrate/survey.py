@@ -16,6 +16,7 @@ from nameserver.config.model import Endpoint, PullLimits
 from nameserver.errors import Reason, TransferError
 from nameserver.migrate import (
     check,
+    children,
     delegation,
     dnssec,
     exposure,
@@ -113,7 +114,11 @@ class Survey:
         except TransferError as error:
             return unavailable("inventory", self._text(), str(self.old[0].endpoint), error)
         today = datetime.now(UTC).strftime("%Y%m%d")
-        return inventory.judge(stream, take_stock(stream), self.old[0].text, today)
+        contents = take_stock(stream)
+        report = inventory.judge(stream, contents, self.old[0].text, today)
+        if contents.delegations:
+            children.judge(report, await children.measure(self.tree, contents.delegations, contents.addresses))
+        return report
 
     async def ttl(self, baseline: Snapshot | None, lowered_at: float | None, now: float) -> Report:
         """Are the TTLs low at the old side, and have the old ones run out?"""
@@ -198,14 +203,11 @@ class Survey:
 
     async def dnssec(self, ds_gone_since: float | None, old_ds_ttl: int, now: float) -> Report:
         """Does the chain of trust hold at each side and new server, and is the plan's part of it done?"""
-        return _worst([await self._dnssec(new, ds_gone_since, old_ds_ttl, now) for new in self.new])
-
-    async def _dnssec(self, new: Source, ds_gone_since: float | None, old_ds_ttl: int, now: float) -> Report:
-        servers = [*(("old", source.endpoint) for source in self.old[:1]), ("new", new.endpoint)]
         since = self.since if ds_gone_since is None else {**self.since, "ds-gone": ds_gone_since}
         plan = dnssec.Plan(self.plan, since, old_ds_ttl)
+        old, new = ([source.endpoint for source in side] for side in (self.old, self.new))
         try:
-            return await dnssec.examine(self.tree, self.zone, servers, now, plan)
+            return await dnssec.examine_sides(self.tree, self.zone, old, new, now, plan)
         except NotFound as error:
             return self._unfound("dnssec", error)
 
@@ -261,8 +263,3 @@ class Survey:
         report.unreachable = True
         report.verdict = "The parent cannot be reached."
         return report
-
-
-def _worst(reports: Sequence[Report]) -> Report:
-    """The first that is not good, else the first."""
-    return next((report for report in reports if report.exit_code), reports[0])

@@ -35,6 +35,8 @@ async def _dnssec(args: argparse.Namespace) -> Report:
         raise common.UsageError("--plan needs both sides: --old SERVER --new SERVER")
     if not wanted:
         raise common.UsageError("which servers? give --old SERVER, --new SERVER or both")
-    endpoints = [(name, (await common.endpoints(tools, server))[0]) for name, server in wanted]
+    found = {name: await common.endpoints(tools, server) for name, server in wanted}
     plan = dnssec.Plan(args.plan or "", common.since(args), args.ds_ttl)
-    return await dnssec.examine(tools.tree, args.zone, endpoints, time.time(), plan)
+    return await dnssec.examine_sides(
+        tools.tree, args.zone, found.get("old", ()), found.get("new", ()), time.time(), plan
+    )

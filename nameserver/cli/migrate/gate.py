@@ -13,7 +13,8 @@ from nameserver.migrate.gates import longest_lived
 from nameserver.migrate.report import Finding, Level, Report
 from nameserver.migrate.survey import Survey
 
-_OF_A_MOVE = frozenset({"provider-type", "out-of-zone"})  # findings of the inventory
+_OF_A_MOVE = frozenset({"provider-type", "out-of-zone"})  # findings of the inventory …
+_OF_OTHERS = frozenset({"child-dead"})  # … and what a move is not to be blamed for
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -93,9 +94,12 @@ async def _measure(args: argparse.Namespace, progress: Progress) -> Report:
 async def _inventory(survey: Survey) -> Report:
     """Of what is in the zone, what no transfer brings along; its timers and the like are no matter of a cut-over."""
     report = await survey.inventory()
-    report.findings = [each for each in report.findings if each.level is Level.FAULT or each.code in _OF_A_MOVE]
+    report.findings = [
+        each for each in report.findings if each.level is Level.FAULT or each.code in _OF_A_MOVE | _OF_OTHERS
+    ]
     if report.exit_code == 0:
-        odd = "types that no transfer brings along" if report.findings else "nothing that a transfer leaves behind"
+        left = any(each.code in _OF_A_MOVE for each in report.findings)
+        odd = "types that no transfer brings along" if left else "nothing that a transfer leaves behind"
         report.verdict = f"The zone has {odd}."
     return report
 

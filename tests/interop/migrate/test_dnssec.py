@@ -56,18 +56,19 @@ class Signer:
 ONE, TWO = Signer(), Signer()
 
 
-def run(old: str, new: str, ds: str, *words: str) -> tuple[int, dict]:
+def run(old: str, new: str, ds: str, *words: str, named: str = "") -> tuple[int, dict]:
+    """`named`: what stands for the new side, in place of its address; `both.example` has those of both."""
     top = f"@ NS a.root.\na.root. A {ROOT}\nexample. NS ns.example.\nns.example. A {TLD}\n"
     glue = f"ns1.shop A {OLD}\nns2.shop A {NEW}\n"
     tld = f"$TTL 3600\n{soa('example.')}@ NS ns\nns A {TLD}\nshop NS ns1.shop\nshop NS ns2.shop\n{glue}"
     servers = {
         ROOT: {".": f"$TTL 3600\n{soa('.')}{top}"},
-        TLD: {"example.": tld + ds},
+        TLD: {"example.": f"{tld}{ds}both A {OLD}\nboth A {NEW}\n"},
         OLD: {"shop.example.": old},
         NEW: {"shop.example.": new},
     }
     with Internet(servers) as net:
-        where = ["--old", f"{OLD}:{net.port}", "--new", f"{NEW}:{net.port}"]
+        where = ["--old", f"{OLD}:{net.port}", "--new", f"{named or NEW}:{net.port}"]
         done = nameserver("migrate", "dnssec", "shop.example", *net.arguments, *where, *words, "--json")
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
@@ -97,6 +98,12 @@ def test_what_validators_would_make_of_each_side_is_told(name: str):
     code, report = run(zones.get(old, old), zones.get(new, new), anchors.get(ds, ds))
     assert codes_of(report) == faults, report["findings"]
     assert code == (1 if faults else 0)
+
+
+def test_every_address_of_a_side_is_looked_at():
+    code, report = run(ONE.sign(), ONE.sign(days=-1), ONE.ds, named="both.example")
+    assert code == 1, report
+    assert "rrsig-expired" in codes_of(report)
 
 
 def test_the_way_of_two_signers_is_complete_only_when_each_has_the_keys_of_both():

@@ -2,13 +2,17 @@
 
 import asyncio
 
+import dns.name
 import pytest
 from support.moves import Seen, move, report, snapshot
 
-from nameserver.migrate import gates, way_back
+from nameserver.config.model import Endpoint
+from nameserver.migrate import dnssec, gates, way_back
+from nameserver.migrate.asking import Asker
 from nameserver.migrate.phases import State
 from nameserver.migrate.report import Report
 from nameserver.migrate.snapshot import Snapshot
+from nameserver.migrate.tree import Tree
 
 DAY = 86400.0
 
@@ -82,6 +86,19 @@ def test_with_two_signers_the_clocks_run_from_when_keys_and_ds_were_first_seen_a
     assert state.seen == {"keys-shared": 10.0, "ds-both": 20.0}
     measure(state, "dnssec", Seen(holds(True, False)), 40.0, snapshot())
     assert state.seen == {"keys-shared": 10.0}
+
+
+def test_what_holds_at_one_server_alone_does_not_hold_yet(monkeypatch: pytest.MonkeyPatch):
+    looks = [holds(True, True, "plan-step"), holds(True, False)]
+
+    async def examine(*_: object) -> Report:
+        return looks.pop(0)
+
+    monkeypatch.setattr(dnssec, "examine", examine)
+    servers = [Endpoint("192.0.2.1", 53), Endpoint("192.0.2.2", 53)]
+    tree = Tree(Asker())
+    found = asyncio.run(dnssec.examine_sides(tree, dns.name.from_text("shop.example."), servers[:1], servers, 0.0))
+    assert (found.exit_code, found.facts["holds"]) == (1, {"keys-shared": True, "ds-both": False})
 
 
 def test_a_ds_that_is_seen_anywhere_stops_the_clock():
