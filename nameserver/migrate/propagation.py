@@ -4,13 +4,18 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import dns.exception
 import dns.flags
 import dns.name
+import dns.rdata
+import dns.rdataclass
 import dns.rdatatype
 
 from nameserver.config.model import Endpoint
 from nameserver.migrate.asking import Asker, Outcome, Question, Reply
-from nameserver.migrate.report import Level, Report, Table
+from nameserver.migrate.report import Json, Level, Report, Table
+from nameserver.wire.rdata import fold_rdata
+from nameserver.zone.rdata_to_text import rdata_text
 
 # Three operators whose caches have nothing to do with one another.
 PUBLIC = ("1.1.1.1", "8.8.8.8", "9.9.9.9")
@@ -27,12 +32,45 @@ class Sight:
     problem: str  # "" where it answered
     bogus: bool  # it answers only with checking disabled: DNSSEC is broken
 
+    @property
+    def silent(self) -> bool:
+        """Whether nothing came back: problems of servers that answered are RCODEs or words of ours."""
+        return bool(self.problem) and not self.problem.isupper() and self.problem != "no data"
+
 
 async def measure(
-    asker: Asker, name: dns.name.Name, rdtype: dns.rdatatype.RdataType, resolvers: Sequence[Endpoint]
+    asker: Asker,
+    name: dns.name.Name,
+    rdtype: dns.rdatatype.RdataType,
+    resolvers: Sequence[Endpoint],
+    times: int = 1,
 ) -> list[Sight]:
-    """Ask them all at once; one that fails is asked again with checking disabled, to tell bogus from unreachable."""
-    return list(await asyncio.gather(*(_look(asker, name, rdtype, resolver) for resolver in resolvers)))
+    """Ask them all at once; one that fails is asked again with checking disabled, to tell bogus from unreachable.
+
+    `times`: how often each is asked, for behind one address there may be several caches: one entry for each different
+    answer of a resolver, with the longest TTL.
+    """
+    seen: dict[tuple[Endpoint, tuple[str, ...], str], Sight] = {}
+    for _ in range(times):
+        for sight in await asyncio.gather(*(_look(asker, name, rdtype, resolver) for resolver in resolvers)):
+            key = (sight.resolver, sight.records, sight.problem)
+            seen[key] = max(seen.get(key, sight), sight, key=lambda each: each.ttl)
+    answered = {sight.resolver for sight in seen.values() if not sight.silent}
+    kept = [sight for sight in seen.values() if not (sight.silent and sight.resolver in answered)]
+    return sorted(kept, key=lambda sight: resolvers.index(sight.resolver))
+
+
+def folded(rdtype: dns.rdatatype.RdataType, text: str) -> str:
+    """Rdata as it is compared: its names absolute and in lower case, nothing else. Raises ValueError for none."""
+    try:
+        record = dns.rdata.from_text(dns.rdataclass.IN, rdtype, text, origin=dns.name.root, relativize=False)
+    except (dns.exception.DNSException, ValueError) as error:
+        raise ValueError(f"{text!r} is not the rdata of {dns.rdatatype.to_text(rdtype)}: {error}") from error
+    return _folded(record)
+
+
+def _folded(record: dns.rdata.Rdata) -> str:
+    return rdata_text(record.rdtype, fold_rdata(record.rdtype, record.to_wire() or b""))
 
 
 async def _look(asker: Asker, name: dns.name.Name, rdtype: dns.rdatatype.RdataType, resolver: Endpoint) -> Sight:
@@ -51,7 +89,7 @@ def _sight(name: dns.name.Name, rdtype: dns.rdatatype.RdataType, resolver: Endpo
     sets = [rrset for rrset in outcome.message.answer if rrset.rdtype == rdtype]
     if not sets:
         return Sight(resolver, (), 0, validated, outcome.rcode if outcome.rcode != "NOERROR" else "no data", False)
-    records = sorted(record.to_text().lower() for rrset in sets for record in rrset)
+    records = sorted(_folded(record) for rrset in sets for record in rrset)
     return Sight(resolver, tuple(records), min(rrset.ttl for rrset in sets), validated, "", False)
 
 
@@ -63,16 +101,45 @@ def judge(
     expected: Sequence[str] | None = None,
     target: int | None = None,
 ) -> Report:
-    """Whether every resolver returns the same: `expected` where that is given; and at a TTL of at most `target` s."""
+    """Whether every resolver returns the same: `expected` where that is given; and at a TTL of at most `target` s.
+
+    Raises ValueError for what is expected and is no rdata.
+    """
     report = Report("propagation", name.to_text(omit_final_dot=True))
     kind = dns.rdatatype.to_text(rdtype)
     answered = [sight for sight in sights if not sight.problem]
-    wanted = tuple(sorted(text.lower() for text in expected)) if expected is not None else None
+    wanted = tuple(sorted(folded(rdtype, text) for text in expected)) if expected is not None else None
     for sight in sights:
         _judge_one(report, kind, sight, wanted, target)
-    if wanted is None and len({sight.records for sight in answered}) > 1:
+    different: dict[Endpoint, list[Sight]] = {}
+    for sight in sights:
+        different.setdefault(sight.resolver, []).append(sight)
+    varying = [str(resolver) for resolver, each in different.items() if len(each) > 1]
+    if varying:
+        text = f"{', '.join(varying)} answers one question now so, now so"
+        step = "Several caches stand behind it, of which some have what was before, or answers are steered: ask again."
+        report.add(Level.WARNING if wanted is not None else Level.FAULT, "varies", text, step)
+    elif wanted is None and len({sight.records for sight in answered}) > 1:
         text = f"resolvers return {len({sight.records for sight in answered})} different {kind} sets"
         report.add(Level.FAULT, "differs", text, "Some still have what was before, or answers vary by place.")
+    report.tables.append(_table(kind, sights, wanted))
+    report.facts = {"type": kind, "resolvers": _facts(different)}
+    report.measured = {
+        "ttl": {
+            str(resolver): max(sight.ttl for sight in each) for resolver, each in different.items() if each[0].records
+        }
+    }
+    report.unreachable = not answered and not any(sight.problem.isupper() for sight in sights)
+    longest = max((sight.ttl for sight in answered), default=0)
+    report.verdict = (
+        f"All {len(different)} resolvers return the same." if report.exit_code == 0 else "Not everywhere yet."
+    )
+    if report.exit_code and longest and not report.unreachable:
+        report.verdict = f"Not everywhere yet; what is cached runs out within {longest} s."
+    return report
+
+
+def _table(kind: str, sights: Sequence[Sight], wanted: tuple[str, ...] | None) -> Table:
     rows: list[tuple[str, ...]] = []
     tones: dict[int, Level] = {}
     for sight in sights:
@@ -81,25 +148,19 @@ def judge(
         checked = "validated" if sight.validated else "BOGUS" if sight.bogus else ""
         ttl = str(sight.ttl) if not sight.problem else ""
         rows.append((str(sight.resolver), sight.problem or " ".join(sight.records), ttl, checked))
-    report.tables.append(Table("", ("RESOLVER", kind, "TTL LEFT", "DNSSEC"), tuple(rows), tones))
-    report.facts = {
-        "type": kind,
-        "resolvers": {
-            str(sight.resolver): {
-                "records": list(sight.records),
-                "problem": sight.problem or None,
-                "bogus": sight.bogus,
-            }
-            for sight in sights
-        },
+    return Table("", ("RESOLVER", kind, "TTL LEFT", "DNSSEC"), tuple(rows), tones)
+
+
+def _facts(different: Mapping[Endpoint, Sequence[Sight]]) -> Json:
+    return {
+        str(sight.resolver): {
+            "records": list(sight.records),
+            "problem": sight.problem or None,
+            "bogus": sight.bogus,
+            "also": [list(each.records) for each in others],
+        }
+        for sight, *others in different.values()
     }
-    report.measured = {"ttl": {str(sight.resolver): sight.ttl for sight in answered}}
-    report.unreachable = not answered and not any(sight.problem.isupper() for sight in sights)
-    longest = max((sight.ttl for sight in answered), default=0)
-    report.verdict = f"All {len(sights)} resolvers return the same." if report.exit_code == 0 else "Not everywhere yet."
-    if report.exit_code and longest and not report.unreachable:
-        report.verdict = f"Not everywhere yet; what is cached runs out within {longest} s."
-    return report
 
 
 def _judge_one(report: Report, kind: str, sight: Sight, wanted: tuple[str, ...] | None, target: int | None) -> None:

@@ -8,6 +8,7 @@ from nameserver.cli.migrate import common, then_http
 from nameserver.migrate import propagation
 from nameserver.migrate.report import Report
 from nameserver.migrate.servers import parse_server
+from nameserver.migrate.steering import TIMES
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +26,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--expect", metavar="RDATA", nargs="+", help="what they should return, as in a zone file")
     parser.add_argument(
         "--target", type=common.ttl, metavar="SECONDS", help="the TTL that was set: more means cached before"
+    )
+    parser.add_argument(
+        "--repeat",
+        type=common.count(1, 100),
+        default=TIMES,
+        metavar="COUNT",
+        help=f"ask each so often: behind one address there may be several caches ({TIMES})",
     )
     then_http.add_argument(parser)
     common.add_arguments(parser)
@@ -45,7 +53,12 @@ def _type(text: str) -> dns.rdatatype.RdataType:
 async def _propagation(args: argparse.Namespace) -> Report:
     tools = common.tools(args)
     resolvers = [endpoint for server in args.resolvers for endpoint in await common.endpoints(tools, server)]
-    sights = await propagation.measure(tools.asker, args.name, args.type, resolvers)
+    try:
+        for text in args.expect or ():
+            propagation.folded(args.type, text)
+    except ValueError as error:
+        raise common.UsageError(f"--expect: {error}") from error
+    sights = await propagation.measure(tools.asker, args.name, args.type, resolvers, args.repeat)
     report = propagation.judge(args.name, args.type, sights, expected=args.expect, target=args.target)
     if args.then_http:
         application = await then_http.measure(report.zone, args.then_http, args.timeout)
