@@ -18,7 +18,7 @@ TOP = 10
 
 _BIND = re.compile(r"client (?:@0x[0-9a-f]+ )?([0-9a-fA-F.:]+)(?:%\S+)?#\d+.*?: query: (\S+) \S+ (\S+)")
 _PDNS = re.compile(r"Remote ([0-9a-fA-F.:]+)\S* wants '([^|']*)\|(\w+)'")
-_TCPDUMP = re.compile(r"\bIP6? ([0-9a-fA-F.:]+)\.\d+ > \S+: \d+\S*(?: \[[^\]]*\])? (\w+)\? (\S+) \(\d+\)")
+_TCPDUMP = re.compile(r"\bIP6? ([0-9a-fA-F.:]+)\.\d+ > \S+\.53: \d+\S*(?: \[[^\]]*\])* (\w+)\? (\S+) \(\d+\)")
 
 
 @dataclass(slots=True)

@@ -12,12 +12,20 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import dns.message
+import dns.query
 import pytest
+from support import ask
+from support.ask import LOOPBACK
 from support.commands import nameserver
+from support.daemon import Nameserver
 from support.internet import Internet, soa
+from support.wait import wait_for
 
+from nameserver.cli.migrate.moving import metrics_of
 from nameserver.migrate import phases
 from nameserver.migrate.phases import State
+from nameserver.migrate.silence import read_page
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 
@@ -151,3 +159,33 @@ def test_a_server_that_fails_for_a_while_is_found_by_asking_again_and_ctrl_c_tel
     assert (tmp_path / "log.md").read_text().count("# verify shop.example") == report["facts"]["rounds"]
     log = phases.read(tmp_path / "move.json").log
     assert {entry["verified"] for entry in log} == {True, False}
+
+
+def test_our_own_server_as_the_old_side_counts_users_and_not_what_these_commands_ask(world: Internet, tmp_path: Path):
+    (tmp_path / "zone").write_text(TEXT)
+    zone = f'[zone."shop.example"]\ntype = "primary"\nfile = "{tmp_path}/zone"\n'
+    with Nameserver(extra=zone, open_transfers=True) as old:
+        old.configure()
+        old.start()
+        wait_for(lambda: ask.serial(old.port, "shop.example") == 7, 30, "the zone", explain=old.explain)
+        verb, *more = words(world, tmp_path, "decommission")
+        state = phases.read(tmp_path / "move.json")
+        page = f"http://{LOOPBACK}:{old.http_port}/metrics"
+        state = replace(state, old=[f"{LOOPBACK}:{old.port}"], metrics=page, keep=1.0, quiet=0.1)
+        phases.write(tmp_path / "move.json", state)
+
+        code, report = verify("decommission", *more)
+        assert (code, codes(report, "fault")) == (1, {"quiet/not-yet"}), report["findings"]
+        code, report = verify(verb, *more)
+        assert code == 0, report["findings"]
+        code, report = verify("decommission", *more)
+        assert (code, report["verdict"].split(":")[0]) == (0, "SAFE"), report["findings"]
+
+        fetch = metrics_of(state)
+        assert fetch is not None
+        before = read_page(fetch()[0], "shop.example").count
+        dns.query.udp(dns.message.make_query("www.shop.example", "A"), LOOPBACK, port=old.port, timeout=5)
+        wait_for(lambda: read_page(fetch()[0], "shop.example").count > before, 10, "the query to be counted")
+        code, report = verify("decommission", *more)
+        assert (code, codes(report, "fault")) == (1, {"quiet/still-asked"}), report["findings"]
+        assert "clients-unknown" in codes(report, "note")

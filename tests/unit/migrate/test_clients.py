@@ -10,6 +10,8 @@ VIEW = "21-Nov-2026 19:42:52.256 queries: info: client @0x7f88 {}#5582 ({}): vie
 PDNS = "Nov 21 19:42:52 Remote {} wants '{}|{}', do = 0, bufsize = 1232: packetcache MISS"
 PROXY = "Nov 21 19:42:52 Remote {}<-10.0.0.1 wants '{}|{}', do = 0, bufsize = 1232: packetcache HIT"
 TCPDUMP = "19:42:52.256138 IP {}.53421 > 198.51.100.3.53: 12345+ [1au] {}? {}. (57)"
+ODD_BITS = "19:42:52.2 eth0  In  IP {}.53421 > 198.51.100.3.53: 12345+% [b2&3=0x120] [1au] {}? {}. (57)"
+REPLY = "19:42:52.256139 IP 198.51.100.3.53 > {}.53421: 12345 NXDomain*- q: {}? {}. 0/1/1 (120)"
 TCPDUMP6 = "19:42:52.256138 IP6 {}.53421 > 2001:db8::3.53: 12345 {}? {}. (57)"
 
 
@@ -21,11 +23,13 @@ TCPDUMP6 = "19:42:52.256138 IP6 {}.53421 > 2001:db8::3.53: 12345 {}? {}. (57)"
         (PDNS.format("192.0.2.77", "www.shop.example", "AAAA"), "192.0.2.0/24", "AAAA"),
         (PROXY.format("192.0.2.77", "www.shop.example", "AAAA"), "192.0.2.0/24", "AAAA"),
         (TCPDUMP.format("192.0.2.77", "A", "www.shop.example"), "192.0.2.0/24", "A"),
+        (ODD_BITS.format("192.0.2.77", "A", "www.shop.example"), "192.0.2.0/24", "A"),
         (TCPDUMP6.format("2001:db8:1:2::7", "HTTPS", "shop.example"), "2001:db8:1::/48", "HTTPS"),
     ],
 )
 def test_a_query_is_read_in_each_form_and_its_client_told_as_a_network(line: str, network: str, kind: str):
-    found = read_log([line, "21-Nov-2026 19:42:52.300 something else"], "shop.example")
+    reply = REPLY.format("192.0.2.77", "A", "www.shop.example")
+    found = read_log([line, "21-Nov-2026 19:42:52.300 something else", reply], "shop.example")
     assert (found.queries, dict(found.networks)) == (1, {network: 1})
     assert dict(found.types[network]) == {kind: 1}
 
