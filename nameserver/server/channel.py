@@ -156,7 +156,8 @@ def pack_changes(changes: Mapping[bytes, bytes | None]) -> bytes:
     """Node replacements as a message body: key → packed node, or None where the owner is gone."""
     parts: list[bytes] = []
     for key, node in changes.items():
-        parts += (_ENTRY.pack(len(key), len(node or b"")), key, node or b"")
+        packed = node or b""
+        parts += (_ENTRY.pack(len(key), len(packed)), key, packed)
     return b"".join(parts)
 
 

@@ -171,7 +171,7 @@ def zone_of_row(row: Sequence[object]) -> StoredZone:
 
 def zone_crc(zone: StoredZone) -> int:
     """The checksum over all fields of a zone's row."""
-    crc = crc32(
+    parts = [
         _NUMBERS.pack(
             zone.id,
             zone.serial,
@@ -183,13 +183,12 @@ def zone_crc(zone: StoredZone) -> int:
             zone.overlay_rows,
             zone.overlay_sum,
             *zone.timers,
-        )
-    )
-    for text in (zone.text, zone.kind, zone.source):
-        crc = crc32(text.encode() + b"\0", crc)
+        ),
+        f"{zone.text}\0{zone.kind}\0{zone.source}\0".encode(),
+    ]
     for field in (zone.name, zone.apex_as_received, zone.soa_rdata):
-        crc = crc32(field, crc32(len(field).to_bytes(4, "big"), crc))
-    return crc
+        parts += (len(field).to_bytes(4, "big"), field)
+    return crc32(b"".join(parts))
 
 
 def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:

@@ -73,6 +73,7 @@ def quote(value: object) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
+@lru_cache(maxsize=64)  # what is odd about a primary is so in each of its zones
 def _detail(detail: str) -> str:
     return f" detail={quote(detail)}" if detail else ""
 

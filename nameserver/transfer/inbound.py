@@ -188,6 +188,7 @@ class InboundTransfer:
         self.kind = kind
         self.stats = TransferStats()
         self.state = State.FIRST_SOA
+        self._question = zone + _QUESTION.pack(codes.AXFR if kind is TransferKind.AXFR else codes.IXFR, codes.IN)
         self._query_id = query_id
         self._our_serial = our_serial
         self._limits = limits
@@ -280,12 +281,13 @@ class InboundTransfer:
         return offset, answers
 
     def _check_question(self, message: bytes) -> int:
+        if message.startswith(self._question, 12):  # as it was sent
+            return 12 + len(self._question)
         name, offset = read_name(message, 12)
         if offset + 4 > len(message):
             raise WireError("the question runs past the end of the message")
         rdtype, rdclass = _QUESTION.unpack_from(message, offset)
-        wanted = codes.AXFR if self.kind is TransferKind.AXFR else codes.IXFR
-        if name.lower() != self.zone or rdtype != wanted or rdclass != codes.IN:
+        if name.lower() + _QUESTION.pack(rdtype, rdclass) != self._question:
             asked = f"{to_text(name)} {type_text(rdtype)} class {rdclass}"
             raise TransferError(Reason.MALFORMED, f"the response is to another question: {asked}")
         return offset + 4

@@ -2,8 +2,11 @@
 
 import contextlib
 
+import dns.exception
 import dns.name
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from support.cpu import least_cpu_seconds
 
 from nameserver.errors import WireError
@@ -207,3 +210,19 @@ def test_text_is_read_as_absolute_and_keeps_its_case():
 def test_what_is_not_a_name_is_refused_with_the_reason(text, problem):
     with pytest.raises(ValueError, match=problem):
         names.from_text(text)
+
+
+@given(st.from_regex(r"([0-9A-Za-z_-]{0,64}\.){0,5}[0-9A-Za-z_-]{0,64}\.?", fullmatch=True))
+@example("a" * 63 + "." + "b" * 63 + "." + "c" * 63 + "." + "d" * 61)
+@example("a" * 63 + "." + "b" * 63 + "." + "c" * 63 + "." + "d" * 62)
+@example("a" * 63 + "." + "b" * 63 + "." + "c" * 63 + "." + "d" * 61 + ".")
+def test_a_plain_name_is_what_dnspython_makes_of_it(text: str) -> None:
+    try:
+        wanted = dns.name.from_text(text, dns.name.root).to_wire() if text else None
+    except dns.exception.DNSException:
+        wanted = None
+    if wanted is None:
+        with pytest.raises(ValueError, match="name"):
+            names.from_text(text)
+    else:
+        assert names.from_text(text) == wanted
