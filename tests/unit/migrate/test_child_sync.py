@@ -1,5 +1,7 @@
 """What CSYNC, CDS and CDNSKEY ask of the parent, and whether it has done it."""
 
+from base64 import b64encode
+
 import dns.dnssec
 import dns.name
 import dns.rdata
@@ -12,7 +14,7 @@ from dns.rdatatype import CDS, DNSKEY
 from nameserver.config.model import Endpoint
 from nameserver.migrate.child_sync import Csync, csync_of, judge_cds, judge_csync
 from nameserver.migrate.report import Level, Report
-from nameserver.migrate.signed_sides import Side
+from nameserver.migrate.signed_sides import Side, valid
 
 ZONE = dns.name.from_text("shop.example.")
 OLD, NEW = frozenset({"old.example"}), frozenset({"new.example"})
@@ -126,3 +128,19 @@ def test_rfc8901_cds_that_leaves_out_the_other_side_would_break_it():
 
 def test_a_cds_that_no_ds_can_be_is_no_end_of_the_command():
     assert "cds-not-followed" in cds(ONE.side("old", ["7 13 0 00"]))
+
+
+def test_many_keys_of_one_tag_with_many_signatures_are_tried_as_often_as_a_validator_would():
+    rows = [bytes([number % 16, 7]) for number in range(16)]
+    keys = [
+        dns.rdata.from_text("IN", "DNSKEY", f"257 3 15 {b64encode(b''.join(rows[turn:] + rows[:turn])).decode()}")
+        for turn in range(16)
+    ]
+    tags = {dns.dnssec.key_id(each) for each in keys}
+    assert len(tags) == 1
+    line = f"CDS 15 2 60 20300101000000 20200101000000 {tags.pop()} shop.example. "
+    made = [dns.rdata.from_text("IN", "RRSIG", line + b64encode(bytes([number] * 64)).decode()) for number in range(90)]
+    rrset = dns.rrset.from_text(ZONE, 60, "IN", "CDS", ONE.ds)
+    assert "no validator tries more" in valid(rrset, made, keys, ZONE, NOW)  # type: ignore[arg-type]
+    assert valid(rrset, made[:1], keys, ZONE, NOW)  # type: ignore[arg-type]
+    assert "no key there" in valid(rrset, made[:1], [ONE.key], ZONE, NOW)  # type: ignore[arg-type, list-item]
