@@ -177,8 +177,10 @@ def judge(zone: dns.name.Name, measured: Sequence[Measured], key: TsigKey | None
     report.measured = {"skew": {str(server.endpoint): server.skew for server in measured}}
     report.unreachable = all(_silent(server) for server in measured)
     over = " over TLS" if report.facts["over"] == "TLS" else ""
-    good = f"Every step is good: the zone can be transferred{over}"
-    report.verdict = good + (f", signed with {names.to_text(key.name)}." if key else ".")
+    signed = f", signed with {names.to_text(key.name)}" if key else ""
+    report.verdict = f"Every step is good: the zone can be transferred{over}{signed}."
+    if any(step.unknown for server in measured for step in server.steps):
+        report.verdict = f"The zone can be transferred{over}{signed}; whether its NOTIFYs reach us is not known."
     if report.exit_code and {step.name for server in measured for step in server.steps if step.reason} == {NOTIFY}:
         report.verdict = "The zone can be transferred, but nobody tells us when it changes."
     elif report.exit_code:

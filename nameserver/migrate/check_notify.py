@@ -21,6 +21,7 @@ _SILENT = Advice(
     "It tells us of no change, or its word is lost on the way: changes wait for the refresh timer.",
     "Have it notify our address (nameserver migrate primary-snippet shows how), and let UDP through from it to us.",
 )
+_NOT_YET = Advice("", "It may have had nothing to tell. --notify 60 waits for one, which is sent there meanwhile.")
 _STRANGER = Advice(
     "A NOTIFY came from an address that is none of the primary's, and was turned away.",
     "If it is the primary, add the address to its remote here or to allow-notify, or have it send from the other one.",
@@ -64,4 +65,4 @@ def _judge(events: Sequence[NotifyReceivedEvent], hosts: Collection[str], wait: 
         return Step(NOTIFY, Reason.REFUSED, f"refused from {', '.join(strangers[:3])}", words=_STRANGER)
     if wait:
         return Step(NOTIFY, Reason.CONNECT_TIMEOUT, f"none came within {wait:g} s", words=_SILENT)
-    return Step(NOTIFY, None, "none has come to our daemon so far", words=_SILENT, unknown=True)
+    return Step(NOTIFY, None, "none has come to our daemon so far", words=_NOT_YET, unknown=True)

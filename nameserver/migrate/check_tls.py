@@ -22,7 +22,7 @@ async def handshake(peer: Peer, limits: PullLimits) -> Step:
     except TransferError as error:
         detail = error.detail or str(error.reason)
         if error.reason is Reason.TLS_PEER_IDENTITY and (shown := await _shown(peer, limits.connect_timeout)):
-            detail = f"{detail}; it shows {shown}"
+            detail = f"{detail.rstrip('.')}; it shows {shown}"
         return Step(TLS, error.reason, detail)
     dialogue.close()
     ends = (

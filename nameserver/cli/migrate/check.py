@@ -15,6 +15,7 @@ from nameserver.control.protocol import ControlError
 from nameserver.migrate import check, check_notify
 from nameserver.migrate.check_step import Step
 from nameserver.migrate.report import Report
+from nameserver.telemetry.advice import Advice
 from nameserver.telemetry.events import NotifyReceivedEvent
 from nameserver.telemetry.status import ZoneStatus
 from nameserver.wire import names
@@ -85,7 +86,8 @@ async def _notified(args: argparse.Namespace, remote: Remote | None) -> Step | N
     except ControlError as error:
         if args.notify:
             raise common.UsageError(f"--notify: {error}") from error
-        return Step(check_notify.NOTIFY, None, f"our daemon was not asked: {error}", unknown=True)
+        words = Advice("", f"{error}. Start it, and ask again.")
+        return Step(check_notify.NOTIFY, None, "our daemon does not answer, so nobody knows", words=words, unknown=True)
 
 
 def _configured(args: argparse.Namespace) -> tuple[Remote | None, tuple[Endpoint, ...]]:
