@@ -68,6 +68,7 @@ class Taker:
     ignore_dnssec: bool = False
     times: int = TIMES
     progress: Progress = lambda side, records: None
+    expect: Callable[[int], None] = lambda records: None  # is told how many are to come, as soon as that is known
 
     async def transfer(self, source: Source) -> Had:
         """The zone from one address, or why it is not to be had by transfer."""
@@ -92,6 +93,7 @@ class Taker:
         for source in sources:
             had = await self.transfer(source)
             if isinstance(had.outcome, ZoneStream):
+                self.expect(len(had.outcome.records))
                 return had, failed
             failed.append(had)
         return failed[0], failed[1:]
@@ -139,6 +141,7 @@ class Taker:
 
     async def _ask(self, had: Had, wanted: list[Wanted]) -> Side:
         source = had.source
+        self.expect(len(wanted))
         if isinstance(had.outcome, ZoneStream):
             raise AssertionError("who could be transferred is not asked")
         try:

@@ -84,6 +84,7 @@ async def _compare(args: argparse.Namespace, metrics: DriftMetrics | None = None
             args.ignore_dnssec,
             args.repeat,
             progress,
+            progress.expect,
         )
         report = await parity.measure(taker, old, new, accept_partial=args.accept_partial)
     if metrics is not None:

@@ -16,9 +16,9 @@ class Progress(Watcher):
     Each part has a name and a count; where a total is known, a bar. Of a measurement of many stages, the one that runs.
     """
 
-    def __init__(self, what: str, total: int | None = None) -> None:
+    def __init__(self, what: str) -> None:
         self._what = what
-        self._total = total
+        self._total = 0
         self._stage = ""
         self._counts: dict[str, int] = {}
         self._drawn = 0.0
@@ -37,10 +37,16 @@ class Progress(Watcher):
         """Another measurement begins: what was counted in the one before is gone."""
         self._stage = f"{number} of {total}, {name}  "
         self._counts.clear()
+        self._total = 0
         self._draw(time.monotonic())
+
+    def expect(self, total: int) -> None:
+        """What comes from now on will count up to about `total`, as what it is compared with did."""
+        self._total = total
 
     def __call__(self, part: str, count: int) -> None:
         """Part `part` has come to `count`."""
+        self._counts.pop(part, None)  # the last one is what moves
         self._counts[part] = count
         now = time.monotonic()
         if now - self._drawn >= _EVERY:
@@ -50,11 +56,12 @@ class Progress(Watcher):
         if not self._on:
             return
         self._drawn = now
-        parts = "  ".join(f"{name} {number:,}" for name, number in self._counts.items())
+        parts = "  ".join(f"{name} {number:,}" for name, number in sorted(self._counts.items()))
         print(f"\r\x1b[K{self._what}: {self._stage}{self._bar()}{parts}", end="", file=sys.stderr, flush=True)
 
     def _bar(self) -> str:
         if not self._total:
             return ""
-        full = min(_WIDTH, _WIDTH * sum(self._counts.values()) // self._total)
+        moving = next(reversed(self._counts.values()), 0)
+        full = min(_WIDTH, _WIDTH * moving // self._total)
         return f"[{'#' * full}{'.' * (_WIDTH - full)}] "

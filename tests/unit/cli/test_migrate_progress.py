@@ -1,10 +1,11 @@
-"""Progress of long migration commands: one line on a terminal, nothing anywhere else."""
+"""How far a comparison has come, as a terminal shows it."""
 
 import io
 import sys
 
 import pytest
 
+from nameserver.cli.migrate import progress
 from nameserver.cli.migrate.progress import Progress
 
 
@@ -13,17 +14,26 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize("stream", [Terminal(), io.StringIO()], ids=["terminal", "file"])
-def test_the_gate_that_is_measured_is_told_on_a_terminal_alone(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sys, "stderr", stream)
-    with Progress("gate") as progress:
-        progress.stage("parity", 2, 9)
-        progress("old", 1200)
-        progress.stage("serials", 3, 9)
-    told = stream.getvalue()
-    if not stream.isatty():
-        assert told == ""
-        return
-    drawn = told.split("\r\x1b[K")
-    assert drawn[1] == "gate: 2 of 9, parity  "
-    assert drawn[-2:] == ["gate: 3 of 9, serials  ", ""]  # and the line is gone in the end
+def test_there_is_a_bar_from_when_on_it_is_known_how_many_records_are_to_come(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(progress, "_EVERY", 0.0)
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    with Progress("comparing") as shown:
+        shown("old", 1000)
+        shown("new", 100)
+        shown.expect(1000)
+        shown("new", 500)
+    drawn = terminal.getvalue().split("\r\x1b[K")
+    assert drawn[1:] == [
+        "comparing: old 1,000",
+        "comparing: new 100  old 1,000",
+        f"comparing: [{'#' * 15}{'.' * 15}] new 500  old 1,000",
+        "",
+    ]
+
+
+def test_nothing_is_drawn_where_nobody_looks(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(progress, "_EVERY", 0.0)
+    monkeypatch.setattr(sys, "stderr", hidden := io.StringIO())
+    with Progress("comparing") as shown:
+        shown("old", 1000)
+    assert hidden.getvalue() == ""
