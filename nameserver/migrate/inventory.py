@@ -63,7 +63,7 @@ def judge(stream: ZoneStream, contents: Contents, server: str, today: str, wante
     _list(
         report,
         "alias",
-        "aliases (CNAME)",
+        "CNAME",
         [f"{owner} → {target}" for owner, target in sorted(contents.aliases.items())],
     )
     for owner in contents.beside_alias[:SHOWN]:
@@ -110,7 +110,8 @@ def _largest_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 def _list(report: Report, code: str, what: str, items: Sequence[str]) -> None:
     if items:
         more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
-        report.add(Level.NOTE, code, f"{len(items)} {what}: {', '.join(items[:SHOWN])}{more}")
+        number = f"{len(items)} {what}{'s' if len(items) > 1 else ''}"
+        report.add(Level.NOTE, code, f"{number}: {', '.join(items[:SHOWN])}{more}")
 
 
 def _apex(stream: ZoneStream) -> str:
@@ -132,7 +133,7 @@ def _wildcards(report: Report, contents: Contents) -> None:
         more = f" and {len(beside) - LARGEST} more" if len(beside) > LARGEST else ""
         rows.append((owner, " ".join(kinds), f"{' '.join(beside[:LARGEST])}{more}"))
     report.tables.append(Table("Wildcards", ("OWNER", "TYPES", "LEAVES OUT"), tuple(rows)))
-    _list(report, "wildcard", "wildcards", sorted(set(contents.wildcards)))
+    _list(report, "wildcard", "wildcard", sorted(set(contents.wildcards)))
 
 
 def _delegations(report: Report, stream: ZoneStream, contents: Contents) -> None:

@@ -37,10 +37,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--repeat",
-        type=common.count(1, 100),
-        default=TIMES,
+        type=common.count(0, 100),
         metavar="COUNT",
-        help=f"ask so often whether answers vary ({TIMES})",
+        help=f"ask so often whether answers vary ({TIMES}; 0: not at all, as with --watch: servers count it as use)",
     )
     watching = parser.add_argument_group("watching for drift")
     watching.add_argument("--watch", type=seconds(86400 * 7), metavar="SECONDS", help="compare again and again")
@@ -75,6 +74,7 @@ async def _compare(args: argparse.Namespace, metrics: DriftMetrics | None = None
     tools = common.tools(args)
     zone = names.fold(args.zone.to_wire())
     old, new = await common.sides(args, tools, args.old, args.new)
+    usual = 0 if args.watch is not None else TIMES
     with Progress("comparing") as progress:
         taker = Taker(
             tools.asker,
@@ -82,7 +82,7 @@ async def _compare(args: argparse.Namespace, metrics: DriftMetrics | None = None
             _names(args, zone),
             common.pull_limits(args),
             args.ignore_dnssec,
-            args.repeat,
+            usual if args.repeat is None else args.repeat,
             progress,
             progress.expect,
         )
