@@ -11,6 +11,7 @@ import pytest
 import uvloop
 from hypothesis import settings
 from support.clock import ManualClock
+from support.more_examples import TIMES, give_more
 from support.process import WITNESSES
 
 # A busy machine fails no test: nothing generated is timed, unless a test says so itself.
@@ -35,7 +36,9 @@ def pytest_asyncio_loop_factories(
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Everything under tests/interop is `interop`; every async test ends in time."""
+    """Everything under tests/interop is `interop`; every async test ends in time; property tests have more to do."""
+    if TIMES != 1:
+        give_more(items)
     for item in items:
         if "interop" in item.path.parent.parts:
             item.add_marker("interop")
