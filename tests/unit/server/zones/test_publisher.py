@@ -6,6 +6,7 @@ import threading
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.managed import Managed, managed
@@ -16,7 +17,7 @@ from nameserver.config.model import ZoneConfig
 from nameserver.errors import StoreError
 from nameserver.server.channel import unpack_changes
 from nameserver.server.zones import publisher
-from nameserver.server.zones.publisher import BATCH, INLINE_LIMIT, SMALL_ZONE
+from nameserver.server.zones.publisher import BATCH, INLINE_LIMIT, SMALL_ZONE, Publisher
 from nameserver.store import state_file
 from nameserver.store.database import Store, ZoneTimers
 from nameserver.store.reader import StoreReader
@@ -139,6 +140,32 @@ async def test_small_versions_that_come_together_share_a_transaction_and_a_bad_o
         }
         generations = [zone.generation for zone in ours.publisher.stored.values()]
         assert len(set(generations)) == 19
+
+
+async def test_what_comes_soon_after_a_write_waits_for_more_and_is_written_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Zones of a first sync come one by one: a transaction for each, and a turn of two threads, would cost more."""
+    monkeypatch.setattr("nameserver.server.zones.publisher.GATHER", 1.0)
+    batches: list[int] = []
+    write_batch = Publisher._write_batch
+
+    def counted(self: Publisher, loop: Any, batch: list[Any]) -> None:
+        batches.append(len(batch))
+        write_batch(self, loop, batch)
+
+    monkeypatch.setattr(Publisher, "_write_batch", counted)
+    zones = [ZoneConfig(names.from_text(f"z{number}.example"), f"z{number}.example") for number in range(10)]
+    async with managed(tmp_path) as ours:
+        publishing = []
+        for zone in zones:
+            built = read_zone_file(zone_text(zone.text, 1), zone.name, "a test")
+            publishing.append(asyncio.create_task(ours.publisher.publish_full(zone, built, "a test", TIMERS)))
+            if not batches:
+                await publishing[0]  # what comes alone is written at once
+            await asyncio.sleep(0)
+        await asyncio.gather(*publishing)
+        assert batches == [1, 9]
 
 
 async def test_a_change_and_what_it_is_made_of_share_the_stores_thread(tmp_path: Path) -> None:
