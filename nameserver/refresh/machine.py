@@ -337,6 +337,11 @@ class RefreshMachine:
         """The serial we hold, live or expired."""
         return self._held.serial if self._held else None
 
+    @property
+    def expires_at(self) -> float | None:
+        """When what we hold expires, or has; None while nothing is held."""
+        return self._held.expires_at if self._held else None
+
     def next_deadline(self) -> float | None:
         """When to call `tick`; None while nothing is due."""
         expiry = self._held.expires_at if self._held and self.state is not State.EXPIRED else None
@@ -352,7 +357,7 @@ class RefreshMachine:
             last_success=self._last_success,
             last_change=self._last_change,
             next_refresh=self._due,
-            expires_at=self._held.expires_at if self._held else None,
+            expires_at=self.expires_at,
             last_reason=self._failure.reason if self._failure else None,
             last_detail=self._failure.detail if self._failure else "",
             failures=self._failures,

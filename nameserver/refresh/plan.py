@@ -150,9 +150,9 @@ class RefreshRun:
         self._opening = StepKind.AXFR if force or held is None else StepKind.SOA_UDP
         self._first = frozenset(first)
         order = dict.fromkeys((*first, *range(len(primaries))))  # keeps the order, drops repetitions
-        awake = (self._visit(index, silent=False) for index in order)
-        silent = (self._visit(index, silent=True) for index in order)
-        self._queue = deque(visit for visit in (*awake, *silent) if visit.addresses)
+        visits = [self._visit(index, silent=False) for index in order]
+        visits += [self._visit(index, silent=True) for index in order if primaries[index].silent]
+        self._queue = deque(visit for visit in visits if visit.addresses)
         self._visiting = self._queue.popleft()
         # by primary
         self._shown: dict[int, int] = {}  # the serial of its SOA answer, or of the version that came from it

@@ -53,7 +53,8 @@ class Deadlines:
             heapq.heappush(self._heap, (deadline, next(self._order), entry.config.name))
             if len(self._heap) > 2 * len(self._entries) + HEAP_SLACK:
                 self._rebuild_heap()
-            self._arm()
+            if self._timer is None or self._heap[0][0] == deadline:  # else it is armed for an earlier one
+                self._arm()
 
     def stop(self) -> None:
         """Wake no more."""

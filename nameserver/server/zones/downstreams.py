@@ -150,6 +150,8 @@ class Downstreams:
     def _publish(self, zone: _Zone, targets: tuple[Remote, ...]) -> None:
         checks, before = zone.config.check_downstreams, zone.propagation.targets
         heard = zone.propagation.publish(zone.serial, targets, zone.published, checks=checks)
+        if not targets and not before:  # most zones have nobody below them
+            return
         self._keep(zone, before)
         self.notify.publish(zone.config, zone.serial, zone.soa_rdata, targets)
         for target, each in heard.items():
@@ -159,6 +161,8 @@ class Downstreams:
     def _resume(self, zone: _Zone, targets: tuple[Remote, ...]) -> None:
         checks, before = zone.config.check_downstreams, zone.propagation.targets
         tell = zone.propagation.resume(zone.serial, targets, machine_clock(), checks=checks)
+        if not targets and not before:
+            return
         self._keep(zone, before)
         self.notify.keep(zone.config.name, zone.propagation.targets)
         for target in tell:

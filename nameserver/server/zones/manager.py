@@ -476,7 +476,7 @@ class ZoneManager:
         entry.waiters.clear()
 
     def _tell_expiry(self, entry: ZoneEntry) -> None:
-        expires = None if entry.machine is None else entry.machine.snapshot().expires_at
+        expires = None if entry.machine is None else entry.machine.expires_at
         if expires is not None:
             self._publisher.set_expiry(entry.config.name, expires)
 
