@@ -161,7 +161,7 @@ class Publisher:
         """Have what waits written; what comes meanwhile is written next."""
         self._write_at = loop.time() + GATHER
         batch = [self._writes.popleft() for _ in range(min(len(self._writes), TOGETHER))]
-        self._thread.submit(self._write_batch, loop, batch)
+        loop.run_in_executor(self._thread, self._write_batch, loop, batch)
 
     def _write_batch(self, loop: asyncio.AbstractEventLoop, batch: list[_Write]) -> None:
         """In the store's thread."""
