@@ -47,6 +47,9 @@ async def verify(
     if report.exit_code == 0:
         gone = "old side" in reports and not survey.old
         report.verdict = "Everything is as it was" + (", at the new side alone." if gone else ".")
+    if PHASES.index(state.phase) < PHASES.index("cutover"):
+        text = f"the move is in phase {state.phase}: what is asked here holds after the cut-over"
+        report.add(Level.WARNING, "before-cutover", text, "For what has to hold before it: nameserver migrate status.")
     if not state.resolvers:
         step = "Write some into resolvers in the state file, as 1.1.1.1, 8.8.8.8 and 9.9.9.9."
         report.add(Level.NOTE, "no-resolvers", "no resolver was asked: none is named in the plan", step)
