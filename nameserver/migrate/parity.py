@@ -75,6 +75,8 @@ async def _held(taker: Taker, standard: Had, had: Had, *, accept_partial: bool) 
         text = names.to_text(taker.zone)
         report = unavailable("compare", text, str(error.source.endpoint), error, NOT_PROVEN, key)
         report.facts = {"silent": error.source.shown}
+        if ":" in error.source.endpoint.host:
+            report.add(Level.NOTE, "family", "where this machine has no way to IPv6, -4 leaves such addresses out")
         return report
     if source.name == standard.source.name:
         who = (standard.source.shown, source.shown)
