@@ -158,6 +158,7 @@ class RefreshRun:
         self._shown: dict[int, int] = {}  # the serial of its SOA answer, or of the version that came from it
         self._ixfr_failed: set[int] = set()
         self._guessed: Step | None = None
+        self._guess_failed: Reason | None = None
         self._spoke: set[int] = set()  # its answer was its last word, whatever address gave it
         # over the run
         self._current: UpToDate | None = None
@@ -180,8 +181,9 @@ class RefreshRun:
     def guess(self) -> bool:
         """Ask for a newer version instead of the serial: whether that is what to do now.
 
-        For a primary that is likely to have one. Nothing is believed of that: where no newer version comes, all goes on
-        as without it. Not where no difference is wanted, nor more than once, nor at an address that may be silent.
+        For a primary that is likely to have one. Nothing is believed of that: where no newer version comes, the serial
+        is asked for all the same, and what the guess failed for counts as if it had been tried after that. Not where
+        no difference is wanted, nor more than once, nor at an address that may be silent.
         """
         step, visit = self.step, self._visiting
         if step is None or step.kind is not visit.opening or step.kind is StepKind.AXFR or visit.silent:
@@ -198,6 +200,13 @@ class RefreshRun:
         order = self._order(serial)
         if order is Order.EQUAL and not self._whole:
             self._found_current(UpToDate(serial, expire_option))
+        elif (
+            order is Order.NEWER
+            and self._guess_failed is not None
+            and self._guessed == step._replace(kind=StepKind.IXFR)
+        ):
+            self._missed = self._failure
+            self._go_on(self._guessed, after_failure(StepKind.IXFR, self._guess_failed))
         elif order in (Order.EQUAL, Order.NEWER):
             able = self._primaries[step.primary].ixfr and step.primary not in self._ixfr_failed
             incremental = able and not self._whole
@@ -253,6 +262,11 @@ class RefreshRun:
         self._end(Transferred(serial, soa, expire_option))
 
     @property
+    def guessing(self) -> bool:
+        """Whether the present step is the guess."""
+        return self.step is not None and self.step is self._guessed
+
+    @property
     def guessed(self) -> int | None:
         """The primary (by index) that was asked for a newer version before it was asked for its serial."""
         return None if self._guessed is None else self._guessed.primary
@@ -283,9 +297,14 @@ class RefreshRun:
         if then is Then.END:
             self._end(failure)
         elif step is self._guessed:
+            self._guess_failed = reason
             self._ask_serial(step)
         else:
             self._go_on(step, then)
+
+    def _failed_guess(self, step: Step) -> Reason | None:
+        """Why the guess at this step's address failed; None where it did not, or there was none."""
+        return self._guess_failed if self._guessed == step._replace(kind=StepKind.IXFR) else None
 
     def _ask_serial(self, step: Step) -> None:
         """The guess was wrong: the visit goes on as it would have begun without it."""

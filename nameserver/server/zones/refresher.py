@@ -235,6 +235,7 @@ class Refresher:
 
     async def _transfer(self, work: ZoneRun, plan: RefreshRun, step: Step, peer: pull.Peer) -> None:
         stored = self._publisher.stored.get(work.zone.name)
+        guessing = plan.guessing
         kind = TransferKind.IXFR if step.kind is StepKind.IXFR else TransferKind.AXFR
         held_soa = RRset.of(work.zone.name, codes.SOA, 0, [stored.soa_rdata]) if stored else None
         attempt = _Attempt(work, peer, kind, stored.serial if stored else None, stored.size if stored else 0)
@@ -257,7 +258,8 @@ class Refresher:
                 self._no_ixfr[peer.remote.name] = time.monotonic() + NOT_ASKED_AGAIN_FOR
             self._transfer_ended(work, attempt, error)
             raise
-        self._transfer_ended(work, attempt, None)
+        if not (guessing and attempt.current):  # a guess that finds nothing new is no transfer
+            self._transfer_ended(work, attempt, None)
 
     async def _pull(self, plan: RefreshRun, asked_soa: RRset | None, attempt: "_Attempt") -> InboundTransfer:
         """The transfer's exchange."""
