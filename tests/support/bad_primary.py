@@ -355,12 +355,13 @@ class BadPrimary:
         return {Phase.GOOD: GOOD_SERIAL, Phase.BAD: ROWS[row_of(zone)].serial, Phase.HEALED: HEALED_SERIAL}[self.phase]
 
     def notify(self, port: int) -> None:
-        """Tell the server on this port about every zone (RFC 1996); each NOTIFY is to be answered with NOERROR."""
+        """Tell the server on this port about every zone (RFC 1996); each NOTIFY is to be answered with NOERROR.
+
+        No serial is named: whether one would be believed (`nameserver.refresh.hints`) depends on whose turn it is when.
+        """
         for zone in self.zones.values():
             message = dns.message.make_query(zone.origin, "SOA", use_edns=False, flags=dns.flags.AA)
             message.set_opcode(dns.opcode.NOTIFY)
-            rdata = dns.rdata.from_wire(1, codes.SOA, soa := zone.soa(self.serial(zone.name)).rdata, 0, len(soa))
-            message.answer.append(dns.rrset.from_rdata(zone.origin, 3600, rdata))
             if self.key:
                 message.use_tsig(self.key.dnspython)
             reply = _ask(message, port)
