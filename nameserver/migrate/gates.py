@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from nameserver.migrate import silence
+from nameserver.migrate import query_counts, silence
 from nameserver.migrate.moments import moment, remaining
 from nameserver.migrate.phases import State, Wait, parent_wait
 from nameserver.migrate.report import Level, Report
@@ -188,7 +188,7 @@ def _quiet(state: State, now: float, fetch_pages: Callable[[], list[str]] | None
     if fetch_pages is None:
         return silence.judge(state, now, "it is not known where the old side counts its queries")
     try:
-        looks = silence.read_pages(state.metrics.split(), fetch_pages(), state.zone)
+        looks = query_counts.read_pages(state.metrics.split(), fetch_pages(), state.zone)
     except ValueError as error:
         return silence.judge(state, now, str(error))
     silence.note(state, looks, now)

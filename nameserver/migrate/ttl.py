@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from nameserver.config.values import format_duration
 from nameserver.migrate.contents import Contents
 from nameserver.migrate.moments import moment, remaining
+from nameserver.migrate.query_counts import Look
 from nameserver.migrate.report import Level, Report, Table
-from nameserver.migrate.silence import Look
 from nameserver.migrate.snapshot import Snapshot
 from nameserver.migrate.zone_stream import ZoneStream
 from nameserver.wire import names

@@ -8,7 +8,7 @@ from nameserver.cli.arguments import seconds
 from nameserver.cli.migrate import common, moving, taking
 from nameserver.config.values import format_duration
 from nameserver.errors import TransferError
-from nameserver.migrate import silence, snapshot, ttl
+from nameserver.migrate import query_counts, snapshot, ttl
 from nameserver.migrate.contents import take_stock
 from nameserver.migrate.report import Report
 
@@ -66,7 +66,7 @@ async def _ttl(args: argparse.Namespace) -> Report:
     report.findings += taken.findings
     if args.metrics:
         try:
-            looks = silence.read_pages(args.metrics, moving.pages_of(args.metrics)(), report.zone)
+            looks = query_counts.read_pages(args.metrics, moving.pages_of(args.metrics)(), report.zone)
         except ValueError as error:
             raise common.UsageError(f"--metrics: {error}") from error
         ttl.tell_load(report, looks, now, baseline)

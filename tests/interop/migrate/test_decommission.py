@@ -16,7 +16,7 @@ from support.process import Child, free_port, program
 from support.wait import wait_for
 
 from nameserver.cli.migrate.moving import metrics_of
-from nameserver.migrate import clients, phases, silence
+from nameserver.migrate import clients, phases, query_counts
 from nameserver.migrate.phases import State
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
@@ -56,12 +56,12 @@ def test_bind_counts_and_logs_users_and_neither_probes_nor_transfers():
         state.metrics = f"http://{LOOPBACK}:{old.statistics}/json/v1/zones"
         fetch = metrics_of(state)
         assert fetch is not None
-        first = silence.read_page(fetch()[0], ZONE)
+        first = query_counts.read_page(fetch()[0], ZONE)
         ask(old.port, f"www.{ZONE}", "A")
         ask(old.port, f"nothing.{ZONE}", "AAAA")
         ask(old.port, ZONE, "SOA")
         old.zone_records(ZONE)
-        second = silence.read_page(fetch()[0], ZONE)
+        second = query_counts.read_page(fetch()[0], ZONE)
         assert (first.count, second.count) == (0, 2)
         assert first.started == second.started
         assert old.child is not None
@@ -70,7 +70,7 @@ def test_bind_counts_and_logs_users_and_neither_probes_nor_transfers():
         old.kill()
         old.restart()
         ask(old.port, ZONE, "SOA")
-        again = silence.read_page(fetch()[0], ZONE)
+        again = query_counts.read_page(fetch()[0], ZONE)
         assert again.started is not None
         assert second.started is not None
         assert (again.count, again.started > second.started) == (0, True)

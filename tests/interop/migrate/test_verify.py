@@ -25,7 +25,7 @@ from support.wait import wait_for
 from nameserver.cli.migrate.moving import metrics_of
 from nameserver.migrate import phases
 from nameserver.migrate.phases import State
-from nameserver.migrate.silence import read_page
+from nameserver.migrate.query_counts import read_page
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 

@@ -12,9 +12,9 @@ from nameserver.migrate import dnssec_plan, gates, propagation, silence
 from nameserver.migrate.gate import combine, opening
 from nameserver.migrate.moments import moment, remaining
 from nameserver.migrate.phases import GATES, State, gates_before
+from nameserver.migrate.query_counts import Look
 from nameserver.migrate.report import Report
 from nameserver.migrate.signed_sides import Measured
-from nameserver.migrate.silence import Look
 
 DAY = 86400.0
 ZONE = dns.name.from_text("shop.example")

@@ -9,8 +9,9 @@ from nameserver.config.model import Endpoint
 from nameserver.migrate import silence
 from nameserver.migrate.asking import Asker
 from nameserver.migrate.phases import State
+from nameserver.migrate.query_counts import Look, read_page
 from nameserver.migrate.report import Report
-from nameserver.migrate.silence import Look, read_page, silent_since
+from nameserver.migrate.silence import silent_since
 from nameserver.telemetry.metrics import render_metrics
 
 HOUR, DAY = 3600.0, 86400.0

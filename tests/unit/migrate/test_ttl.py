@@ -4,7 +4,7 @@ import pytest
 
 from nameserver.migrate import snapshot, ttl
 from nameserver.migrate.contents import take_stock
-from nameserver.migrate.silence import Look
+from nameserver.migrate.query_counts import Look
 from nameserver.migrate.zone_stream import ZoneStream, make_record
 from nameserver.wire import codes, names
 from nameserver.zone.soa import parse_soa
