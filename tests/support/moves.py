@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-from nameserver.migrate.phases import State
+from nameserver.migrate.checks.snapshot import Snapshot
+from nameserver.migrate.move.phases import State
+from nameserver.migrate.move.survey import Watcher
 from nameserver.migrate.report import Level, Report
-from nameserver.migrate.snapshot import Snapshot
-from nameserver.migrate.survey import Watcher
 
 
 def snapshot(**changed: Any) -> Snapshot:

@@ -4,7 +4,7 @@ import argparse
 import time
 
 from nameserver.cli.migrate import common, moving
-from nameserver.migrate.phases import PHASES, StateError
+from nameserver.migrate.move.phases import PHASES, StateError
 from nameserver.migrate.report import Level, Report
 
 

@@ -12,8 +12,8 @@ from nameserver.config.model import Endpoint, Remote
 from nameserver.config.values import DNS_PORT
 from nameserver.control.client import call
 from nameserver.control.protocol import ControlError
-from nameserver.migrate import check, check_notify
-from nameserver.migrate.check_step import Step
+from nameserver.migrate.checks import check, check_notify
+from nameserver.migrate.checks.check_step import Step
 from nameserver.migrate.report import Report
 from nameserver.telemetry.advice import Advice
 from nameserver.telemetry.events import NotifyReceivedEvent

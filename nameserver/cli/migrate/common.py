@@ -22,16 +22,16 @@ from nameserver.config.model import Endpoint, PullLimits
 from nameserver.config.one_key import read_key
 from nameserver.config.values import DNS_PORT, parse_port
 from nameserver.errors import ConfigError, NameserverError
-from nameserver.migrate import vantage as where
-from nameserver.migrate.asking import Asker
-from nameserver.migrate.nameservers import Target, find_targets
+from nameserver.migrate.asking import vantage as where
+from nameserver.migrate.asking.asking import Asker
+from nameserver.migrate.asking.nameservers import Target, find_targets
+from nameserver.migrate.asking.root_hints import read_root_hints
+from nameserver.migrate.asking.servers import BadValue, Server, parse_server
+from nameserver.migrate.asking.tree import Tree
+from nameserver.migrate.asking.walk import NotFound
+from nameserver.migrate.checks.sides import Source
+from nameserver.migrate.move.survey import Survey
 from nameserver.migrate.report import UNREACHABLE, USAGE, Finding, Report
-from nameserver.migrate.root_hints import read_root_hints
-from nameserver.migrate.servers import BadValue, Server, parse_server
-from nameserver.migrate.sides import Source
-from nameserver.migrate.survey import Survey
-from nameserver.migrate.tree import Tree
-from nameserver.migrate.walk import NotFound
 from nameserver.store.whole_file import write_whole
 from nameserver.wire import names
 from nameserver.wire.tsig import TsigKey

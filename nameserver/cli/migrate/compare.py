@@ -8,11 +8,11 @@ from nameserver.cli.arguments import seconds
 from nameserver.cli.migrate import common
 from nameserver.cli.migrate.drift import DriftMetrics
 from nameserver.cli.migrate.progress import Progress
-from nameserver.migrate import parity
-from nameserver.migrate.by_query import Wanted, wanted_of_names
+from nameserver.migrate.checks import parity
+from nameserver.migrate.checks.by_query import Wanted, wanted_of_names
+from nameserver.migrate.checks.sides import Taker
+from nameserver.migrate.checks.steering import TIMES
 from nameserver.migrate.report import USAGE, Report
-from nameserver.migrate.sides import Taker
-from nameserver.migrate.steering import TIMES
 from nameserver.wire import names
 
 

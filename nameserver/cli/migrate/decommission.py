@@ -6,9 +6,10 @@ from pathlib import Path
 
 from nameserver.cli.migrate import common, moving
 from nameserver.cli.migrate.progress import Progress
-from nameserver.migrate import clients, gates, keep_secondary, phases, primary_snippet
-from nameserver.migrate.gate import combine
-from nameserver.migrate.phases import State
+from nameserver.migrate.checks import clients, keep_secondary, primary_snippet
+from nameserver.migrate.move import gates, phases
+from nameserver.migrate.move.gate import combine
+from nameserver.migrate.move.phases import State
 from nameserver.migrate.report import Level, Report
 
 

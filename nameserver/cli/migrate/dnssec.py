@@ -4,9 +4,9 @@ import argparse
 import time
 
 from nameserver.cli.migrate import common
-from nameserver.migrate import dnssec
+from nameserver.migrate.asking.servers import Server
+from nameserver.migrate.checks import dnssec
 from nameserver.migrate.report import Report
-from nameserver.migrate.servers import Server
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge, start_http_server, write_to_textfile
 
+from nameserver.migrate.asking.servers import Server
 from nameserver.migrate.report import Report
-from nameserver.migrate.servers import Server
 
 _LABELS = ("zone", "peer")
 

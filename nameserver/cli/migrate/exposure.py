@@ -3,7 +3,7 @@
 import argparse
 
 from nameserver.cli.migrate import common
-from nameserver.migrate import exposure
+from nameserver.migrate.checks import exposure
 from nameserver.migrate.report import Report
 
 

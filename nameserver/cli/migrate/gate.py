@@ -7,11 +7,11 @@ from pathlib import Path
 
 from nameserver.cli.migrate import common
 from nameserver.cli.migrate.progress import Progress
-from nameserver.migrate import snapshot
-from nameserver.migrate.gate import combine
-from nameserver.migrate.gates import longest_lived
+from nameserver.migrate.checks import snapshot
+from nameserver.migrate.move.gate import combine
+from nameserver.migrate.move.gates import longest_lived
+from nameserver.migrate.move.survey import Survey
 from nameserver.migrate.report import Finding, Level, Report
-from nameserver.migrate.survey import Survey
 
 _OF_A_MOVE = frozenset({"provider-type", "out-of-zone"})  # findings of the inventory …
 _OF_OTHERS = frozenset({"child-dead"})  # … and what a move is not to be blamed for

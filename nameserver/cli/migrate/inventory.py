@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 from nameserver.cli.migrate import common, taking
 from nameserver.errors import TransferError
-from nameserver.migrate import children, inventory
-from nameserver.migrate.at_parent import ask_parent, tell_ds
-from nameserver.migrate.contents import take_stock
+from nameserver.migrate.checks import children, inventory
+from nameserver.migrate.checks.at_parent import ask_parent, tell_ds
+from nameserver.migrate.checks.contents import take_stock
 from nameserver.migrate.report import Level, Report
 
 MOST_CHILDREN = 100_000

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from nameserver.cli.migrate import common
 from nameserver.cli.migrate.progress import Progress
-from nameserver.migrate import gates, phases, snapshot
-from nameserver.migrate.gate import combine, opening
+from nameserver.migrate.asking.servers import BadValue, Server, parse_server
+from nameserver.migrate.checks import snapshot
 from nameserver.migrate.moments import moment
-from nameserver.migrate.phases import State, StateError
+from nameserver.migrate.move import gates, phases
+from nameserver.migrate.move.gate import combine, opening
+from nameserver.migrate.move.phases import State, StateError
+from nameserver.migrate.move.survey import Survey
 from nameserver.migrate.report import Report
-from nameserver.migrate.servers import BadValue, Server, parse_server
-from nameserver.migrate.survey import Survey
 
 METRICS_TIMEOUT = 10.0  # seconds
 MOST_METRICS = 64 * 1024 * 1024  # octets of a page of metrics that are read

@@ -12,11 +12,11 @@ import dns.rdatatype
 from nameserver.cli.arguments import seconds
 from nameserver.cli.migrate import common, moving
 from nameserver.config.model import Endpoint
-from nameserver.migrate import phases
-from nameserver.migrate.asking import Asker, Question, Reply
+from nameserver.migrate.asking.asking import Asker, Question, Reply
+from nameserver.migrate.asking.servers import Server
 from nameserver.migrate.moments import remaining
+from nameserver.migrate.move import phases
 from nameserver.migrate.report import Level, Report, Table
-from nameserver.migrate.servers import Server
 from nameserver.store.whole_file import write_whole
 
 YEAR = 366 * 86400

@@ -4,7 +4,7 @@ import sys
 import time
 from types import TracebackType
 
-from nameserver.migrate.survey import Watcher
+from nameserver.migrate.move.survey import Watcher
 
 _EVERY = 0.1  # seconds between two drawings
 _WIDTH = 30

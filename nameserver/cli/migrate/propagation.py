@@ -5,10 +5,10 @@ import argparse
 import dns.rdatatype
 
 from nameserver.cli.migrate import common, then_http
-from nameserver.migrate import propagation
+from nameserver.migrate.asking.servers import parse_server
+from nameserver.migrate.checks import propagation
+from nameserver.migrate.checks.steering import TIMES
 from nameserver.migrate.report import Report
-from nameserver.migrate.servers import parse_server
-from nameserver.migrate.steering import TIMES
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -5,11 +5,12 @@ import time
 from dataclasses import replace
 
 from nameserver.cli.migrate import common, moving
-from nameserver.migrate import serials, way_back
-from nameserver.migrate.phases import PHASES, State
+from nameserver.migrate.asking.walk import NotFound
+from nameserver.migrate.checks import serials
+from nameserver.migrate.checks.snapshot import Snapshot
+from nameserver.migrate.move import way_back
+from nameserver.migrate.move.phases import PHASES, State
 from nameserver.migrate.report import Level, Report
-from nameserver.migrate.snapshot import Snapshot
-from nameserver.migrate.walk import NotFound
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from nameserver.cli.migrate import common, taking
 from nameserver.errors import TransferError
-from nameserver.migrate import snapshot
-from nameserver.migrate.at_parent import ask_parent
-from nameserver.migrate.contents import take_stock
+from nameserver.migrate.checks import snapshot
+from nameserver.migrate.checks.at_parent import ask_parent
+from nameserver.migrate.checks.contents import take_stock
 from nameserver.migrate.report import GOOD, Level, Report, Table
 
 MOST_TOLD = 20  # records outside the zone

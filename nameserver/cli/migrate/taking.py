@@ -11,13 +11,13 @@ from nameserver.cli.migrate import common
 from nameserver.cli.migrate.progress import Progress
 from nameserver.config.model import Endpoint
 from nameserver.errors import TransferError
-from nameserver.migrate import serials, steering
-from nameserver.migrate import unavailable as report_of
-from nameserver.migrate.asking import Asker
-from nameserver.migrate.by_query import ask_zone, wanted_of_names
-from nameserver.migrate.nameservers import Target
+from nameserver.migrate.asking.asking import Asker
+from nameserver.migrate.asking.nameservers import Target
+from nameserver.migrate.asking.zone_stream import ZoneStream, fetch_zone
+from nameserver.migrate.checks import serials, steering
+from nameserver.migrate.checks import unavailable as report_of
+from nameserver.migrate.checks.by_query import ask_zone, wanted_of_names
 from nameserver.migrate.report import Finding, Level, Report
-from nameserver.migrate.zone_stream import ZoneStream, fetch_zone
 from nameserver.wire import names
 from nameserver.wire.tsig import TsigKey
 

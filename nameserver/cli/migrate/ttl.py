@@ -8,8 +8,8 @@ from nameserver.cli.arguments import seconds
 from nameserver.cli.migrate import common, moving, taking
 from nameserver.config.values import format_duration
 from nameserver.errors import TransferError
-from nameserver.migrate import query_counts, snapshot, ttl
-from nameserver.migrate.contents import take_stock
+from nameserver.migrate.checks import query_counts, snapshot, ttl
+from nameserver.migrate.checks.contents import take_stock
 from nameserver.migrate.report import Report
 
 

@@ -12,11 +12,11 @@ from nameserver.cli.migrate.progress import Progress
 from nameserver.cli.migrate.render import markdown
 from nameserver.cli.present import safe
 from nameserver.config.values import duration
-from nameserver.migrate import silence, verifying
+from nameserver.migrate.asking.servers import BadValue
+from nameserver.migrate.asking.walk import NotFound
 from nameserver.migrate.moments import moment
+from nameserver.migrate.move import silence, verifying
 from nameserver.migrate.report import USAGE, Level, Report
-from nameserver.migrate.servers import BadValue
-from nameserver.migrate.walk import NotFound
 
 LONGEST = 366 * 86400.0  # seconds, of a schedule
 ROUNDS, MOST_ROUNDS = 10, 1_000_000

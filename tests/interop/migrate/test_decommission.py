@@ -16,8 +16,9 @@ from support.process import Child, free_port, program
 from support.wait import wait_for
 
 from nameserver.cli.migrate.moving import metrics_of
-from nameserver.migrate import clients, phases, query_counts
-from nameserver.migrate.phases import State
+from nameserver.migrate.checks import clients, query_counts
+from nameserver.migrate.move import phases
+from nameserver.migrate.move.phases import State
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 

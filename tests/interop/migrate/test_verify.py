@@ -23,9 +23,9 @@ from support.internet import Internet, soa
 from support.wait import wait_for
 
 from nameserver.cli.migrate.moving import metrics_of
-from nameserver.migrate import phases
-from nameserver.migrate.phases import State
-from nameserver.migrate.query_counts import read_page
+from nameserver.migrate.checks.query_counts import read_page
+from nameserver.migrate.move import phases
+from nameserver.migrate.move.phases import State
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 

@@ -16,7 +16,7 @@ from support.internet import soa
 from support.peers import requires
 from support.separate_internet import KEY, NEW, OLD, RESOLVER, ZONE, Answer, SeparateInternet, ask_resolver
 
-from nameserver.migrate import phases
+from nameserver.migrate.move import phases
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(240)]
 

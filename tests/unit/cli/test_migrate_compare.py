@@ -8,9 +8,9 @@ import pytest
 
 from nameserver.cli.any_order import AnyOrder
 from nameserver.cli.migrate import compare
-from nameserver.migrate import parity
+from nameserver.migrate.checks import parity
+from nameserver.migrate.checks.sides import Source, Taker
 from nameserver.migrate.report import Report
-from nameserver.migrate.sides import Source, Taker
 
 SIDES = "shop.example --old 192.0.2.1 --new 192.0.2.2"
 

@@ -9,8 +9,8 @@ import pytest
 
 from nameserver.config.model import Endpoint
 from nameserver.errors import Reason, TransferError
-from nameserver.migrate.asking import Asker, Question, Reply
-from nameserver.migrate.by_query import ask_zone
+from nameserver.migrate.asking.asking import Asker, Question, Reply
+from nameserver.migrate.checks.by_query import ask_zone
 
 SOA = "ns1.shop.example. hostmaster.shop.example. 5 3600 900 1209600 300"
 

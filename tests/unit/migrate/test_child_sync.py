@@ -12,9 +12,9 @@ from dns.dnssectypes import Algorithm
 from dns.rdatatype import CDS, DNSKEY
 
 from nameserver.config.model import Endpoint
-from nameserver.migrate.child_sync import Csync, csync_of, judge_cds, judge_csync
+from nameserver.migrate.checks.child_sync import Csync, csync_of, judge_cds, judge_csync
+from nameserver.migrate.checks.signed_sides import Side, valid
 from nameserver.migrate.report import Level, Report
-from nameserver.migrate.signed_sides import Side, valid
 
 ZONE = dns.name.from_text("shop.example.")
 OLD, NEW = frozenset({"old.example"}), frozenset({"new.example"})

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nameserver.migrate.clients import read_log, tell
+from nameserver.migrate.checks.clients import read_log, tell
 from nameserver.migrate.report import Report
 
 BIND = "21-Nov-2026 19:42:52.256 client @0x7f88c88db098 {}#55826 ({}): query: {} IN {} +E(0)K (127.0.0.1)"

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nameserver.migrate.compare import MATCH, Coverage, Kind, Side, differences, judge
-from nameserver.migrate.zone_stream import ZoneStream, make_record, record_text, split_record
+from nameserver.migrate.asking.zone_stream import ZoneStream, make_record, record_text, split_record
+from nameserver.migrate.checks.compare import MATCH, Coverage, Kind, Side, differences, judge
 from nameserver.wire import codes, names
 from nameserver.zone.soa import Soa, parse_soa
 from nameserver.zone.sorted_places import canonical_place

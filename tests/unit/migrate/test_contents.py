@@ -2,10 +2,10 @@
 
 import pytest
 
-from nameserver.migrate import snapshot
-from nameserver.migrate.contents import take_stock
-from nameserver.migrate.inventory import judge
-from nameserver.migrate.zone_stream import ZoneStream, make_record
+from nameserver.migrate.asking.zone_stream import ZoneStream, make_record
+from nameserver.migrate.checks import snapshot
+from nameserver.migrate.checks.contents import take_stock
+from nameserver.migrate.checks.inventory import judge
 from nameserver.wire import codes, names
 from nameserver.zone.soa import parse_soa
 from nameserver.zone.sorted_places import canonical_place

@@ -8,13 +8,14 @@ import pytest
 from support.moves import Seen, move, report, snapshot
 
 from nameserver.config.model import Endpoint
-from nameserver.migrate import dnssec_plan, gates, propagation, silence
-from nameserver.migrate.gate import combine, opening
+from nameserver.migrate.checks import dnssec_plan, propagation
+from nameserver.migrate.checks.query_counts import Look
+from nameserver.migrate.checks.signed_sides import Measured
 from nameserver.migrate.moments import moment, remaining
-from nameserver.migrate.phases import GATES, State, gates_before
-from nameserver.migrate.query_counts import Look
+from nameserver.migrate.move import gates, silence
+from nameserver.migrate.move.gate import combine, opening
+from nameserver.migrate.move.phases import GATES, State, gates_before
 from nameserver.migrate.report import Report
-from nameserver.migrate.signed_sides import Measured
 
 DAY = 86400.0
 ZONE = dns.name.from_text("shop.example")

@@ -4,8 +4,8 @@ import dns.name
 import pytest
 
 from nameserver.config.model import Endpoint
-from nameserver.migrate.exposure import WAYS, Attempt, judge
-from nameserver.migrate.nameservers import Target
+from nameserver.migrate.asking.nameservers import Target
+from nameserver.migrate.checks.exposure import WAYS, Attempt, judge
 
 ZONE = dns.name.from_text("shop.example.")
 AT = Target("ns1.shop.example", Endpoint("192.0.2.1", 53), "given")

@@ -12,8 +12,9 @@ from support.commands import nameserver
 
 from nameserver.cli.migrate.moving import metrics_of
 from nameserver.cli.migrate.render import markdown
-from nameserver.migrate import phases, snapshot
-from nameserver.migrate.phases import State, StateError
+from nameserver.migrate.checks import snapshot
+from nameserver.migrate.move import phases
+from nameserver.migrate.move.phases import State, StateError
 from nameserver.migrate.report import Level, Report, Table
 
 GOOD = asdict(State("shop.example", ["192.0.2.1"], ["192.0.2.2"], "zones"))

@@ -7,12 +7,13 @@ import pytest
 from support.moves import Seen, move, report, snapshot
 
 from nameserver.config.model import Endpoint
-from nameserver.migrate import dnssec, gates, way_back
-from nameserver.migrate.asking import Asker
-from nameserver.migrate.phases import State
+from nameserver.migrate.asking.asking import Asker
+from nameserver.migrate.asking.tree import Tree
+from nameserver.migrate.checks import dnssec
+from nameserver.migrate.checks.snapshot import Snapshot
+from nameserver.migrate.move import gates, way_back
+from nameserver.migrate.move.phases import State
 from nameserver.migrate.report import Report
-from nameserver.migrate.snapshot import Snapshot
-from nameserver.migrate.tree import Tree
 
 DAY = 86400.0
 

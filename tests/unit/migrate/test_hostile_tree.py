@@ -12,11 +12,10 @@ from dns.rdatatype import NS, A
 
 from nameserver.config.model import Endpoint
 from nameserver.errors import Reason
-from nameserver.migrate import delegation
-from nameserver.migrate.asking import Asker, Outcome, Question, Reply, Silence
-from nameserver.migrate.nameservers import find_targets
-from nameserver.migrate.tree import Tree
-from nameserver.migrate.walk import (
+from nameserver.migrate.asking.asking import Asker, Outcome, Question, Reply, Silence
+from nameserver.migrate.asking.nameservers import find_targets
+from nameserver.migrate.asking.tree import Tree
+from nameserver.migrate.asking.walk import (
     MOST_ADDRESSES,
     MOST_ENDLESS,
     MOST_QUESTIONS,
@@ -24,6 +23,7 @@ from nameserver.migrate.walk import (
     Endless,
     NotFound,
 )
+from nameserver.migrate.checks import delegation
 
 ROOT = Endpoint("192.0.2.53", 53)
 SHOP = dns.name.from_text("shop.example.")

@@ -12,11 +12,11 @@ from dns.rdatatype import NS
 
 from nameserver.config.model import Endpoint
 from nameserver.errors import Reason
-from nameserver.migrate import delegation, dnssec
-from nameserver.migrate.asking import Asker, Outcome, Question, Reply, Silence
-from nameserver.migrate.delegation import Measured, ParentView
-from nameserver.migrate.tree import Tree
-from nameserver.migrate.walk import NotFound
+from nameserver.migrate.asking.asking import Asker, Outcome, Question, Reply, Silence
+from nameserver.migrate.asking.tree import Tree
+from nameserver.migrate.asking.walk import NotFound
+from nameserver.migrate.checks import delegation, dnssec
+from nameserver.migrate.checks.delegation import Measured, ParentView
 
 ZONE = dns.name.from_text("shop.example.")
 AT = Endpoint("192.0.2.1", 53)

@@ -12,8 +12,8 @@ import pytest
 
 from nameserver.config.model import Endpoint
 from nameserver.errors import Reason
-from nameserver.migrate.asking import Asker, Outcome, Question, Reply, Silence
-from nameserver.migrate.propagation import folded, judge, measure
+from nameserver.migrate.asking.asking import Asker, Outcome, Question, Reply, Silence
+from nameserver.migrate.checks.propagation import folded, judge, measure
 
 NAME = dns.name.from_text("shop.example")
 ONE, TWO = Endpoint("192.0.2.1", 53), Endpoint("192.0.2.2", 53)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nameserver.migrate.inventory import serial_style, way_to
+from nameserver.migrate.checks.inventory import serial_style, way_to
 from nameserver.zone.serial import newer
 
 

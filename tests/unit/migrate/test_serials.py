@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nameserver.config.model import Endpoint
-from nameserver.migrate.nameservers import Target
-from nameserver.migrate.serials import Sight, judge, newest
+from nameserver.migrate.asking.nameservers import Target
+from nameserver.migrate.checks.serials import Sight, judge, newest
 from nameserver.zone.serial import Order, add, compare
 
 ZONE = dns.name.from_text("example.com")

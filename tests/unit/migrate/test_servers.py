@@ -4,8 +4,8 @@ import dns.name
 import pytest
 
 from nameserver.config.model import Endpoint
-from nameserver.migrate.root_hints import read_root_hints
-from nameserver.migrate.servers import BadValue, parse_server
+from nameserver.migrate.asking.root_hints import read_root_hints
+from nameserver.migrate.asking.servers import BadValue, parse_server
 
 
 @pytest.mark.parametrize(

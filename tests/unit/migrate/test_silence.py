@@ -6,12 +6,12 @@ import pytest
 from support import statuses
 
 from nameserver.config.model import Endpoint
-from nameserver.migrate import silence
-from nameserver.migrate.asking import Asker
-from nameserver.migrate.phases import State
-from nameserver.migrate.query_counts import Look, read_page
+from nameserver.migrate.asking.asking import Asker
+from nameserver.migrate.checks.query_counts import Look, read_page
+from nameserver.migrate.move import silence
+from nameserver.migrate.move.phases import State
+from nameserver.migrate.move.silence import silent_since
 from nameserver.migrate.report import Report
-from nameserver.migrate.silence import silent_since
 from nameserver.telemetry.metrics import render_metrics
 
 HOUR, DAY = 3600.0, 86400.0

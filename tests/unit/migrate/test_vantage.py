@@ -3,8 +3,8 @@
 import pytest
 
 from nameserver.config.model import Endpoint
+from nameserver.migrate.asking.vantage import odd_sources, told, vantage
 from nameserver.migrate.report import Level
-from nameserver.migrate.vantage import odd_sources, told, vantage
 
 PUBLIC, PRIVATE = Endpoint("198.41.0.4", 53), Endpoint("10.1.2.3", 53)
 PUBLIC_6 = Endpoint("2001:503:ba3e::2:30", 53)

@@ -5,8 +5,8 @@ import argparse
 import pytest
 
 from nameserver.cli.migrate.verify import Repeat, _repeat
+from nameserver.migrate.move.verifying import Rounds
 from nameserver.migrate.report import Level, Report
-from nameserver.migrate.verifying import Rounds
 
 DAY = 86400.0
 

@@ -8,12 +8,12 @@ from support.moves import move as at
 from support.moves import snapshot as taken
 
 from nameserver.config.model import Endpoint
-from nameserver.migrate import way_back
-from nameserver.migrate.nameservers import Target
-from nameserver.migrate.phases import State
+from nameserver.migrate.asking.nameservers import Target
+from nameserver.migrate.checks.serials import Sight
+from nameserver.migrate.checks.snapshot import Snapshot
+from nameserver.migrate.move import way_back
+from nameserver.migrate.move.phases import State
 from nameserver.migrate.report import Report
-from nameserver.migrate.serials import Sight
-from nameserver.migrate.snapshot import Snapshot
 
 DS = "1 13 2 ABCD"
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nameserver.errors import WireError
-from nameserver.migrate.zone_stream import _Collector
+from nameserver.migrate.asking.zone_stream import _Collector
 from nameserver.transfer.limits import TransferLimits
 from nameserver.wire.walk import Section
 

@@ -1,0 +1,154 @@
+"""The sides of a comparison, each address by transfer where that is allowed and by questions where not."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from nameserver.config.model import Endpoint, PullLimits
+from nameserver.errors import TransferError
+from nameserver.migrate.asking.asking import Asker
+from nameserver.migrate.asking.zone_stream import ZoneStream, fetch_zone, split_record
+from nameserver.migrate.checks.by_query import Wanted, ask_zone, restrict, wanted_of
+from nameserver.migrate.checks.compare import Side, differences, without_dnssec
+from nameserver.migrate.checks.steering import TIMES, MadeUp, Varying, probe, sample, settle
+from nameserver.wire.tsig import TsigKey
+
+MOST_AGAIN = 200  # RRsets that differ and are asked for again: are they always answered so?
+Progress = Callable[[str, int], None]  # is told which side, and how many records have come or questions been answered
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One address that a side is had from."""
+
+    name: str  # "old" or "new"
+    text: str
+    endpoint: Endpoint
+    key: TsigKey | None = None
+
+    @property
+    def shown(self) -> str:
+        """The server as it was given, with the address that is meant where that is another."""
+        where = str(self.endpoint)
+        return where if self.text in (where, self.endpoint.host) else f"{self.text} ({where})"
+
+
+class Unavailable(TransferError):
+    """An address answers neither way; `source` is which."""
+
+    def __init__(self, source: Source, error: TransferError, text: str = "") -> None:
+        super().__init__(error.reason, text or error.detail)
+        self.source = source
+
+
+@dataclass(frozen=True, slots=True)
+class Had:
+    """What a transfer from one address ended in, and how it answers beside what it handed out."""
+
+    source: Source
+    outcome: ZoneStream | TransferError
+    varying: Sequence[Varying] = ()
+    made_up: Sequence[MadeUp] = ()
+
+    def side(self, stream: ZoneStream) -> Side:
+        """As a side of a comparison."""
+        return Side(self.source.shown, stream, varying=list(self.varying), made_up=list(self.made_up))
+
+
+@dataclass(slots=True)
+class Taker:
+    """Takes zones. `names`: what to ask for where neither side may be transferred. `times`: how often is asked again
+    what may vary.
+    """
+
+    asker: Asker
+    zone: bytes
+    names: list[Wanted] | None = None
+    limits: PullLimits = field(default_factory=PullLimits)
+    ignore_dnssec: bool = False
+    times: int = TIMES
+    progress: Progress = lambda side, records: None
+    expect: Callable[[int], None] = lambda records: None  # is told how many are to come, as soon as that is known
+
+    async def transfer(self, source: Source) -> Had:
+        """The zone from one address, or why it is not to be had by transfer."""
+        try:
+            stream = await fetch_zone(
+                self.zone,
+                source.endpoint,
+                source.key,
+                source=self.asker.source_for(source.endpoint),
+                limits=self.limits,
+                progress=partial(self.progress, source.name),
+            )
+        except TransferError as error:
+            return Had(source, error)
+        if self.ignore_dnssec:
+            stream.records = without_dnssec(stream.records)
+        return Had(source, stream, *await probe(self.asker, stream, source.endpoint, self.times))
+
+    async def first(self, sources: Sequence[Source]) -> tuple[Had, list[Had]]:
+        """(the first that may be transferred, else the first of all; those that were tried in vain before it)."""
+        failed: list[Had] = []
+        for source in sources:
+            had = await self.transfer(source)
+            if isinstance(had.outcome, ZoneStream):
+                self.expect(len(had.outcome.records))
+                return had, failed
+            failed.append(had)
+        return failed[0], failed[1:]
+
+    async def pair(self, one: Had, two: Had) -> tuple[Side, Side]:
+        """Both, as far as they can be compared. Raises Unavailable."""
+        if isinstance(one.outcome, ZoneStream) and isinstance(two.outcome, ZoneStream):
+            return one.side(one.outcome), two.side(two.outcome)
+        if isinstance(one.outcome, ZoneStream):
+            return await self._beside(one, one.outcome, two)
+        if isinstance(two.outcome, ZoneStream):
+            second, first = await self._beside(two, two.outcome, one)
+            return first, second
+        if self.names is None:
+            error = one.outcome
+            text = (
+                f"{error.detail or error.reason}: neither side may be transferred; give --names FILE to ask for names"
+            )
+            raise Unavailable(one.source, error, text)
+        first, second = await self._ask(one, self.names), await self._ask(two, self.names)
+        await self._settle(first, second.stream, one.source)
+        await self._settle(second, first.stream, two.source)
+        return first, second
+
+    async def _beside(self, had: Had, stream: ZoneStream, other: Had) -> tuple[Side, Side]:
+        """A side that was transferred, and one that is asked for each RRset of it."""
+        wanted = wanted_of(stream)
+        kept, left_out = restrict(stream, wanted)
+        asked = await self._ask(other, wanted)
+        asked.coverage.of = len(stream.records) + 1
+        asked.coverage.left_out = left_out
+        side = had.side(replace(stream, records=kept))
+        await self._settle(asked, side.stream, other.source)
+        return side, asked
+
+    async def _settle(self, asked: Side, beside: ZoneStream, source: Source) -> None:
+        """Ask again for what differs, and for some of what could vary: is it always answered so?"""
+        differing = {
+            split_record(each.old or each.new or b"")[:2]: None
+            for each in differences(asked.stream.records, beside.records)
+        }
+        wanted = [*differing][:MOST_AGAIN] + sample(asked.stream)
+        again = [each for each in dict.fromkeys(wanted) if each not in asked.coverage.unanswered]
+        asked.varying = await settle(self.asker, asked.stream, source.endpoint, again, self.times, source.key)
+
+    async def _ask(self, had: Had, wanted: list[Wanted]) -> Side:
+        source = had.source
+        self.expect(len(wanted))
+        if isinstance(had.outcome, ZoneStream):
+            raise AssertionError("who could be transferred is not asked")
+        try:
+            stream, coverage = await ask_zone(
+                self.asker, self.zone, source.endpoint, wanted, source.key, partial(self.progress, source.name)
+            )
+        except TransferError as error:
+            raise Unavailable(source, error) from error
+        coverage.why = f"{had.outcome.reason}{f': {had.outcome.detail}' if had.outcome.detail else ''}"
+        return Side(source.shown, stream, coverage)
