@@ -30,6 +30,7 @@ class _Settings:
 
     fields: dict[str, Any] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
+    parts: dict[str, Any] | None = None  # of a ZoneConfig, made once for all zones that set nothing themselves
 
     def over(self, template: "_Settings") -> "_Settings":
         """These settings, and the template's for all others."""
@@ -95,13 +96,17 @@ class ZoneReader:
             self._problems.error(entry.place.below("template"), text)
             return settings
         template = self._templates.get("default" if wanted is None else wanted)
-        return settings if template is None else settings.over(template)
+        if template is None:
+            return settings
+        return settings.over(template) if settings.places else template
 
     def _zone(self, name: bytes, settings: _Settings, entry: Entry) -> ZoneConfig:
-        fields = settings.fields
+        fields = dict(settings.fields)
         text = names.to_text(name)
         kind = fields.get("type", "secondary")
-        self._check_order(settings)
+        if settings.parts is None:
+            self._check_order(settings)
+            settings.parts = self._made(settings)
         if "type" in settings.places and "type" not in fields:
             pass  # of an unknown type, and reported
         elif kind == "primary":
@@ -118,12 +123,19 @@ class ZoneReader:
         return ZoneConfig(
             name=name,
             text=text,
-            timers=self._shared(TimerLimits(**part("timers.", fields))),
-            limits=self._shared(TransferLimits(**part("limits.", fields))),
-            pull=self._shared(PullLimits(**part("pull.", fields))),
-            history=self._shared(HistoryLimits(**part("history.", fields))),
+            **settings.parts,
             **plain,
         )
+
+    def _made(self, settings: _Settings) -> dict[str, Any]:
+        """The parts of a zone's configuration that have settings below their names."""
+        fields = settings.fields
+        return {
+            "timers": self._shared(TimerLimits(**part("timers.", fields))),
+            "limits": self._shared(TransferLimits(**part("limits.", fields))),
+            "pull": self._shared(PullLimits(**part("pull.", fields))),
+            "history": self._shared(HistoryLimits(**part("history.", fields))),
+        }
 
     def _shared(self, part: _Part) -> _Part:
         """One object for all equal ones: ten thousand zones under one template need three."""

@@ -29,6 +29,7 @@ from nameserver.query.referrals import refer
 from nameserver.query.shapes import read_shape
 from nameserver.query.tally import Tally
 from nameserver.query.views import (
+    ALONE,
     HEADER,
     LONGEST_LABEL,
     LONGEST_NAME,
@@ -175,6 +176,8 @@ class Composer:
             if not length:
                 return None
             apex_at += length + 1
+        if not apex_at and int.from_bytes(asked[end : end + 2], "big") not in ALONE:
+            return None  # what an apex is asked for is there, and is for the pipeline: a view would be of no use
         view = self._view(asked[:HEADER], served, asked[end:])
         return None if view is None else self._descend(asked, view, name[:apex_at], name != asked[HEADER:end])
 

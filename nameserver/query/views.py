@@ -27,7 +27,7 @@ LONGEST_LABEL = 63
 LONGEST_NAME = 255  # octets
 _TLSA, _SSHFP, _CAA = 52, 44, 257
 # Types whose answer is the RRset and nothing else: no names to compress, nothing to add.
-_PLAIN = frozenset({codes.A, codes.AAAA, codes.TXT, _SSHFP, _TLSA, _CAA})
+ALONE = frozenset({codes.A, codes.AAAA, codes.TXT, _SSHFP, _TLSA, _CAA})
 _COUNTS = Struct("!HHHHH")  # a header without its id
 _BEGINNING = Struct("!HHH")  # the same up to the counts of the last two sections
 _NO_LABEL = b"\0"
@@ -95,7 +95,7 @@ class View:
         self.head = self.counts(1, 0, 0)
         self.referral_head = _BEGINNING.pack(shape.flags & ~codes.AA, 1, 0)
         self.single = b""
-        self.plain = plain and shape.qtype in _PLAIN
+        self.plain = plain and shape.qtype in ALONE
         self.signed = shape.dnssec and zone.denial is not None
         active = zone.denial.active if self.signed and zone.denial is not None else None
         self.costly = isinstance(active, Nsec3Proofs) and active.is_costly

@@ -35,7 +35,7 @@ from typing import Any, cast
 _LENGTHS = Struct("!II")
 _ENTRY = Struct("!BI")  # key length, node length (0: the node is gone)
 MAX_FRAME = 64 * 1024 * 1024
-GATHER = 0.005  # seconds between two writes
+GATHER = 0.01  # seconds between two writes
 
 Header = dict[str, Any]
 _encode = json.JSONEncoder(separators=(",", ":")).encode  # `json.dumps` would make one for each message

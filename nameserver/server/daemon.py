@@ -73,6 +73,7 @@ class Daemon:
 
     async def run(self) -> None:
         """Serve until a signal says stop. Raises NameserverError where it cannot start."""
+        telemetry_log.gather(asyncio.get_running_loop())
         self._listen_to_signals()
         self._watch = LoopWatch(asyncio.get_running_loop())
         self._watch.start()

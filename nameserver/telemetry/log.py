@@ -7,6 +7,7 @@ Text that a peer chose may be anything: the formatters escape every control char
 was put together, can start a second line or speak to a terminal.
 """
 
+import asyncio
 import json
 import logging
 import re
@@ -215,3 +216,10 @@ def setup(level: str, log_format: str, stream: TextIO | None = None) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)  # libraries
     logging.getLogger(_ROOT).setLevel(LEVELS[level])
+
+
+def gather(loop: asyncio.AbstractEventLoop) -> None:
+    """Called in the loop's thread: what it logs in quick succession is written together (see `OutletHandler`)."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, OutletHandler):
+            handler.gather(loop)

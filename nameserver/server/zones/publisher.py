@@ -40,7 +40,7 @@ LARGE_ZONE = 1024 * 1024  # bytes of a version that leaves memory in slices, …
 RELEASE_AFTER = 1.0  # … so many seconds later: the workers are loading it at first, perhaps on the same core
 TEND_TRIES = 10  # times, so far apart, that it is looked whether they have, and the journal can be tended
 TOGETHER = 100  # small versions at most that share a transaction
-GATHER = 0.005  # seconds from the beginning of one such transaction to that of the next
+GATHER = 0.01  # seconds from the beginning of one such transaction to that of the next
 BATCH = 500  # zones per message
 
 P = ParamSpec("P")

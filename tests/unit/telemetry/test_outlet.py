@@ -1,5 +1,6 @@
 """The log's outlet: never waited for, in order, nothing torn, what is lost is said (F81)."""
 
+import asyncio
 import fcntl
 import logging
 import os
@@ -11,7 +12,7 @@ import pytest
 from support.wait import wait_for
 
 from nameserver.telemetry.log import PlainFormatter
-from nameserver.telemetry.outlet import Outlet, OutletHandler
+from nameserver.telemetry.outlet import GATHERED, Outlet, OutletHandler
 
 
 class Pipe:
@@ -147,3 +148,44 @@ def test_at_the_end_what_is_kept_gets_a_moment(pipe: Pipe) -> None:
     began = time.monotonic()
     outlet.flush(10.0)
     assert time.monotonic() - began < 5, "there is nothing to wait for"
+
+
+@pytest.mark.asyncio
+async def test_what_a_loop_logs_in_quick_succession_is_written_together_and_in_order(pipe: Pipe) -> None:
+    handler, logger = logging_to(pipe)
+    handler.gather(asyncio.get_running_loop())
+    logger.info("first")
+    assert os.read(pipe.reading, 65536).endswith(b" first\n"), "a lone line waits for nobody"
+    for number in range(3):
+        logger.info("%d", number)
+    await asyncio.to_thread(logger.info, "from elsewhere")
+    text = pipe.read_until(b"from elsewhere\n").decode()
+    assert [line.rsplit(maxsplit=1)[-1] for line in text.splitlines()] == ["0", "1", "2", "elsewhere"]
+    logger.info("soon")
+    assert await asyncio.to_thread(pipe.read_until, b" soon\n")
+
+
+@pytest.mark.asyncio
+async def test_a_warning_is_written_at_once_and_the_end_of_the_process_writes_what_was_gathered(pipe: Pipe) -> None:
+    handler, logger = logging_to(pipe)
+    handler.gather(asyncio.get_running_loop())
+    for number in range(2):
+        logger.info("%d", number)
+    logger.warning("beware")
+    assert pipe.read_until(b"beware\n").count(b"\n") == 3
+    logger.info("last words")
+    handler.flush()
+    assert pipe.read_until(b"last words\n").count(b"\n") == 1
+
+
+@pytest.mark.asyncio
+async def test_lines_that_were_gathered_and_lost_are_counted_one_by_one(pipe: Pipe) -> None:
+    handler, logger = logging_to(pipe)
+    handler.gather(asyncio.get_running_loop())
+    logger.info("first")
+    os.read(pipe.reading, 65536)
+    for number in range(GATHERED - 1):
+        logger.info("%d", number)
+    pipe.close(pipe.reading)
+    logger.info("the last that is gathered")
+    assert handler._outlet.lost == GATHERED
