@@ -52,7 +52,7 @@ from nameserver.zone.serial import Order, compare, newer
 from nameserver.zone.soa import Soa
 
 NOTIFY_SPACING = 0.5  # seconds from a check started by NOTIFY that brought nothing to the next: at most two a second
-SHORTEST_REST = 0.05  # seconds from one that brought a version to the next, at least
+SHORTEST_REST = 0.02  # seconds from one that brought a version to the next, at least
 LOOKS = 2  # that bring nothing, at a zone that was seen to change faster than NOTIFY tells, until it is left to NOTIFY
 MAX_NOTIFY_SOURCES = 16  # remembered by name; further ones still cause the check
 MAX_FIRST_LOAD_WAIT = timers.HOUR  # between attempts to get a zone we never had

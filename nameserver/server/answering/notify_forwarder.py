@@ -17,7 +17,7 @@ from nameserver.query.exchange import NotifyReceived
 from nameserver.query.notify import newest_hint
 from nameserver.wire import names
 
-WINDOW = 0.05  # seconds
+WINDOW = 0.02  # seconds
 AT_ONCE = 20  # zones in a window whose first NOTIFY is sent without waiting for its end
 MAX_SOURCES = 16  # kept by address and key for each zone; further ones are kept as one without
 BATCH = 500  # rows in a message
