@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from support.wait import wait_for
 
 from nameserver.control.client import call
 from nameserver.control.protocol import ControlError
+from nameserver.telemetry import outlet
 
 
 def new_key(name: str, algorithm: str = "hmac-sha256") -> Key:
@@ -173,6 +175,8 @@ class Nameserver:
 
     @property
     def log(self) -> str:
+        """What it has logged, to the last line: lines may be gathered for a moment before they are written."""
+        time.sleep(2 * outlet.GATHER)
         return self.child.log if self.child else ""
 
     def explain(self) -> str:
