@@ -64,9 +64,8 @@ _ALWAYS_FITS = 128  # octets of rdata: one such record has room in any reply, wh
 # Slices written down: to make one costs as much as to cut by it.
 _BEFORE = slice(HEADER)  # what is before the question
 _FIRST_TYPE = slice(3)  # of a node: what it has, and the first RRset's type
-_FIRST_RECORDS = tuple(
-    slice(1, 11 + size) for size in range(_ALWAYS_FITS + 1)
-)  # by size of rdata: a node's first record
+# By size of rdata: a node's first record.
+_FIRST_RECORDS = tuple(slice(1, 11 + size) for size in range(_ALWAYS_FITS + 1))
 # By the length of the question's first label: it, what follows it, where that begins.
 _LABELS = tuple(
     (slice(HEADER, HEADER + 1 + length), slice(HEADER + 1 + length, None), HEADER + 1 + length) for length in range(256)

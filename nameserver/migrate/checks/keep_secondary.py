@@ -75,7 +75,7 @@ def _nsd(kept: Kept) -> list[str]:
 
 def _pdns(kept: Kept) -> list[str]:
     zone, key = kept.zone, kept.key
-    primaries = " ".join(_with_port(each) for each in kept.primaries)
+    primaries = " ".join(map(str, kept.primaries))
     lines = ["# PowerDNS Authoritative. pdns.conf (`slave` was renamed in 4.5 and is gone since 4.9):", "secondary=yes"]
     lines += ["", "# PowerDNS 5.0 and later:"]
     if key:
@@ -97,14 +97,10 @@ def _nameserver(kept: Kept) -> list[str]:
     if kept.key:
         lines += [f'[key."{kept.key}"]', f'algorithm = "{kept.algorithm}"', f'secret-file = "{kept.key}.secret"', ""]
     for name, each in _remotes(kept):
-        lines += [f"[remote.{name}]", f'address = ["{_with_port(each)}"]']
+        lines += [f"[remote.{name}]", f'address = ["{each}"]']
         lines += [f'key = "{kept.key}"', ""] if kept.key else [""]
     primaries = ", ".join(f'"{name}"' for name, _ in _remotes(kept))
     return [*lines, f'[zone."{kept.zone}"]', f"primaries = [{primaries}]"]
-
-
-def _with_port(endpoint: Endpoint) -> str:
-    return f"[{endpoint.host}]:{endpoint.port}" if ":" in endpoint.host else f"{endpoint.host}:{endpoint.port}"
 
 
 VENDORS: dict[str, Callable[[Kept], list[str]]] = {

@@ -114,7 +114,7 @@ def _nsd(wanted: Wanted) -> str:
 
 def _pdns(wanted: Wanted) -> str:
     zone, key = wanted.zone, wanted.key
-    targets = " ".join(_with_port(each) for each in wanted.addresses)
+    targets = " ".join(map(str, wanted.addresses))
     lines = ["# PowerDNS Authoritative. pdns.conf (`master` was renamed in 4.5 and is gone since 4.9):", "primary=yes"]
     if key:
         lines += ["# Empty, for an address listed there may have every zone without a key.", "allow-axfr-ips="]
@@ -131,10 +131,6 @@ def _pdns(wanted: Wanted) -> str:
         lines.append(f"# pdnsutil set-meta {zone} TSIG-ALLOW-AXFR {key}")
     lines += [f"# pdnsutil set-meta {zone} ALSO-NOTIFY {targets}", ""]
     return "\n".join(lines)
-
-
-def _with_port(endpoint: Endpoint) -> str:
-    return f"[{endpoint.host}]:{endpoint.port}" if ":" in endpoint.host else f"{endpoint.host}:{endpoint.port}"
 
 
 WITH_TLS = frozenset({"bind", "nsd"})  # those whose versions in Debian 12 transfer over TLS
