@@ -24,7 +24,7 @@ from nameserver.config.values import DNS_PORT, parse_port
 from nameserver.errors import ConfigError, NameserverError
 from nameserver.migrate.asking import vantage as where
 from nameserver.migrate.asking.asking import Asker
-from nameserver.migrate.asking.nameservers import Target, find_targets
+from nameserver.migrate.asking.nameservers import Target, Unfound, find_targets
 from nameserver.migrate.asking.root_hints import read_root_hints
 from nameserver.migrate.asking.servers import BadValue, Server, parse_server
 from nameserver.migrate.asking.tree import Tree
@@ -265,8 +265,8 @@ async def endpoints(tools: Tools, server: Server) -> tuple[Endpoint, ...]:
     return tuple(Endpoint(endpoint.host, server.port) for endpoint in found)
 
 
-async def targets(tools: Tools, args: argparse.Namespace) -> tuple[list[Target], list[str]]:
-    """The servers that were given, else all that parent and zone name; and what could not be found, as sentences.
+async def targets(tools: Tools, args: argparse.Namespace) -> tuple[list[Target], list[Unfound]]:
+    """The servers that were given, else all that parent and zone name; and what could not be found.
 
     Raises UsageError for a server without an address, NotFound where the tree leads to none.
     """

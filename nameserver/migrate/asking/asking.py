@@ -21,9 +21,10 @@ import dns.rdatatype
 import dns.rrset
 import dns.tsig
 
-from nameserver.config.model import Endpoint
-from nameserver.errors import Reason
-from nameserver.server.zones.dialogue import network_failure
+from nameserver.config.model import Endpoint, Remote
+from nameserver.errors import Reason, TransferError, WireError
+from nameserver.server.zones.dialogue import Peer, network_failure
+from nameserver.server.zones.pull import ask_once
 from nameserver.wire.tsig import TsigKey
 
 EDNS_SIZE = 1232
@@ -150,34 +151,56 @@ class Asker:
             query = question.message()
             if key is not None:
                 query.use_tsig(_dnspython_key(key))
-            send = dns.asyncquery.tcp if tcp else dns.asyncquery.udp
+            send = self._over_tcp if tcp else self._over_udp
             began = time.monotonic()
             self.asked_as_users[endpoint] += dns.rdatatype.to_text(question.type) not in AS_PEERS_ASK
             try:
-                message = await send(
-                    query, endpoint.host, timeout=self.timeout, port=endpoint.port, source=self.source_for(endpoint)
-                )
-                return Reply(endpoint, tcp, message, time.monotonic() - began)
-            except dns.exception.Timeout:
-                if turn + 1 < tries:
-                    continue
-                text = f"no answer over {'TCP' if tcp else 'UDP'} within {self.timeout:g} s"
-                return Silence(endpoint, tcp, Reason.CONNECT_TIMEOUT, text)
+                return Reply(endpoint, tcp, await send(query, endpoint), time.monotonic() - began)
+            except TransferError as error:
+                failure = error
             except Exception as error:  # noqa: BLE001 - whatever a server sends is a finding, never our end
-                return _silence(endpoint, tcp, error)
+                failure = _failure(tcp, error)
+            if failure.reason is not Reason.CONNECT_TIMEOUT or turn + 1 == tries:
+                return Silence(endpoint, tcp, failure.reason, failure.detail)
         raise AssertionError("a loop of at least one turn that always returns")
 
+    async def _over_udp(self, query: dns.message.QueryMessage, endpoint: Endpoint) -> dns.message.Message:
+        """What is no answer to this question from there is passed over (RFC 5452 §9.1). Raises TransferError."""
+        peer = Peer(Remote(str(endpoint), (endpoint,), source=self.source_for(endpoint)), endpoint, None)
+        return await ask_once(peer, query.to_wire(), lambda datagram: _answer_to(query, datagram), self.timeout)
 
-def _silence(endpoint: Endpoint, tcp: bool, error: Exception) -> Silence:
+    async def _over_tcp(self, query: dns.message.QueryMessage, endpoint: Endpoint) -> dns.message.Message:
+        where, source = endpoint.host, self.source_for(endpoint)
+        try:
+            return await dns.asyncquery.tcp(query, where, timeout=self.timeout, port=endpoint.port, source=source)
+        except dns.exception.Timeout as error:
+            text = f"no answer over TCP within {self.timeout:g} s"
+            raise TransferError(Reason.CONNECT_TIMEOUT, text) from error
+
+
+def _answer_to(query: dns.message.QueryMessage, datagram: bytes) -> dns.message.Message:
+    """A datagram as the answer to a query. Raises WireError for what is none, TransferError for one that is no good."""
+    try:
+        head = dns.message.from_wire(datagram, question_only=True)
+    except (dns.exception.DNSException, ValueError) as error:
+        raise WireError(str(error)) from error
+    if not query.is_response(head):
+        raise WireError("another id or question")
+    try:
+        return dns.message.from_wire(datagram, keyring=query.keyring, request_mac=query.mac)
+    except Exception as error:
+        raise _failure(False, error) from error
+
+
+def _failure(tcp: bool, error: Exception) -> TransferError:
     for kind, reason in _TSIG_REASONS:
         if isinstance(error, kind):
-            return Silence(endpoint, tcp, reason, str(error) or kind.__name__)
+            return TransferError(reason, str(error) or kind.__name__)
     if isinstance(error, EOFError):
-        return Silence(endpoint, tcp, Reason.CLOSED_EARLY, "the server closed the connection without an answer")
+        return TransferError(Reason.CLOSED_EARLY, "the server closed the connection without an answer")
     if isinstance(error, OSError):
-        failure = network_failure(error, "TCP" if tcp else "UDP")
-        return Silence(endpoint, tcp, failure.reason, failure.detail)
-    return Silence(endpoint, tcp, Reason.MALFORMED, str(error) or type(error).__name__)
+        return network_failure(error, "TCP" if tcp else "UDP")
+    return TransferError(Reason.MALFORMED, str(error) or type(error).__name__)
 
 
 def _dnspython_key(key: TsigKey) -> dns.tsig.Key:

@@ -9,7 +9,18 @@ import dns.rdatatype
 from nameserver.config.model import Endpoint
 from nameserver.migrate.asking.asking import Question, Reply
 from nameserver.migrate.asking.tree import Tree
-from nameserver.migrate.asking.walk import MOST_SERVERS, NotFound
+from nameserver.migrate.asking.walk import (
+    CODE_ENDLESS,
+    CODE_LEFT_OUT,
+    MOST_SERVERS,
+    STEP_ENDLESS,
+    STEP_LEFT_OUT,
+    Endless,
+    NotFound,
+)
+
+CODE_NO_ADDRESS = "no-address"
+STEP_NO_ADDRESS = "Name only servers that have an address, or restore its record."
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +32,17 @@ class Target:
     named_by: str
 
 
-async def find_targets(tree: Tree, zone: dns.name.Name) -> tuple[list[Target], list[str]]:
-    """Every address of every server of `zone`, by name, and what could not be found, as sentences.
+@dataclass(frozen=True, slots=True)
+class Unfound:
+    """Servers that are not asked: the code of the finding, a sentence, what to do about it."""
+
+    code: str
+    text: str
+    next_step: str
+
+
+async def find_targets(tree: Tree, zone: dns.name.Name) -> tuple[list[Target], list[Unfound]]:
+    """Every address of every server of `zone`, by name, and what could not be found.
 
     The parent's servers are asked for the delegation, then the servers of the delegation for the zone's own NS.
     Raises NotFound where the parent cannot be reached or does not delegate the zone.
@@ -37,7 +57,7 @@ async def find_targets(tree: Tree, zone: dns.name.Name) -> tuple[list[Target], l
             delegated |= {record.target for record in found or ()}
     if not delegated:
         raise NotFound(f"no server of {parent.name} delegates {zone}")
-    problems: list[str] = []
+    problems: list[Unfound] = []
     delegated = _some(tree, zone, delegated)
     addresses = await _addresses(tree, delegated, problems)
     named: set[dns.name.Name] = set()
@@ -47,7 +67,7 @@ async def find_targets(tree: Tree, zone: dns.name.Name) -> tuple[list[Target], l
             named |= {record.target for record in found}
     named = _some(tree, zone, named)
     addresses |= await _addresses(tree, named - delegated, problems)
-    problems += tree.bounds.left_out
+    problems += [Unfound(CODE_LEFT_OUT, text, STEP_LEFT_OUT) for text in tree.bounds.left_out]
     targets = []
     for name in sorted(delegated | named):
         by = " and ".join(who for who, names in (("parent", delegated), ("zone", named)) if name in names)
@@ -61,16 +81,19 @@ def _some(tree: Tree, zone: dns.name.Name, servers: set[dns.name.Name]) -> set[d
 
 
 async def _addresses(
-    tree: Tree, names: set[dns.name.Name], problems: list[str]
+    tree: Tree, names: set[dns.name.Name], problems: list[Unfound]
 ) -> dict[dns.name.Name, tuple[Endpoint, ...]]:
     found: dict[dns.name.Name, tuple[Endpoint, ...]] = {}
     for name in sorted(names):
         try:
             found[name] = await tree.addresses(name)
+        except Endless as error:
+            found[name] = ()
+            problems.append(Unfound(CODE_ENDLESS, str(error), STEP_ENDLESS))
         except NotFound as error:
             found[name] = ()
-            problems.append(str(error))
+            problems.append(Unfound(CODE_NO_ADDRESS, str(error), STEP_NO_ADDRESS))
         else:
             if not found[name]:
-                problems.append(f"{name} has no address")
+                problems.append(Unfound(CODE_NO_ADDRESS, f"{name} has no address", STEP_NO_ADDRESS))
     return found

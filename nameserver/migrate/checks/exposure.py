@@ -15,7 +15,7 @@ import dns.rrset
 
 from nameserver.errors import Reason
 from nameserver.migrate.asking.asking import Asker, Outcome, Question, Reply
-from nameserver.migrate.asking.nameservers import Target
+from nameserver.migrate.asking.nameservers import Target, Unfound
 from nameserver.migrate.report import Level, Report, Table
 
 # What is tried. IXFR over UDP answers small zones whole (RFC 1995 §4).
@@ -76,7 +76,9 @@ def _unheard(attempt: Attempt) -> bool:
     return attempt.result in (Reason.CONNECT_TIMEOUT, Reason.UNREACHABLE)
 
 
-def judge(zone: dns.name.Name, attempts: Sequence[Attempt], problems: Sequence[str] = (), vantage: str = "") -> Report:
+def judge(
+    zone: dns.name.Name, attempts: Sequence[Attempt], problems: Sequence[Unfound] = (), vantage: str = ""
+) -> Report:
     """Any transfer that began is a fault. `vantage`: where was asked from; access lists may treat others otherwise."""
     report = Report("exposure", zone.to_text(omit_final_dot=True))
     rows: list[tuple[str, ...]] = []
@@ -94,8 +96,8 @@ def judge(zone: dns.name.Name, attempts: Sequence[Attempt], problems: Sequence[s
         rows.append(
             (attempt.target.label, str(attempt.target.endpoint), attempt.kind, attempt.transport, attempt.result)
         )
-    for text in problems:
-        report.add(Level.WARNING, "no-address", text)
+    for each in problems:
+        report.add(Level.WARNING, each.code, each.text, each.next_step)
     for target in dict.fromkeys(attempt.target for attempt in attempts):
         ways = [each for each in attempts if each.target == target]
         if any(each.answered for each in ways) and all(_unheard(each) for each in ways if each.transport == "TCP"):

@@ -8,7 +8,7 @@ import dns.name
 import dns.rdatatype
 
 from nameserver.migrate.asking.asking import Asker, Outcome, Question, Reply
-from nameserver.migrate.asking.nameservers import Target
+from nameserver.migrate.asking.nameservers import Target, Unfound
 from nameserver.migrate.report import Level, Report, Table
 from nameserver.wire.tsig import TsigKey
 from nameserver.zone.serial import Order, compare
@@ -67,17 +67,17 @@ def newest(serials: Sequence[int]) -> int | None:
 
 
 def judge(
-    zone: dns.name.Name, sights: Sequence[Sight], problems: Sequence[str] = (), wanted: int | None = None
+    zone: dns.name.Name, sights: Sequence[Sight], problems: Sequence[Unfound] = (), wanted: int | None = None
 ) -> Report:
     """What follows: every address serves one serial, and the same SOA beside it.
 
-    `wanted`: the serial that all should be at or beyond. `problems`: servers that have no address, as sentences.
+    `wanted`: the serial that all should be at or beyond. `problems`: servers that are not asked.
     """
     report = Report("serials", zone.to_text(omit_final_dot=True))
     known = sorted({sight.serial for sight in sights if sight.serial is not None})
     top = newest(known)
-    for text in problems:
-        report.add(Level.FAULT, "no-address", text, "Name only servers that have an address, or restore its record.")
+    for each in problems:
+        report.add(Level.FAULT, each.code, each.text, each.next_step)
     _judge_serials(report, sights, known, top, wanted)
     _judge_contents(report, sights, top)
     rows: list[tuple[str, ...]] = []

@@ -23,7 +23,7 @@ from nameserver.migrate.asking.walk import (
     Endless,
     NotFound,
 )
-from nameserver.migrate.checks import delegation
+from nameserver.migrate.checks import delegation, exposure, serials
 
 ROOT = Endpoint("192.0.2.53", 53)
 SHOP = dns.name.from_text("shop.example.")
@@ -144,19 +144,27 @@ def test_of_hundreds_of_servers_and_addresses_some_are_asked_and_the_rest_is_tol
 def test_the_list_of_all_servers_is_bounded_and_says_so():
     targets, problems = asyncio.run(find_targets(tree(Hostile(crowded)), SHOP))
     assert len({target.label for target in targets}) <= MOST_SERVERS
-    assert any(f"{MANY} servers" in text for text in problems)
+    assert any(each.code == "too-many" and f"{MANY} servers" in each.text for each in problems)
+    for report in (serials.judge(SHOP, [], problems), exposure.judge(SHOP, [], problems)):
+        assert {finding.code for finding in report.findings} == {"too-many"}
+
+
+def hostile_child(question: Question, message: dns.message.Message) -> bool:
+    """shop.example is delegated to a server without an end, and to a good one."""
+    if question.name == SHOP and question.type == NS:
+        return add(message.authority, SHOP, "NS", "ns.evil.", "ns.net.")
+    if question.name in (SHOP, dns.name.from_text("example.")) or question.name.to_text().endswith("net."):
+        return crowded(question, message)
+    return fans_out(question, message)
+
+
+def test_a_server_without_an_end_is_no_server_without_an_address():
+    _, problems = asyncio.run(find_targets(tree(Hostile(hostile_child)), SHOP))
+    for report in (serials.judge(SHOP, [], problems), exposure.judge(SHOP, [], problems)):
+        assert {finding.code for finding in report.findings} == {"endless"}
 
 
 def test_a_delegation_to_servers_without_an_end_is_a_finding_of_its_own():
-    def hostile_child(question: Question, message: dns.message.Message) -> bool:
-        if question.name == SHOP or question.name.to_text() == "example.":
-            return crowded(question, message) if question.type != NS or question.name != SHOP else (
-                add(message.authority, SHOP, "NS", "ns.evil.", "ns.net.")
-            )  # fmt: skip
-        if question.name.to_text().endswith("net."):
-            return crowded(question, message)
-        return fans_out(question, message)
-
     asker = Hostile(hostile_child)
     report = delegation.judge(SHOP, asyncio.run(delegation.measure(tree(asker), SHOP)))
     assert "endless" in report.faults

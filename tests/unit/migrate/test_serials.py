@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nameserver.config.model import Endpoint
-from nameserver.migrate.asking.nameservers import Target
+from nameserver.migrate.asking.nameservers import Target, Unfound
 from nameserver.migrate.checks.serials import Sight, judge, newest
 from nameserver.zone.serial import Order, add, compare
 
@@ -70,7 +70,7 @@ def test_nobody_answering_is_exit_code_3():
 
 
 def test_a_server_without_an_address_is_a_fault():
-    report = judge(ZONE, both(ONE, 7), ["ns3.example.com. has no address"])
+    report = judge(ZONE, both(ONE, 7), [Unfound("no-address", "ns3.example.com. has no address", "")])
     assert (report.exit_code, report.findings[0].code) == (1, "no-address")
 
 
