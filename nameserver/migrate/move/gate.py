@@ -38,6 +38,8 @@ def combine(zone: str, reports: Mapping[str, Report], command: str = "gate") -> 
         for finding in report.findings:
             if finding.level in (Level.FAULT, Level.WARNING):
                 combined.findings.append(replace(finding, code=f"{name}/{finding.code}"))
+        if report.unreachable and not faults:  # nobody answered, and nobody was blamed for it
+            combined.add(Level.FAULT, f"{name}/unreachable", report.verdict or "nothing there could be asked")
         combined.lines += [f"; {name}", *report.lines] if report.lines else []
         combined.facts[name] = {"exit_code": report.exit_code, "digest": report.digest()}
         verdicts[name] = report.verdict  # a sentence that may tell how long something lasts

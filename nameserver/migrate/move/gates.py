@@ -83,7 +83,8 @@ async def measure(
             delegation = await delegation_gate(survey, state, now)
             wait = parent_wait(state, baseline, delegation.facts.get("parent_ns_ttl", 0))
             reports[name] = wait_gate(state.zone, wait, now, "the parent does not name the new servers everywhere")
-            now_wrong = [finding for finding in delegation.findings if finding.code in _OF_PARENT]
+            blind = delegation.unreachable  # then whatever is told says why
+            now_wrong = [finding for finding in delegation.findings if blind or finding.code in _OF_PARENT]
             if now_wrong:
                 reports[name].findings += now_wrong
                 reports[name].verdict = delegation.verdict
@@ -119,8 +120,10 @@ def longest_lived(zone: str, baseline: Snapshot | None) -> list[tuple[str, str]]
 
 
 async def _dnssec(survey: Survey, state: State, baseline: Snapshot | None, now: float) -> Report:
-    ttl = baseline.ds_ttl if baseline else 0
-    report = await survey.dnssec(state.seen.get("ds-gone"), ttl, now)
+    report = await survey.dnssec(state.seen.get("ds-gone"), int(state.longest("ds_ttl", baseline)), now)
+    if (seen := report.facts.get("ds_ttl", 0)) > state.longest("ds_ttl", baseline):
+        state.cached["ds_ttl"] = seen  # the snapshot may have been taken without the parent, or before it had one
+    ttl = int(state.longest("ds_ttl", baseline))
     known = not report.unreachable and "parent-silent" not in report.faults
     if known and "holds" in report.facts and "server-silent" not in report.faults:
         for what, holds in report.facts["holds"].items():

@@ -123,10 +123,23 @@ class State:
         largest: dict[str, Any] = {name: int(self.cached[name]) for name in _CACHED}
         return replace(baseline, **largest)
 
+    def longest(self, name: str, baseline: Snapshot | None) -> float:
+        """A TTL that any snapshot of this move has told of, also where none is there any more; in seconds."""
+        return max(self.cached.get(name, 0.0), getattr(baseline, name) if baseline is not None else 0.0)
+
+    @property
+    def latest(self) -> float:
+        """The latest time that something was seen or done at."""
+        times = [*self.entered.values(), *self.seen.values(), *(sample[0] for sample in self.samples)]
+        return max(times, default=0.0)
+
     def note(self, what: str, holds: bool, now: float) -> None:
-        """Something was measured: the first time in a row that it holds is kept."""
+        """Something was measured: the first time in a row that it holds is kept.
+
+        A clock that was set back does not let it begin before what came earlier.
+        """
         if holds:
-            self.seen.setdefault(what, now)
+            self.seen.setdefault(what, max(now, self.latest))
         else:
             self.seen.pop(what, None)
 
@@ -185,15 +198,14 @@ class Wait:
 
 def parent_wait(state: State, baseline: Snapshot | None, parent_ns_ttl: int) -> Wait:
     """How long the old side may still be asked after the delegation was changed everywhere."""
-    apex = baseline.ns_ttl if baseline else 0
-    old_parent = max(parent_ns_ttl, baseline.parent_ns_ttl if baseline else 0)
-    ttls = [("NS at the parent", old_parent), ("NS at the apex", apex)]
-    if baseline is not None and baseline.ds:
-        ttls.append(("DS at the parent", baseline.ds_ttl))
+    old_parent = max(parent_ns_ttl, state.longest("parent_ns_ttl", baseline))
+    ttls = [("NS at the parent", old_parent), ("NS at the apex", state.longest("ns_ttl", baseline))]
+    if signers := state.longest("ds_ttl", baseline):
+        ttls.append(("DS at the parent", signers))
     return Wait(
         "parent-ttl",
         state.seen.get("delegated"),
-        tuple((f"{name} ({ttl} s)", float(ttl)) for name, ttl in ttls),
+        tuple((f"{name} ({ttl:.0f} s)", float(ttl)) for name, ttl in ttls),
         (("the least time to keep the old side", state.keep),),
     )
 
@@ -202,10 +214,11 @@ def calendar(state: State, start: float, baseline: Snapshot | None) -> list[tupl
     """(when, what) of the whole move from the zone's own TTLs, were every gate to open as early as it can."""
     largest = baseline.largest_ttl if baseline else 86400
     parent = baseline.parent_ns_ttl if baseline else 2 * 86400
+    waits = parent_wait(state, baseline, parent)
     lowered = start
     cutover = lowered + max(2.0 * largest, state.floor)
     delegated = cutover
-    over = delegated + max(float(parent), state.keep)
+    over = delegated + waits.longest[1]
     entries = [
         (start, f"Lower the TTLs of {state.zone} to {state.target_ttl} s"),
         (

@@ -26,7 +26,8 @@ def note(state: State, looks: Sequence[Look], now: float) -> None:
     known = starts if len(starts) == len(looks) else []
     if state.samples and not _same(state.samples[-1][2:], known):
         state.own_questions = 0  # they were counted by a process that is no more
-    state.samples.append([now, sum(look.count for look in looks) - state.own_questions, *known])
+    # A clock that was set back would make a silence that began then a long one, once it is right again.
+    state.samples.append([max(now, state.latest), sum(look.count for look in looks) - state.own_questions, *known])
 
 
 def note_own(state: State, asker: Asker, servers: Iterable[Endpoint], now: float) -> None:

@@ -161,17 +161,13 @@ class Survey:
         outcomes = await asyncio.gather(*(self.asker.ask(question, target.endpoint) for target in targets))
         sets: dict[str, frozenset[str]] = {}
         for target, outcome in zip(targets, outcomes, strict=True):
-            found = outcome.answer(self.zone, dns.rdatatype.NS) if isinstance(outcome, Reply) else None
+            where = f"{target.label} ({target.endpoint})"  # a name may stand for several addresses
+            spoken = isinstance(outcome, Reply) and outcome.authoritative
+            found = outcome.answer(self.zone, dns.rdatatype.NS) if isinstance(outcome, Reply) and spoken else None
             if found is None:
-                report.add(
-                    Level.FAULT,
-                    "server-silent",
-                    f"{target.label} ({target.endpoint}) does not answer with the zone's NS",
-                )
+                report.add(Level.FAULT, "server-silent", f"{where} does not answer with the zone's NS")
                 continue
-            sets[target.label] = frozenset(
-                record.target.canonicalize().to_text(omit_final_dot=True) for record in found
-            )
+            sets[where] = frozenset(record.target.canonicalize().to_text(omit_final_dot=True) for record in found)
         if len(set(sets.values())) > 1:
             told = "; ".join(f"{label}: {', '.join(sorted(each))}" for label, each in sorted(sets.items()))
             step = "Put the servers of both sides into the NS set at the apex, on both sides."
