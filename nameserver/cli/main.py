@@ -8,7 +8,6 @@ returns the exit code:
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -92,8 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = [argument for argument in given if not argument.startswith("-")]
     args = build_parser(wanted).parse_args(given)
     verb: Verb = args.verb
+    code: int = GOOD
     try:
-        code: int = import_module(verb.module).main(args)
+        code = import_module(verb.module).main(args)
         if sys.stdout is not None:  # so it is where we were started without one
             sys.stdout.flush()
     except ConfigError as error:
@@ -103,9 +103,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"nameserver {verb.name}: {error}", file=sys.stderr)
         return USAGE
     except BrokenPipeError:
-        # The reader went away (`nameserver status | head`). Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return GOOD
+        from nameserver.cli.present import forget_reader
+
+        forget_reader()
+        return code
     except KeyboardInterrupt:
         return 130  # what a shell reports for SIGINT
     return code

@@ -37,6 +37,11 @@ class Palette:
         return f"\x1b[{_CODES[tone]}m{text}\x1b[0m" if self._enabled and tone in _CODES and text else text
 
 
+def forget_reader() -> None:
+    """Whoever read our output went away (`nameserver status | head`). Python would complain again as it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def safe(value: object) -> str:
     """Any value as text for a terminal, on one line."""
     return escape(str(value), MAX_TEXT)

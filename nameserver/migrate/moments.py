@@ -3,11 +3,14 @@
 from datetime import UTC, datetime
 from itertools import pairwise
 
+_END = 253402300800  # the year 10000
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 
 def moment(when: float) -> str:
-    """Seconds since 1970 as 2026-11-23 17:53:29 UTC."""
+    """Seconds since 1970 as 2026-11-23 17:53:29 UTC; as they are where no calendar has them."""
+    if not 0 <= when < _END:
+        return f"{when:.0f} s after 1970"
     return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 

@@ -24,7 +24,7 @@ async def _advance(args: argparse.Namespace) -> Report:
     state = moving.load(args)
     if args.override is not None and not args.override.strip():
         raise common.UsageError("--override needs a reason: it is what somebody will read afterwards")
-    if state.following == PHASES[-1] and not args.final and args.override is None:
+    if state.following == PHASES[-1] and not args.final:
         raise common.UsageError(
             f"after this step the old side of {state.zone} may be switched off, and with it the way back: "
             "see nameserver migrate decommission, and advance with --final"

@@ -16,7 +16,7 @@ import dns.name
 
 from nameserver.cli.arguments import seconds
 from nameserver.cli.migrate.render import markdown, text
-from nameserver.cli.present import Palette, safe_lines
+from nameserver.cli.present import Palette, forget_reader, safe_lines
 from nameserver.config.load import load_config
 from nameserver.config.model import Endpoint, PullLimits
 from nameserver.config.one_key import read_key
@@ -68,6 +68,12 @@ def server(text: str) -> Server:
         return parse_server(text)
     except BadValue as bad:
         raise argparse.ArgumentTypeError(str(bad)) from bad
+
+
+def refuse_password(address: str) -> None:
+    """A secret in an address would stand in the list of processes, and in files that are committed; for argparse."""
+    if "@" in address.partition("://")[2].partition("/")[0]:
+        raise argparse.ArgumentTypeError("a name or password stands in front of the host: no secret goes on this line")
 
 
 def time_of_day(text: str) -> float:
@@ -328,8 +334,11 @@ def vantage(targets: Sequence[Target], sources: Sequence[str]) -> str:
     return where.vantage([target.endpoint for target in targets], sources)
 
 
-def run(args: argparse.Namespace, command: Callable[[], Coroutine[Any, Any, Report]], *, flush: bool = False) -> int:
-    """Run a command and show its report; the exit code. What cannot be begun is a sentence on standard error."""
+def run(args: argparse.Namespace, command: Callable[[], Coroutine[Any, Any, Report]], *, again: bool = False) -> int:
+    """Run a command and show its report; the exit code. What cannot be begun is a sentence on standard error.
+
+    `again`: it is run again and again. Raises BrokenPipeError then, once nobody reads what it shows.
+    """
     try:
         report = asyncio.run(command())
     except NotFound as error:
@@ -340,13 +349,15 @@ def run(args: argparse.Namespace, command: Callable[[], Coroutine[Any, Any, Repo
     report.findings += _odd_sources(args)
     report.asked_from = where.told(_asked(args), args.source)
     if args.json:
-        print(json.dumps(report.as_json(), indent=2, ensure_ascii=True))
-    elif args.markdown:
-        print("\n".join(markdown(report)))
+        shown = json.dumps(report.as_json(), indent=2, ensure_ascii=True)
     else:
-        print("\n".join(text(report, Palette.of())))
-    if flush:
-        sys.stdout.flush()
+        shown = "\n".join(markdown(report) if args.markdown else text(report, Palette.of()))
+    try:
+        print(shown, flush=True)
+    except BrokenPipeError:
+        if again:
+            raise
+        forget_reader()  # `migrate gate … | head -1` is no GO for having been read no further
     return report.exit_code
 
 

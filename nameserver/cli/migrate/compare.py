@@ -63,7 +63,7 @@ def main(args: argparse.Namespace) -> int:
         return common.fail(args, f"--metrics: {getattr(error, 'strerror', None) or error}", USAGE)
     begun = False
     while True:
-        code = common.run(args, lambda: _compare(args, metrics), flush=True)
+        code = common.run(args, lambda: _compare(args, metrics), again=True)
         if code == USAGE and not begun:  # afterwards it is a name that has lost its address, or a full disk
             return code
         begun = True

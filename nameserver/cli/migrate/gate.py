@@ -70,7 +70,7 @@ async def _measure(args: argparse.Namespace, progress: Progress) -> Report:
         "parity": survey.parity,
         "serials": survey.serials,
         "ttl": lambda: survey.ttl(baseline, args.lowered_at, now),
-        "overlap": lambda: survey.overlap(named),
+        "overlap": lambda: _overlap(survey, named),
         "delegation": lambda: survey.delegation(overlap=True),
         "dnssec": lambda: survey.dnssec(None, args.ds_ttl, now),
         "exposure": survey.exposure,
@@ -85,6 +85,8 @@ async def _measure(args: argparse.Namespace, progress: Progress) -> Report:
         reports[name] = await measure()
     if age is not None:
         reports["ttl"].findings.append(age)
+        if reports["ttl"].faults == {"age-unknown"}:
+            reports["ttl"].verdict = "The TTLs are low; whether those of before have run out is not known."
     report = combine(survey.zone.to_text(omit_final_dot=True), reports)
     if args.output is not None:
         common.write_markdown(args.output, report)
@@ -104,11 +106,23 @@ async def _inventory(survey: Survey) -> Report:
     return report
 
 
+async def _overlap(survey: Survey, named: frozenset[str]) -> Report:
+    """Two sides that both name the old servers alone are the same, and nobody would be sent to the new one."""
+    report = await survey.overlap(named)
+    if not named:
+        text = "the names to delegate to are not known: whether the zone's NS set has them cannot be told"
+        report.add(Level.FAULT, "no-new-ns", text, "Give --new-ns with the names of the new side's servers.")
+        report.verdict = "Nobody can tell: the new servers have no names."
+    return report
+
+
 def _age(args: argparse.Namespace, baseline: snapshot.Snapshot | None) -> Finding | None:
     """What is missing to know whether the TTLs of before have run out; they may never have been higher."""
     if args.lowered_at is not None and baseline is not None:
         return None
-    higher = baseline is not None and baseline.largest_ttl > args.target
     text = "it is not known whether what was cached at the TTLs of before has run out"
     step = "Give --baseline (the snapshot from before) and --lowered-at (when the lowered TTLs were first served)."
-    return Finding(Level.FAULT if higher else Level.WARNING, "age-unknown", text, step)
+    if baseline is None or baseline.largest_ttl > args.target:
+        return Finding(Level.FAULT, "age-unknown", text, step)
+    text = f"no TTL of the snapshot is above {args.target} s: that there were none before it is taken on trust"
+    return Finding(Level.WARNING, "age-unknown", text, step)

@@ -41,6 +41,7 @@ def _address(text: str) -> str:
     """An address of metrics, for argparse: the state holds several with spaces between."""
     if not text or any(letter.isspace() for letter in text):
         raise argparse.ArgumentTypeError(f"expected an address without spaces, got {text!r}")
+    common.refuse_password(text)
     return text
 
 
@@ -115,7 +116,7 @@ def _server(args: argparse.Namespace, text: str) -> Server:
 
 def metrics_of(state: State) -> Callable[[], list[str]] | None:
     """What fetches the pages on which the old side counts its queries; None where there is none. Raises UsageError."""
-    return pages_of(state.metrics.split()) if state.metrics else None
+    return pages_of(state.pages) if state.metrics else None
 
 
 def pages_of(metrics: Sequence[str]) -> Callable[[], list[str]]:

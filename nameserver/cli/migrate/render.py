@@ -4,8 +4,10 @@ import re
 
 from nameserver.cli.present import Cell, Palette, safe, table
 from nameserver.migrate.report import Finding, Level, Report, Table
+from nameserver.telemetry.log import escape
 
 _TONES = {Level.GOOD: "good", Level.NOTE: "", Level.WARNING: "warn", Level.FAULT: "bad"}
+MOST_OF_A_LINE = 2**19
 _ORDER = (Level.FAULT, Level.WARNING, Level.NOTE, Level.GOOD)
 
 
@@ -40,7 +42,7 @@ def markdown(report: Report) -> list[str]:
         lines += [f"| {' | '.join(map(_cell, row))} |" for row in part.rows]
         lines.append("")
     if report.lines:
-        lines += ["```diff", *map(safe, report.lines), "```", ""]
+        lines += ["```diff", *map(_line, report.lines), "```", ""]
     for finding in _sorted(report.findings):
         step = f" {_cell(finding.next_step)}" if finding.next_step else ""
         lines.append(f"- **{finding.level}** `{finding.code}` {_cell(finding.sentence)}{step}")
@@ -60,7 +62,12 @@ def _titled(part: Table, palette: Palette) -> list[str]:
 
 
 def _difference(line: str, palette: Palette) -> str:
-    return palette.paint(safe(line), {"+": "good", "-": "bad"}.get(line[:1], ""))
+    return palette.paint(_line(line), {"+": "good", "-": "bad"}.get(line[:1], ""))
+
+
+def _line(line: str) -> str:
+    """A record whole, however long: what differs may stand at its end. None is beyond 64 KiB, four signs an octet."""
+    return escape(line, MOST_OF_A_LINE)
 
 
 def _sorted(findings: list[Finding]) -> list[Finding]:

@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 
+from nameserver.cli.migrate import common
 from nameserver.migrate.report import Level, Report, Table
 
 GATEWAY = frozenset({502, 503, 504})  # somebody in front still asks the origin of before
@@ -29,6 +30,7 @@ def add_argument(parser: argparse.ArgumentParser) -> None:
 def _url(text: str) -> str:
     if not text.startswith(("http://", "https://")) or any(letter.isspace() for letter in text):
         raise argparse.ArgumentTypeError(f"expected an address such as https://www.example.com/, got {text!r}")
+    common.refuse_password(text)
     return text
 
 

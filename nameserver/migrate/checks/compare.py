@@ -264,6 +264,10 @@ def _judge_coverage(report: Report, name: str, side: Side, *, accept_partial: bo
     coverage = side.coverage
     if coverage.whole:
         return
+    if not coverage.asked or not side.stream.records:
+        text = f"{name} ({side.server}) was asked for {coverage.asked} RRsets and has none of them: nothing is compared"
+        step = "Have it allow us the transfer, or give --names with names that are there."
+        report.add(Level.FAULT, "nothing-compared", text, step)
     not_compared = ", ".join(f"{number} {what}" for what, number in coverage.left_out.items())
     report.add(
         Level.WARNING if accept_partial and not coverage.silent else Level.FAULT,

@@ -117,7 +117,7 @@ def _together(zone: str, standard: Source, seen: Sequence[_Seen]) -> Report:
 
 def _facts(seen: Sequence[_Seen]) -> Json:
     """Those of the address that differs most, and a line on each."""
-    most = max(seen, key=lambda each: each.differences)
+    most = max(seen, key=lambda each: (not each.report.unreachable, each.differences))
     return most.report.facts | {
         "addresses": [
             {

@@ -15,7 +15,7 @@ from pathlib import Path
 from nameserver.errors import NameserverError
 from nameserver.migrate.asking.zone_stream import ZoneStream, record_text, soa_text
 from nameserver.migrate.checks.contents import Contents
-from nameserver.migrate.checks.typed_json import filled
+from nameserver.migrate.checks.typed_json import filled, read_json
 from nameserver.store.whole_file import write_whole
 from nameserver.wire import names
 
@@ -145,7 +145,7 @@ def read(directory: Path, zone: str) -> Snapshot:
             f"{error.filename}: {error.strerror}; take one: nameserver migrate snapshot {zone}"
         ) from error
     try:
-        values = json.loads(text)
+        values = read_json(text)
         if isinstance(values, dict) and values.get("format") != FORMAT:
             raise SnapshotError(f"{facts} has format {values.get('format')!r}, this version reads {FORMAT}")
         snapshot = filled(Snapshot, values)

@@ -94,8 +94,10 @@ def judge(
         report.verdict = (
             f"Every TTL is {target} s or less; those of before run out at {moment(report.facts['safe_from'])}."
         )
+    elif report.faults <= {"too-early", "snapshot-late"}:
+        report.verdict = "The TTLs are low; what they were before is not known."
     elif report.exit_code:
-        report.verdict = report.verdict or "Not yet: TTLs have to be lowered first."
+        report.verdict = "Not yet: TTLs have to be lowered first."
     return report
 
 
@@ -112,6 +114,10 @@ def _when(report: Report, baseline: Snapshot, lowered_at: float | None, now: flo
     if lowered_at is None:
         report.add(Level.NOTE, "not-lowered", "when the lowered TTLs were first served is not known")
         return
+    if baseline.taken > lowered_at:
+        text = f"the snapshot was taken at {moment(baseline.taken)}, when the TTLs had been lowered: "
+        step = "Give the one from before. Without it: wait for twice the TTLs that there were."
+        report.add(Level.FAULT, "snapshot-late", f"{text}what they were before is not known", step)
     safe = lowered_at + bounds[0].seconds
     report.facts |= {"lowered_at": lowered_at, "safe_from": safe}
     if now < safe:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from nameserver.migrate.checks import query_counts
 from nameserver.migrate.checks.snapshot import Snapshot
@@ -162,7 +163,7 @@ async def _ttl(survey: Survey, state: State, baseline: Snapshot | None, problem:
         low.add(Level.FAULT, "snapshot-late", text, "Wait for twice the TTLs of before, and go on with --override.")
         low.verdict = "The TTLs are low; what they were before is not known."
         return low
-    return await survey.ttl(baseline, lowered, now)
+    return await survey.ttl(replace(baseline, taken=state.cached["taken"]), lowered, now)
 
 
 async def delegation_gate(survey: Survey, state: State, now: float) -> Report:
@@ -192,12 +193,14 @@ def _quiet(state: State, now: float, fetch_pages: Callable[[], list[str]] | None
     if fetch_pages is None:
         return silence.judge(state, now, "it is not known where the old side counts its queries")
     try:
-        looks = query_counts.read_pages(state.metrics.split(), fetch_pages(), state.zone)
+        looks = query_counts.read_pages(state.pages, fetch_pages(), state.zone)
     except ValueError as error:
         return silence.judge(state, now, str(error))
     silence.note(state, looks, now)
     report = silence.judge(state, now, "")
-    if len(looks) < len(state.old):
-        text = f"the old side has {len(state.old)} servers, and queries of {len(looks)} are counted"
-        report.add(Level.WARNING, "not-all-counted", text, "Give --metrics with the address of each.")
+    if (counted := len(state.metrics.split())) < len(state.old):
+        text = f"the old side has {len(state.old)} servers, and queries of {counted} are counted"
+        step = "Give --metrics with the page of each; where one page counts for several servers, once for each of them."
+        report.add(Level.FAULT, "not-all-counted", text, step)
+        report.verdict = "Nobody can tell of all of it."
     return report

@@ -17,9 +17,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import dns.exception
+import dns.name
+
 from nameserver.errors import NameserverError
 from nameserver.migrate.checks.snapshot import Snapshot
-from nameserver.migrate.checks.typed_json import filled
+from nameserver.migrate.checks.typed_json import filled, read_json
 from nameserver.store.whole_file import write_whole
 
 FORMAT = 1
@@ -77,6 +80,11 @@ class State:
     own_at: float = 0.0  # and when the last of these were asked
     log: list[dict[str, Any]] = field(default_factory=list)
     format: int = FORMAT
+
+    @property
+    def pages(self) -> list[str]:
+        """Where the old side's queries are counted, each page once: one may stand there for several servers."""
+        return list(dict.fromkeys(self.metrics.split()))
 
     @property
     def following(self) -> str | None:
@@ -147,7 +155,7 @@ class State:
 def read(path: Path) -> State:
     """Raises StateError."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path.read_text(encoding="utf-8"))
         if not isinstance(values, dict) or values.get("format") != FORMAT:
             raise StateError(f"{path} is not a migration of format {FORMAT}; it was made by another version")
         state = filled(State, values)
@@ -157,11 +165,20 @@ def read(path: Path) -> State:
         ) from error
     except (ValueError, TypeError) as error:
         raise StateError(f"{path} is not what `migrate plan` wrote: {error}") from error
+    state.old_ns, state.new_ns = (_as_compared(path, names) for names in (state.old_ns, state.new_ns))
     if state.phase not in PHASES:
         raise StateError(f"{path} names a phase that there is not: {state.phase!r}")
     if not state.old or not state.new or any(len(sample) < 2 for sample in state.samples):
         raise StateError(f"{path} lacks a side, or holds a sample that is not a time with a count")
     return state
+
+
+def _as_compared(path: Path, names: list[str]) -> list[str]:
+    """Names that somebody may have written by hand: folded, without final dots. Raises StateError."""
+    try:
+        return [dns.name.from_text(name).canonicalize().to_text(omit_final_dot=True) for name in names]
+    except (dns.exception.DNSException, ValueError) as error:
+        raise StateError(f"{path} names a server that is no name: {error}") from error
 
 
 def write(path: Path, state: State) -> None:

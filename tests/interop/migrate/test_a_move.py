@@ -191,19 +191,24 @@ def test_the_gate_says_go_or_no_with_one_exit_code_and_one_digest(world: Interne
     unsigned = nameserver(*words)
     for side in ("old", "new"):
         words += [f"--{side}-key", KEY.name, f"--{side}-key-file", str(tmp_path / "key")]
-    go = nameserver(*words, "--new-ns", "new.shop.example")
+    named = ["--new-ns", "new.shop.example"]
+    unaged = nameserver(*words, *named)
     aging = [*words, "--baseline", str(tmp_path / "zones"), "--lowered-at", "2126-01-01T00:00:00Z", "--json"]
     key = ["--key", KEY.name, "--key-file", str(tmp_path / "key")]
     taking = ["shop.example", f"@{OLD}:{world.port}", "-o", str(tmp_path / "zones"), "--no-parent", *key]
     assert nameserver("migrate", "snapshot", *taking).returncode == 0
     one, two = (json.loads(nameserver(*aging).stdout) for _ in range(2))
+    go = nameserver(*words, *named, "--baseline", str(tmp_path / "zones"))
+    nameless = nameserver(*words, "--baseline", str(tmp_path / "zones"))
     waits = [finding["text"] for finding in one["findings"] if finding["code"] == "ttl/too-early"]
     assert ", in 36" in waits[0]
     assert one["digest"] == two["digest"]
     assert unsigned.returncode == 1  # without the key parity cannot be proven
     assert go.returncode == 0, go.stdout
     assert go.stdout.splitlines()[-1] == "GO: every gate is open."
-    assert "warning (ttl/age-unknown)" in go.stdout  # nobody said what the TTLs were, and since when they are not
+    assert "warning (ttl/age-unknown)" in go.stdout  # the snapshot has no TTL above the target
+    assert (unaged.returncode, "fault (ttl/age-unknown)" in unaged.stdout) == (1, True)
+    assert (nameless.returncode, "fault (overlap/no-new-ns)" in nameless.stdout) == (1, True)
 
 
 def test_a_second_new_server_with_other_contents_closes_the_gate():

@@ -99,16 +99,21 @@ def test_ttls_are_held_against_the_target_and_the_time_against_the_old_ones(tmp_
         where = ["shop.example", f"@{HOST}:{net.port}"]
         nameserver("migrate", "snapshot", *where, "-o", str(tmp_path), "--no-parent")
         high = nameserver("migrate", "ttl", *where)
+        of_today = ["--baseline", str(tmp_path), "--lowered-at", "2026-01-01T00:00:00Z"]
         net.servers[HOST].change(
             "shop.example.", f"$TTL 300\n{soa('shop.example.', 2026062002)}{BODY.replace('3600', '')}"
         )
         low = nameserver("migrate", "ttl", *where)
+        after = nameserver("migrate", "ttl", *where, *of_today)
+        facts = tmp_path / "shop.example.json"
+        facts.write_text(json.dumps(json.loads(facts.read_text()) | {"taken": 1_700_000_000.0}))
         base = ["--baseline", str(tmp_path), "--lowered-at"]
         early = nameserver("migrate", "ttl", *where, *base, "2199-01-01T00:00:00Z")
         late = nameserver("migrate", "ttl", *where, *base, "2026-01-01T00:00:00Z")
         (tmp_path / "shop.example.zone").write_text("; touched\n")
         touched = nameserver("migrate", "ttl", *where, *base, "2026-01-01T00:00:00Z")
     assert (high.returncode, low.returncode, early.returncode, late.returncode) == (1, 0, 1, 0)
+    assert (after.returncode, "fault (snapshot-late)" in after.stdout) == (1, True)
     assert "*.apps.shop.example." in high.stdout
     assert "2 x the largest old TTL (3600 s)" in early.stdout
     assert "the cut-over is safe from 2199-01-03" in early.stdout

@@ -64,6 +64,23 @@ def test_a_record_comes_apart_as_it_was_put_together(place: bytes, rdtype: int, 
     assert (parts[0], parts[1], len(parts[2]), parts[3]) == (place, rdtype, len(rdata), ttl)
 
 
+@pytest.mark.parametrize("asked", [0, 160], ids=["an empty list of names", "names that nobody has"])
+def test_two_sides_of_which_nothing_was_seen_are_not_the_same(asked: int):
+    one, two = side([]), side([])
+    for each in (one, two):
+        each.coverage = Coverage(asked, why="refused")
+    report = judge(one, two, accept_partial=True)
+    assert (report.exit_code, report.faults) == (1, {"nothing-compared"})
+
+
+def test_an_empty_zone_at_the_new_side_is_not_the_same_as_one_that_may_not_be_transferred():
+    old, new = side([]), side([])
+    old.coverage = Coverage(0, why="refused", of=1)
+    report = judge(old, new, accept_partial=True)
+    assert "nothing-compared" in report.faults
+    assert report.verdict.startswith("PARITY IS NOT PROVEN")
+
+
 def test_two_sides_that_hold_the_same_may_be_cut_over():
     report = judge(side([a("www"), a("mail")]), side([a("mail"), a("www")]))
     assert (report.exit_code, report.verdict, report.lines, report.findings) == (0, MATCH, [], [])

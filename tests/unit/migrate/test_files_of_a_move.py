@@ -1,7 +1,10 @@
 """State and snapshot are edited and merged by hand: what is wrong in them is a sentence, never a traceback."""
 
 import json
+import os
 import socket
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from threading import Thread
@@ -11,8 +14,10 @@ import pytest
 from support.commands import nameserver
 
 from nameserver.cli.migrate.moving import metrics_of
-from nameserver.cli.migrate.render import markdown
+from nameserver.cli.migrate.render import markdown, text
+from nameserver.cli.present import Palette
 from nameserver.migrate.checks import snapshot
+from nameserver.migrate.moments import moment
 from nameserver.migrate.move import phases
 from nameserver.migrate.move.phases import State, StateError
 from nameserver.migrate.report import Level, Report, Table
@@ -40,6 +45,10 @@ def test_what_was_written_is_read_again(tmp_path: Path):
         {"samples": [1]},
         {"floor": True},
         {"floor": None},
+        {"quiet": float("nan")},
+        {"seen": {"delegated": float("-inf")}},
+        {"keep": 10**400},
+        {"new_ns": ["ns1..new.example"]},
         {"surprise": 1},
         {"format": 2},
     ],
@@ -53,15 +62,25 @@ def test_a_state_of_other_types_is_refused_with_its_name(tmp_path: Path, changed
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"[]", b"null", b"\xff", b"<<<<<<< ours", b'{"format": 1}', b'{"format":1,"zone":[]}']
+    "body", [b"", b"[" * 100_000, b"[]", b"null", b"\xff", b"<<<<<<< ours", b'{"format": 1}', b'{"format":1,"zone":[]}']
 )
-def test_a_file_that_is_no_state_or_snapshot_is_refused(tmp_path: Path, text: bytes):
+def test_a_file_that_is_no_state_or_snapshot_is_refused(tmp_path: Path, body: bytes):
     for name in ("shop.example.json", "shop.example.zone"):
-        (tmp_path / name).write_bytes(text)
+        (tmp_path / name).write_bytes(body)
     with pytest.raises(StateError):
         phases.read(tmp_path / "shop.example.json")
     with pytest.raises(snapshot.SnapshotError):
         snapshot.read(tmp_path, "shop.example")
+
+
+def test_names_that_are_written_into_the_state_by_hand_are_those_that_servers_tell(tmp_path: Path):
+    path = tmp_path / "move.json"
+    path.write_text(json.dumps(GOOD | {"new_ns": ["NS1.New.Example.", "ns2.bücher.example"]}))
+    assert phases.read(path).new_ns == ["ns1.new.example", "ns2.xn--bcher-kva.example"]
+
+
+def test_a_time_that_no_calendar_has_is_told_as_it_is():
+    assert moment(1.8e12) == "1800000000000 s after 1970"
 
 
 def test_a_server_in_the_state_that_is_none_is_a_sentence_with_exit_code_2(tmp_path: Path):
@@ -148,11 +167,55 @@ def test_a_gate_where_nobody_answers_is_exit_code_3(tmp_path: Path):
     assert done.stdout.splitlines()[-1].startswith("NO GO")
 
 
+def test_a_gate_whose_reader_went_away_is_no_go_for_that(tmp_path: Path):
+    (tmp_path / "hints").write_text("127.0.0.9:9\n")
+    sides = [
+        "--old",
+        "127.0.0.1:9",
+        "--new",
+        "127.0.0.2:9",
+        "--timeout",
+        "0.1",
+        "--root-hints",
+        str(tmp_path / "hints"),
+    ]
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "nameserver", "migrate", "gate", "shop.example", *sides]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=120, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (3, b"")
+
+
+def test_the_last_phase_is_entered_with_a_word_of_its_own_also_over_closed_gates(tmp_path: Path):
+    phases.write(tmp_path / "move.json", State("shop.example", ["192.0.2.1"], ["192.0.2.2"], "z", phase="decommission"))
+    words = ["shop.example", "--state", str(tmp_path / "move.json"), "--override", "it will be fine"]
+    done = nameserver("migrate", "advance", *words)
+    assert done.returncode == 2
+    assert "advance with --final" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["verify", "--then-http"], ["decommission", "--metrics"]])
+def test_no_password_stands_in_an_address(words: list[str]):
+    verb, option = words
+    done = nameserver("migrate", verb, "shop.example", option, "http://me:sesame@192.0.2.1/metrics")
+    assert done.returncode == 2
+    assert "no secret goes on this line" in done.stderr
+    assert "sesame" not in done.stderr
+
+
+def test_what_differs_at_the_end_of_a_long_record_is_shown():
+    key = 'default._domainkey.shop.example. 300 IN TXT "v=DKIM1; p=' + "A" * 700
+    report = Report("compare", "shop.example", lines=[f'- {key}B"', f'+ {key}C"'])
+    for shown in (text(report, Palette(False)), markdown(report)):
+        assert {f'- {key}B"', f'+ {key}C"'} <= set(shown)
+
+
 def test_a_calendar_has_lines_of_75_octets_at_most_and_is_the_same_when_they_are_joined():
     zone = ".".join(["a" * 60] * 3)
-    text = phases.icalendar([(0.0, f"Lower the TTLs of {zone} to 300 s")], zone)
-    assert all(len(line) <= 75 for line in text.split("\r\n"))
-    assert f"SUMMARY:Lower the TTLs of {zone} to 300 s\r\n" in text.replace("\r\n ", "")
+    folded = phases.icalendar([(0.0, f"Lower the TTLs of {zone} to 300 s")], zone)
+    assert all(len(line) <= 75 for line in folded.split("\r\n"))
+    assert f"SUMMARY:Lower the TTLs of {zone} to 300 s\r\n" in folded.replace("\r\n ", "")
 
 
 def test_the_way_back_of_every_phase_can_be_read_before_the_move(tmp_path: Path):

@@ -111,3 +111,19 @@ def test_a_clock_that_was_set_back_lets_no_wait_begin_before_what_came_earlier()
     silence.note(state, [Look(1.0, 5.0)], 1.0)
     silence.note(state, [Look(1.0, 5.0)], 400 * DAY + 60)
     assert silence.judge(state, 400 * DAY + 60, "").faults == {"too-early"}
+
+
+def counted(metrics: str, *old: str) -> Report:
+    """Ten days of silence on each page of `metrics`."""
+    state = move("decommission", metrics=metrics, old=list(old))
+    page = 'process_start_time_seconds 1\nnameserver_zone_queries_total{zone="shop.example",kind="normal"} 7\n'
+    pages = [page] * len(state.pages)
+    gates._quiet(state, 0.0, lambda: pages)
+    return gates._quiet(state, 10 * DAY, lambda: pages)
+
+
+def test_silence_at_one_of_two_servers_is_no_silence_of_the_old_side():
+    one, two = "http://192.0.2.1/metrics", "http://192.0.2.2/metrics"
+    assert counted(one, "192.0.2.1", "192.0.2.2").faults == {"not-all-counted"}
+    assert counted(f"{one} {two}", "192.0.2.1", "192.0.2.2").exit_code == 0
+    assert counted(f"{one} {one}", "192.0.2.1", "2001:db8::1").exit_code == 0  # both are one process

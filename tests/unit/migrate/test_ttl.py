@@ -1,5 +1,7 @@
 """TTLs that are too high, and when what was cached has run out."""
 
+from dataclasses import replace
+
 import pytest
 
 from nameserver.migrate.asking.zone_stream import ZoneStream, make_record
@@ -27,6 +29,14 @@ def stream(ttls: dict[str, int], *, minimum: int = 300, soa_ttl: int = 300) -> Z
 def taken(ttls: dict[str, int], **soa: int) -> snapshot.Snapshot:
     old = stream(ttls, **soa)
     return snapshot.take(old, take_stock(old), "192.0.2.1", 0.0)[0]
+
+
+def test_a_snapshot_of_lowered_ttls_does_not_tell_what_they_were():
+    zone = stream({"a": 300})
+    baseline = replace(taken({"a": 300}), taken=2000.0)
+    report = ttl.judge(zone, take_stock(zone), 300, baseline=baseline, lowered_at=1000.0, now=1000.0 + 90 * DAY)
+    assert report.faults == {"snapshot-late"}
+    assert report.verdict == "The TTLs are low; what they were before is not known."
 
 
 def test_what_is_above_the_target_is_listed_largest_first():
