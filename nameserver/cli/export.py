@@ -1,7 +1,7 @@
-"""`nameserver export ZONE [-o FILE]`: the version that is served, as a canonical zone file.
+"""`nameserver export ZONE [-o FILE]`: the version that is served, as a zone file, as JSON or as octoDNS has it.
 
 From the running server; where none answers, from its store. Which of them it was is said on standard error, so that
-standard output is the zone file and nothing else.
+standard output is the zone and nothing else. The other forms are made here of the zone file, in bounded memory.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from nameserver.cli import remote
+from nameserver.cli import export_forms, remote
 from nameserver.cli.present import safe
 from nameserver.control.client import ControlClient
 from nameserver.control.protocol import ControlError, ControlUnreachable
@@ -38,11 +38,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", metavar="FILE", type=Path, help="write to FILE, whole or not at all (default: print it)"
     )
     parser.add_argument("--state-dir", metavar="DIR", type=Path, help="where to look while no server answers")
+    parser.add_argument(
+        "--format",
+        choices=export_forms.FORMATS,
+        default=export_forms.ZONE,
+        help="zone: a canonical zone file; json: an RRset to a line; octodns: the YAML of its YamlProvider",
+    )
     remote.add_arguments(parser)
 
 
 def main(args: argparse.Namespace) -> int:
-    """0 when written, 1 when there is nothing to write or that failed, 2 for usage, 3 for neither server nor store."""
+    """0 when written, 1 when there is nothing to write, that failed or something has no form, 2 for usage, 3 for
+    neither server nor store.
+    """
     return remote.run(args, lambda: _export(args))
 
 
@@ -53,6 +61,8 @@ def _export(args: argparse.Namespace) -> int:
         name = names.fold(names.from_text(args.zone))
     except ValueError as error:
         return remote.fail(args, f"{args.zone!r} is not a zone name: {error}", remote.USAGE)
+    if args.format == export_forms.OCTODNS and name == names.ROOT:
+        return remote.fail(args, "octoDNS has no root zone", remote.USAGE)
     try:
         client = ControlClient(remote.control_path(args))
     except ControlUnreachable as unreachable:
@@ -91,13 +101,16 @@ def _from_store(args: argparse.Namespace, name: bytes, unreachable: ControlUnrea
 
 
 def _write(args: argparse.Namespace, source: _Source) -> int:
+    spill = args.output.parent if args.output else None
+    zone = names.to_text(names.fold(names.from_text(args.zone)))
+    form = export_forms.made(args.format, zone, source.serial, source.records, source.pieces, spill)
     try:
         if args.output is None:
-            for piece in source.pieces:
+            for piece in form.pieces:
                 sys.stdout.buffer.write(piece)
             sys.stdout.flush()
         else:
-            write_whole(args.output, source.pieces)
+            write_whole(args.output, form.pieces)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -105,13 +118,16 @@ def _write(args: argparse.Namespace, source: _Source) -> int:
     except ControlError as error:
         where = "what was printed is not the whole zone" if args.output is None else f"{args.output} is as it was"
         return remote.fail(args, f"{args.zone} cannot be exported: {error}; {where}", remote.FINDING)
+    code = remote.FINDING if form.findings() else remote.GOOD
     if args.json:
-        remote.print_json(
-            {"zone": args.zone, "serial": source.serial, "records": source.records, "from": source.origin,
-             "file": str(args.output)}
-        )  # fmt: skip
-        return remote.GOOD
+        told: dict[str, object] = {
+            "zone": args.zone, "serial": source.serial, "records": source.records, "from": source.origin,
+            "file": str(args.output),
+        }  # fmt: skip
+        remote.print_json(told | ({} if args.format == export_forms.ZONE else {"format": args.format}) | form.facts())
+        return code
     where = f", written to {args.output}" if args.output else ""
-    told = f"{args.zone}: serial {source.serial}, {plural(source.records, 'record')}, from {source.origin}{where}"
-    print(safe(told), file=sys.stderr)
-    return remote.GOOD
+    text = f"{args.zone}: serial {source.serial}, {plural(source.records, 'record')}, from {source.origin}{where}"
+    for line in (text, *form.notes(), *form.findings()):
+        print(safe(line), file=sys.stderr)
+    return code

@@ -8,7 +8,6 @@ sorted in runs, which are put aside in files where there is more than one, and m
 """
 
 import heapq
-import marshal
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -18,14 +17,12 @@ from typing import IO
 from nameserver.errors import StoreError
 from nameserver.store.reader import LoadedZone, StoreReader
 from nameserver.store.schema import StoredZone
+from nameserver.store.sorted_texts import put_aside, read_back
 from nameserver.zone.zone_text import owner_texts
 
 OWNERS_AT_ONCE = 50_000
 MOST_RUNS = 64  # files open at once; larger zones are sorted in larger runs
-BLOCK = 200  # owners that are read back from a file at once
 PIECE = 256 * 1024  # octets of text after which a piece ends
-
-Texts = list[tuple[bytes, str]]  # place in canonical order, text of all records of an owner
 
 
 class ZoneExport:
@@ -79,21 +76,9 @@ class ZoneExport:
             run += items
             if len(run) >= most and len(run) < self.meta.owners:
                 file = stack.enter_context(tempfile.TemporaryFile(dir=self._spill))  # noqa: SIM115
-                _put_aside(file, owner_texts(run, apex))
+                put_aside(file, owner_texts(run, apex))
                 files.append(file)
                 run = []
-        runs = [*map(_read_back, files), iter(owner_texts(run, apex))]
+        runs = [*map(read_back, files), iter(owner_texts(run, apex))]
         for _, text in heapq.merge(*runs):
             yield text
-
-
-def _put_aside(file: IO[bytes], texts: Texts) -> None:
-    for start in range(0, len(texts), BLOCK):
-        marshal.dump(texts[start : start + BLOCK], file)
-    marshal.dump([], file)
-    file.seek(0)
-
-
-def _read_back(file: IO[bytes]) -> Iterator[tuple[bytes, str]]:
-    while block := marshal.load(file):  # noqa: S302 - a file without a name, written by ourselves
-        yield from block

@@ -4,11 +4,13 @@ import json
 from typing import NamedTuple
 
 import pytest
+from support.octodns_reader import read
 from support.pair import pair
 from support.zones import zone_text
 
 from nameserver.cli.main import main
 from nameserver.wire import names
+from nameserver.zone.rrset_lines import json_lines
 from nameserver.zone.zone_text import write_zone_file
 from nameserver.zone.zonefile import read_zone_file
 
@@ -31,7 +33,7 @@ def test_a_zone_is_exported_from_the_server_and_from_the_store_when_it_is_down(
         return Done(code, *capfd.readouterr())
 
     directory = tmp_path_factory.mktemp("export")
-    text = zone_text(ZONE, 1, hosts=3000)
+    text = zone_text(ZONE, 1, hosts=3000, extra='pc IN HINFO "x" "y"\n')
     built = read_zone_file(text, names.from_text(ZONE), "z")
     canonical = write_zone_file(built.nodes, built.apex_as_received)
     with pair([ZONE], text=lambda *_, **__: text) as (_, ours):
@@ -46,6 +48,22 @@ def test_a_zone_is_exported_from_the_server_and_from_the_store_when_it_is_down(
         told = {"zone": ZONE, "serial": 1, "records": built.records, "from": "the running server", "file": str(target)}
         assert json.loads(done.stdout) == told
         assert target.read_text() == canonical
+        done = export(ZONE, "--format", "json", *where)
+        assert (done.returncode, done.stdout) == (0, "".join(json_lines(canonical.splitlines(), ZONE, 1)))
+        yaml_file = directory / f"{ZONE}.yaml"
+        done = export(ZONE.upper(), "--format", "octodns", "-o", str(yaml_file), *where)
+        assert done.returncode == 1, done.stderr
+        assert "left out, as every provider makes its own: the SOA and what signers make (2 records)\n" in done.stderr
+        assert done.stderr.endswith(
+            "left out, as octoDNS has no form for it (a sync deletes it): 1 HINFO\n"
+            "texts of several strings, which octoDNS joins and cuts at 255 octets: 1 TXT\n"
+        )
+        assert len(read(directory, ZONE)) == built.records - 3
+        done = export(ZONE, "--format", "octodns", "-o", str(yaml_file), "--json", *where)
+        told |= {"file": str(yaml_file), "format": "octodns", "made_by_providers": 2}
+        assert json.loads(done.stdout) == told | {"left_out": {"HINFO": 1}, "joined": {"TXT": 1}}
+        yaml_text = yaml_file.read_text()
+        yaml_file.unlink()
         target.write_text("before")
         done = export("absent.example", "-o", str(target), *where)
         assert (done.returncode, target.read_text()) == (2, "before")
@@ -56,6 +74,7 @@ def test_a_zone_is_exported_from_the_server_and_from_the_store_when_it_is_down(
         store = ours.directory / "state"
         assert f"from the store in {store}, as no server answers, written to {target}\n" in done.stderr
         assert target.read_text() == canonical
+        assert export(ZONE, "--format", "octodns", *where).stdout == yaml_text
         done = export(ZONE, "--control", str(ours.control))
         assert done.returncode == 3 and "--state-dir DIR tells where the store is" in done.stderr
         assert export(ZONE, "--control", str(ours.control), "--state-dir", str(store)).stdout == canonical
