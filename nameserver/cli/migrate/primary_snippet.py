@@ -82,6 +82,8 @@ def _key(args: argparse.Namespace, config: Config) -> TsigKey | None:
 
 def _addresses(args: argparse.Namespace, config: Config) -> list[Endpoint]:
     given = [server.endpoint for server in args.address or () if server.endpoint is not None]
+    if len(given) < len(args.address or ()):
+        raise common.UsageError("--address: an address of ours is wanted, as access lists have it, not a name")
     if given:
         return given
     found = [each for each in config.server.listen if not ip_address(each.host).is_unspecified]

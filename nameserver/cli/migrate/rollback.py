@@ -27,6 +27,8 @@ def main(args: argparse.Namespace) -> int:
 
 async def _rollback(args: argparse.Namespace) -> Report:
     state = moving.load(args)
+    if args.done is not None and not args.done.strip():
+        raise common.UsageError("--done needs a reason: it is what somebody will read afterwards")
     found, problem = moving.baseline(args, state)
     baseline = state.remember(found)
     report = Report("rollback", state.zone)

@@ -17,6 +17,7 @@ import dns.message
 import dns.name
 import dns.query
 import dns.rcode
+import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 import dns.tsig
@@ -107,7 +108,8 @@ Outcome = Reply | Silence
 def _find(
     section: list[dns.rrset.RRset], name: dns.name.Name, rdtype: dns.rdatatype.RdataType
 ) -> dns.rrset.RRset | None:
-    return next((rrset for rrset in section if rrset.name == name and rrset.rdtype == rdtype), None)
+    wanted = (name, rdtype, dns.rdataclass.IN)
+    return next((rrset for rrset in section if (rrset.name, rrset.rdtype, rrset.rdclass) == wanted), None)
 
 
 @dataclass(slots=True)
@@ -115,7 +117,7 @@ class Asker:
     """Sends questions. `timeout` in seconds per try, `tries` over UDP; at most `at_once` are under way.
 
     `source`: our address, per family that it is of. `replies` counts what came back, for progress; `asked_as_users`
-    what went to each server that it counts as it counts questions of users.
+    what each server has answered and counts as it counts questions of users.
     """
 
     timeout: float = 3.0
@@ -153,9 +155,13 @@ class Asker:
                 query.use_tsig(_dnspython_key(key))
             send = self._over_tcp if tcp else self._over_udp
             began = time.monotonic()
-            self.asked_as_users[endpoint] += dns.rdatatype.to_text(question.type) not in AS_PEERS_ASK
             try:
-                return Reply(endpoint, tcp, await send(query, endpoint), time.monotonic() - began)
+                message = await send(query, endpoint)
+                if tcp and message.flags & dns.flags.TC:
+                    raise TransferError(Reason.MALFORMED, "the answer is cut short over TCP too")
+                # What got no answer may never have come there: to take it off would hide a question of users.
+                self.asked_as_users[endpoint] += dns.rdatatype.to_text(question.type) not in AS_PEERS_ASK
+                return Reply(endpoint, tcp, message, time.monotonic() - began)
             except TransferError as error:
                 failure = error
             except Exception as error:  # noqa: BLE001 - whatever a server sends is a finding, never our end

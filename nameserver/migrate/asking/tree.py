@@ -37,10 +37,11 @@ MOST_LOOKED_UP = 6  # servers of a zone that came without an address and are loo
 
 @dataclass(frozen=True, slots=True)
 class Nameserver:
-    """One server of a zone: its name, and the addresses that were found for it."""
+    """One server of a zone: its name, and the addresses that were found for it. `problem`: why nobody could tell."""
 
     name: dns.name.Name
     addresses: tuple[Endpoint, ...] = ()
+    problem: str = ""
 
     def __str__(self) -> str:
         return self.name.to_text(omit_final_dot=True)
@@ -110,8 +111,8 @@ class Tree:
             return Nameserver(server.name, await self._find_addresses(server.name, walk.into(server.name)))
         except Endless:
             raise
-        except NotFound:
-            return server
+        except NotFound as error:
+            return Nameserver(server.name, problem=str(error))
 
     async def _cut_above(self, name: dns.name.Name, walk: Walk) -> Zone:
         """The lowest zone cut at or above `name`, by the resolver's word. Raises NotFound."""

@@ -59,6 +59,7 @@ class ChildView:
     ns: frozenset[str] = frozenset()
     ns_ttl: int = 0
     addresses: tuple[tuple[str, str], ...] = ()  # of servers with names in the zone, as the zone has them
+    without: frozenset[str] = frozenset()  # of those, who has none there, neither A nor AAAA
     csync: Csync | None = None
     aa: bool = False
     problem: str = ""
@@ -66,16 +67,25 @@ class ChildView:
 
 @dataclass(slots=True)
 class Measured:
-    """Everything that was seen. Sentences: `homeless` about servers without an address, `endless` about those that the
-    way to was given up, `left_out` about what was too much to be looked at.
+    """Everything that was seen. Sentences: `unfound` about servers of the parent whose address nobody could tell,
+    `homeless` about servers without an address, `endless` about those that the way to was given up, `left_out` about
+    what was too much to be looked at.
     """
 
     parent: str
     parents: list[ParentView] = field(default_factory=list)
     children: list[ChildView] = field(default_factory=list)
+    unfound: list[str] = field(default_factory=list)
     homeless: list[str] = field(default_factory=list)
     endless: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+
+    @property
+    def silent(self) -> str:
+        """Which servers of the parent did not say what was asked, as a sentence; "" where all did."""
+        told = [f"{view.server} ({view.endpoint}): {view.problem}" for view in self.parents if view.problem]
+        nobody = "" if self.parents else "the parent has no server with an address"
+        return "; ".join([*told, *self.unfound]) or nobody
 
 
 async def measure(
@@ -96,6 +106,9 @@ async def measure(
         parent = await tree.parent(zone)
         seen = Measured(parent.name.to_text(omit_final_dot=True) or ".")
         ways = [(str(server), endpoint) for server in parent.servers for endpoint in server.addresses]
+        seen.unfound = [
+            f"{server}, whose address is not found: {server.problem}" for server in parent.servers if server.problem
+        ]
     seen.parents = list(await asyncio.gather(*(_ask_parent(tree.asker, zone, *way) for way in ways)))
     if only_parent:
         return seen
@@ -161,12 +174,19 @@ async def _ask_child(asker: Asker, zone: dns.name.Name, server: str, endpoint: E
     asked = [(name, rdtype) for name in inside for rdtype in (A, AAAA)]
     outcomes = await asyncio.gather(*(asker.ask(Question(name, rdtype), endpoint) for name, rdtype in asked))
     addresses = []
+    without = set(map(_text, inside))
     for (name, rdtype), each in zip(asked, outcomes, strict=True):
-        rrset = each.answer(name, rdtype) if isinstance(each, Reply) else None
-        addresses += [(_text(name), str(record.address)) for record in rrset or ()]
+        if not isinstance(each, Reply):
+            return ChildView(server, endpoint, problem=f"asked for {_text(name)}: {_problem(each)}")
+        found_there = each.answer(name, rdtype)
+        addresses += [(_text(name), str(record.address)) for record in found_there or ()]
+        if found_there or not each.authoritative:  # a name below a delegation is another zone's to tell
+            without.discard(_text(name))
     targets = _names(record.target for record in found)
     csync = await _ask_csync(asker, zone, endpoint)
-    return ChildView(server, endpoint, targets, found.ttl, tuple(sorted(addresses)), csync, outcome.authoritative)
+    return ChildView(
+        server, endpoint, targets, found.ttl, tuple(sorted(addresses)), frozenset(without), csync, outcome.authoritative
+    )
 
 
 async def _ask_csync(asker: Asker, zone: dns.name.Name, endpoint: Endpoint) -> Csync | None:
@@ -196,12 +216,6 @@ def _glue(reply: Reply, zone: dns.name.Name) -> tuple[tuple[str, str], ...]:
 
 def _problem(outcome: Outcome) -> str:
     return f"answered {outcome.rcode}" if isinstance(outcome, Reply) else f"{outcome.reason}: {outcome.detail}"
-
-
-def silent_parents(parents: Sequence[ParentView]) -> str:
-    """Which servers of the parent did not say what was asked, as a sentence."""
-    told = [f"{view.server} ({view.endpoint}): {view.problem}" for view in parents if view.problem]
-    return "; ".join(told) or "the parent has no server with an address"
 
 
 def judge(
@@ -265,6 +279,8 @@ def _most_common(sets: Iterable[frozenset[str]]) -> frozenset[str]:
 
 
 def _judge_parents(report: Report, seen: Measured, wanted: frozenset[str], expected: bool) -> None:
+    for text in seen.unfound:
+        report.add(Level.FAULT, "parent-silent", text, "Ask again: what it says of the zone is not known.")
     for view in seen.parents:
         where = f"{view.server} ({view.endpoint}) of {seen.parent}"
         if view.problem:
@@ -309,6 +325,10 @@ def _judge_glue(report: Report, zone: dns.name.Name, seen: Measured, wanted: fro
     for child in seen.children:
         for name, address in child.addresses:
             truth.setdefault(name, set()).add(address)
+        for name in sorted(child.without):
+            text = f"{child.server} ({child.endpoint}) names {name} as a server of the zone, and has no address for it"
+            step = "Add its A or AAAA to the zone: whoever forgets the glue does not find it any more."
+            report.add(Level.FAULT, "address-missing", text, step)
     for view in seen.parents:
         if view.problem or view.child_too:
             continue

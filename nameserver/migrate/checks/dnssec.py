@@ -85,14 +85,14 @@ async def examine(
     parent = await delegation.measure(tree, zone, only_parent=True)
     views = [view for view in parent.parents if not view.problem]
     if not views:
-        raise NotFound(delegation.silent_parents(parent.parents))
+        raise NotFound(parent.silent)
     sides = await asyncio.gather(*(measure_side(tree.asker, zone, name, endpoint) for name, endpoint in servers))
     ds_ttl = max((view.ds_ttl for view in views), default=0)
     seen = Measured({str(view.endpoint): view.ds for view in views}, ds_ttl, list(sides))
     report = judge(zone, seen, now)
-    if len(views) < len(parent.parents):
+    if parent.silent:
         step = "Ask again: what it still says of the DS is not known."
-        report.add(Level.FAULT, "parent-silent", delegation.silent_parents(parent.parents), step)
+        report.add(Level.FAULT, "parent-silent", parent.silent, step)
         report.verdict = "Not every server of the parent told of its DS."
     if plan.way == "unsign":
         old_ttl = max(plan.old_ds_ttl, ds_ttl)

@@ -115,7 +115,9 @@ def judge(
     report.measured = {"vantage": vantage}
     report.unreachable = not report.facts["answered"] and not report.faults
     from_where = f", asked from {vantage}" if vantage else ""
-    if report.exit_code == 0:
+    if report.exit_code == 0 and report.has(Level.WARNING):
+        report.verdict = f"No server that answered hands out the zone without a key{from_where}; not all did."
+    elif report.exit_code == 0:
         report.verdict = f"No server hands out the zone without a key{from_where}."
     elif report.unreachable:
         report.verdict = f"No server answered{from_where}: nothing is known."

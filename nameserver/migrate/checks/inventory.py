@@ -142,7 +142,8 @@ def _delegations(report: Report, stream: ZoneStream, contents: Contents) -> None
         return
     rows = []
     for owner, targets in sorted(contents.delegations.items()):
-        missing = [target for target in targets if target.endswith(f".{owner}") and target not in contents.addresses]
+        inside = [target for target in targets if f".{target}".endswith(f".{owner}")]
+        missing = [target for target in inside if target not in contents.addresses]
         signed = f"{contents.delegation_signers[owner]} DS" if owner in contents.delegation_signers else "unsigned"
         rows.append(
             (owner, " ".join(sorted(targets)), signed, "missing: " + " ".join(missing) if missing else "complete")

@@ -68,6 +68,9 @@ async def measure_side(asker: Asker, zone: dns.name.Name, name: str, endpoint: E
             side.problem = f"answered {outcome.rcode}{'' if outcome.authoritative else ' without authority'}"
             return side
         found = outcome.answer(zone, rdtype)
+        if rdtype == SOA and found is None:  # then there is no signature to look at either
+            side.problem = "answered without the zone's SOA"
+            return side
         signatures = next(
             (rrset for rrset in outcome.message.answer if rrset.rdtype == RRSIG and rrset.covers == rdtype), None
         )

@@ -117,7 +117,7 @@ def longest_lived(zone: str, baseline: Snapshot | None) -> list[tuple[str, str]]
     asked = [tuple(text.rsplit(" ", 1)) for text in sorted(ttls, key=lambda text: (-ttls[text], text))]
     # The NS set is left out: resolvers that hold on to the parent's never have the zone's own TTL.
     kept = [(owner, kind) for owner, kind in asked if kind not in _NOT_ASKED and not owner.startswith("*.")]
-    return [(f"{zone}.", "SOA"), *kept[:MOST_ASKED]]
+    return [(f"{zone.rstrip('.')}.", "SOA"), *kept[:MOST_ASKED]]
 
 
 async def _dnssec(survey: Survey, state: State, baseline: Snapshot | None, now: float) -> Report:

@@ -189,8 +189,8 @@ class Survey:
         except NotFound as error:
             report.add(Level.FAULT, "parent-silent", str(error))
             return
-        if any(view.problem for view in seen.parents) or not seen.parents:
-            report.add(Level.FAULT, "parent-silent", delegation.silent_parents(seen.parents), "Ask again.")
+        if seen.silent:
+            report.add(Level.FAULT, "parent-silent", seen.silent, "Ask again.")
         named = frozenset().union(*(view.ns for view in seen.parents))
         for each in sets:
             if missing := named - each:

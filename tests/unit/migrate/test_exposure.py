@@ -28,7 +28,9 @@ def test_an_answer_that_cannot_be_read_may_be_the_zone():
 
 @pytest.mark.parametrize("tcp", ["connect-timeout", "unreachable"])
 def test_a_server_that_is_silent_over_tcp_is_told_apart(tcp: str):
-    assert [finding.code for finding in judge(ZONE, attempts(tcp)).findings] == ["tcp-silent"]
+    report = judge(ZONE, attempts(tcp))
+    assert [finding.code for finding in report.findings] == ["tcp-silent"]
+    assert report.verdict == "No server that answered hands out the zone without a key; not all did."
 
 
 def test_a_refusal_and_a_closed_port_are_what_is_wanted():

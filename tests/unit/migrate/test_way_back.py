@@ -34,6 +34,15 @@ def test_nameservers_and_ds_are_restored_word_for_word(phase: str):
     assert any("for up to 86400 s" in line for line in lines)
 
 
+def test_nameservers_that_are_not_known_are_not_told_to_be_none():
+    lines = way_back.lines(at("cutover"), None)
+    assert (
+        "The nameservers of shop.example before the move are not known: ask the provider of before for their names."
+        in lines
+    )
+    assert not any("no others" in line for line in lines)
+
+
 def test_a_zone_that_had_no_ds_is_to_have_none():
     assert "and no DS record: there was none." in way_back.lines(move("cutover"), snapshot(ds=[]))
 
