@@ -52,6 +52,7 @@ async def _decommission(args: argparse.Namespace) -> Report:
         reports = await gates.measure(survey, state, wanted, time.time(), baseline, problem, moving.metrics_of(state))
     moving.save(args, state)
     report = combine(state.zone, reports, "decommission")
+    moving.tell_old_keys(report, reports)
     if asked_by is not None:
         clients.tell(report, asked_by, str(args.query_log))
     elif "still-asked" in reports["quiet"].faults:

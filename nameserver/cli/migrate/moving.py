@@ -5,7 +5,8 @@ import http.client
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from nameserver.cli.migrate import common
@@ -17,7 +18,7 @@ from nameserver.migrate.move import gates, phases
 from nameserver.migrate.move.gate import combine, opening
 from nameserver.migrate.move.phases import State, StateError
 from nameserver.migrate.move.survey import Survey
-from nameserver.migrate.report import Report
+from nameserver.migrate.report import Level, Report
 
 METRICS_TIMEOUT = 10.0  # seconds
 MOST_METRICS = 64 * 1024 * 1024  # octets of a page of metrics that are read
@@ -143,6 +144,18 @@ def _fetch(address: str) -> str:
     raise ValueError(f"{address}: {why}")
 
 
+def tell_old_keys(report: Report, reports: Mapping[str, Report]) -> None:
+    """Add what needs which key of the old side, where it has any of its own."""
+    of_keys = reports.get("old-keys")
+    if of_keys is not None:
+        report.tables += [table for table in of_keys.tables if table.rows]
+        report.findings += [
+            replace(finding, code=f"old-keys/{finding.code}")
+            for finding in of_keys.findings
+            if finding.level is Level.NOTE
+        ]
+
+
 async def measure(args: argparse.Namespace, state: State, command: str) -> Report:
     """Measure the gates of the next phase, and keep in the state what was seen. Raises UsageError."""
     wanted = phases.gates_before(state.following, state)
@@ -156,6 +169,7 @@ async def measure(args: argparse.Namespace, state: State, command: str) -> Repor
     report.facts |= {"phase": state.phase, "next": state.following}
     openings = {name: each.facts["safe_from"] for name, each in reports.items() if "safe_from" in each.facts}
     report.facts["opens"] = openings
+    tell_old_keys(report, reports)
     if state.following is None:
         report.verdict = f"{state.zone} has been moved."
     elif report.exit_code == 0:

@@ -15,7 +15,6 @@ import dns.dnssec
 import dns.name
 from dns.dnssectypes import Algorithm
 from dns.rdatatype import DNSKEY, SOA, RdataType
-from dns.rdtypes.dnskeybase import Flag
 
 from nameserver.config.model import Endpoint
 from nameserver.migrate.asking.tree import Tree
@@ -24,14 +23,15 @@ from nameserver.migrate.checks import delegation, dnssec_plan
 from nameserver.migrate.checks.child_sync import judge_cds
 from nameserver.migrate.checks.signed_sides import (
     Anchor,
-    Key,
     Measured,
     Side,
     Signature,
     anchors_of,
+    describe,
     fits,
     keys_of,
     measure_side,
+    signs,
     texts_of,
     valid,
 )
@@ -122,7 +122,7 @@ def judge(zone: dns.name.Name, seen: Measured, now: float) -> Report:
             side.name: {
                 "address": str(side.endpoint),
                 "signed": side.signed,
-                "keys": sorted(_describe(key) for key in keys_of(side)),
+                "keys": sorted(describe(key) for key in keys_of(side)),
                 "cds": sorted(texts_of(side.cds)),
                 "cdnskey": sorted(texts_of(side.cdnskey)),
                 "denial": ("nsec3" if side.nsec3 else "nsec") if side.signed else None,
@@ -222,12 +222,7 @@ def _judge_sides_together(report: Report, sides: Sequence[Side]) -> None:
         )
     if texts_of(one.cds) != texts_of(two.cds) or texts_of(one.cdnskey) != texts_of(two.cdnskey):
         text = "CDS or CDNSKEY differ between the sides: a parent that follows them would flip between two DS sets"
-        report.add(Level.WARNING, "cds-differs", text, "Publish the same at both, or none (RFC 8901 §4).")
-
-
-def _describe(key: Key) -> str:
-    role = "KSK" if key.flags & Flag.SEP else "ZSK"
-    return f"{role} {dns.dnssec.key_id(key)} {dns.dnssec.algorithm_to_text(key.algorithm)}"
+        report.add(Level.WARNING, "cds-differs", text, "Publish the same at both, or none (RFC 8901 §8).")
 
 
 def _keys_table(zone: dns.name.Name, seen: Measured, every: frozenset[str]) -> Table:
@@ -235,14 +230,9 @@ def _keys_table(zone: dns.name.Name, seen: Measured, every: frozenset[str]) -> T
     rows: dict[str, dict[str, str]] = {}
     for side in seen.sides:
         for key in keys_of(side):
-            row = rows.setdefault(_describe(key), {"ds": "DS" if any(fits(zone, key, ds) for ds in anchors) else ""})
-            tag = dns.dnssec.key_id(key)
-            signs = [
-                str(RdataType(rdtype).name)
-                for rdtype in (DNSKEY, SOA)
-                if any(each.key_tag == tag for each in side.signatures.get(rdtype, []))
-            ]
-            row[side.name] = f"signs {', '.join(signs)}" if signs else "published"
+            row = rows.setdefault(describe(key), {"ds": "DS" if any(fits(zone, key, ds) for ds in anchors) else ""})
+            made = [str(RdataType(rdtype).name) for rdtype in (DNSKEY, SOA) if signs(side, key, rdtype)]
+            row[side.name] = f"signs {', '.join(made)}" if made else "published"
     columns = ("KEY", "AT THE PARENT", *(side.name.upper() for side in seen.sides))
     lines = tuple(
         (text, row["ds"], *(row.get(side.name, "absent") for side in seen.sides)) for text, row in sorted(rows.items())

@@ -127,5 +127,6 @@ def tell(report: Report, steps: Sequence[Step]) -> None:
         report.facts["holds"] = {KEYS: done[BOTH_SIGNED] and done[BOTH_KEYS], DS: done[BOTH_DS]}
     if missing:
         report.add(Level.FAULT, "plan-step", f"next: {missing[0].name}: {missing[0].lacks}")
+        report.verdict = f"{report.verdict} A step of the plan is missing: {missing[0].name}."
     else:
         report.add(Level.GOOD, "plan-ready", "every step of the plan is done: the cut-over is safe for validators")

@@ -14,7 +14,8 @@ import dns.rdtypes.ANY.DNSKEY
 import dns.rdtypes.ANY.DS
 import dns.rdtypes.ANY.RRSIG
 import dns.rrset
-from dns.rdatatype import CDNSKEY, CDS, CSYNC, DNSKEY, NSEC3PARAM, RRSIG, SOA, RdataType
+from dns.rdatatype import CDNSKEY, CDS, CSYNC, DNSKEY, NS, NSEC3PARAM, RRSIG, SOA, RdataType
+from dns.rdtypes.dnskeybase import Flag
 
 from nameserver.config.model import Endpoint
 from nameserver.migrate.asking.asking import Asker, Question, Reply
@@ -34,6 +35,7 @@ class Side:
     keys: dns.rrset.RRset | None = None
     signatures: dict[RdataType, list[Signature]] = field(default_factory=dict)  # by the type that they are over
     soa: dns.rrset.RRset | None = None
+    ns: dns.rrset.RRset | None = None
     cds: dns.rrset.RRset | None = None
     cdnskey: dns.rrset.RRset | None = None
     csync: str = ""
@@ -58,7 +60,7 @@ class Measured:
 async def measure_side(asker: Asker, zone: dns.name.Name, name: str, endpoint: Endpoint) -> Side:
     """Ask one server for everything that DNSSEC hangs on."""
     side = Side(name, endpoint)
-    types = (DNSKEY, SOA, CDS, CDNSKEY, CSYNC, NSEC3PARAM)
+    types = (DNSKEY, SOA, NS, CDS, CDNSKEY, CSYNC, NSEC3PARAM)
     outcomes = await asyncio.gather(*(asker.ask(Question(zone, rdtype, do=True), endpoint) for rdtype in types))
     for rdtype, outcome in zip(types, outcomes, strict=True):
         if not isinstance(outcome, Reply):
@@ -79,6 +81,8 @@ async def measure_side(asker: Asker, zone: dns.name.Name, name: str, endpoint: E
             side.keys = found
         elif rdtype == SOA:
             side.soa = found
+        elif rdtype == NS:
+            side.ns = found
         elif rdtype == CDS:
             side.cds = found
         elif rdtype == CDNSKEY:
@@ -97,9 +101,26 @@ def texts_of(rrset: dns.rrset.RRset | None) -> frozenset[str]:
     return frozenset(record.to_text() for record in rrset or ())
 
 
+def names_in(rrset: dns.rrset.RRset | None) -> frozenset[str]:
+    """The servers that an NS RRset names, folded, without final dots."""
+    return frozenset(record.target.canonicalize().to_text(omit_final_dot=True) for record in rrset or ())
+
+
 def keys_of(side: Side) -> list[Key]:
     """The side's keys."""
     return [record for record in side.keys or () if isinstance(record, Key)]
+
+
+def signs(side: Side, key: Key, rdtype: RdataType) -> bool:
+    """Whether that side's RRset of that type at the apex has a signature by the key."""
+    made_it = (dns.dnssec.key_id(key), key.algorithm)
+    return any((each.key_tag, each.algorithm) == made_it for each in side.signatures.get(rdtype, []))
+
+
+def describe(key: Key) -> str:
+    """Role, tag and algorithm: "KSK 12345 ECDSAP256SHA256"."""
+    role = "KSK" if key.flags & Flag.SEP else "ZSK"
+    return f"{role} {dns.dnssec.key_id(key)} {dns.dnssec.algorithm_to_text(key.algorithm)}"
 
 
 def anchors_of(texts: Iterable[str]) -> list[Anchor]:

@@ -14,7 +14,7 @@ def opening(reports: Iterable[Report]) -> float | None:
     for report in reports:
         if report.exit_code == 0:
             continue
-        if "safe_from" not in report.facts or not report.faults <= {"too-early", "plan-step"}:
+        if "safe_from" not in report.facts or not report.faults <= {"too-early", "plan-step", "key-needed"}:
             return None
         times.append(float(report.facts["safe_from"]))
     return max(times, default=None)

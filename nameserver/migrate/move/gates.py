@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
-from nameserver.migrate.checks import query_counts
+from nameserver.migrate.asking.walk import NotFound
+from nameserver.migrate.checks import old_keys, query_counts
 from nameserver.migrate.checks.snapshot import Snapshot
 from nameserver.migrate.moments import moment, remaining
-from nameserver.migrate.move import silence
-from nameserver.migrate.move.phases import State, Wait, parent_wait
+from nameserver.migrate.move import key_clocks, silence
+from nameserver.migrate.move.phases import PHASES, State, Wait, parent_wait
 from nameserver.migrate.move.survey import Survey
 from nameserver.migrate.report import Level, Report
 
@@ -78,6 +79,8 @@ async def measure(
             reports[name] = await _ttl(survey, state, baseline, baseline_problem, now)
         elif name == "dnssec":
             reports[name] = await _dnssec(survey, state, baseline, now)
+        elif name == "old-keys":
+            reports[name] = await old_keys_gate(survey, state, baseline, now, final=_ends(state))
         elif name == "delegation":
             reports[name] = await delegation_gate(survey, state, now)
         elif name == "parent-ttl":
@@ -137,10 +140,34 @@ async def _dnssec(survey: Survey, state: State, baseline: Snapshot | None, now: 
     return await survey.dnssec(state.seen.get("ds-gone"), ttl, now)
 
 
+def _ends(state: State) -> bool:
+    return PHASES.index(state.phase) >= PHASES.index("decommission")
+
+
+async def old_keys_gate(survey: Survey, state: State, baseline: Snapshot | None, now: float, *, final: bool) -> Report:
+    """Whether each key of the old side is there while it is needed. `final`: none may be needed any more."""
+    ever_signed = bool(state.old_keys or (baseline is not None and baseline.ds))
+    try:
+        look = await survey.keys_look(state.old_ns, state.new_ns, ever_signed=ever_signed)
+    except NotFound as error:
+        return survey.keys_unknown(error)
+    key_clocks.note(state, survey.zone, look, now)
+    known = key_clocks.known(state, look, baseline)
+    report = old_keys.judge(survey.zone, look, known, now, final=final)
+    if state.old_keys and not set(state.old_ns) - set(state.new_ns):
+        text = "both sides have the same names: when the last server of the old one was delegated to cannot be seen"
+        report.add(
+            Level.WARNING, "same-names", text, "Wait for the parent's TTL after its glue has changed everywhere."
+        )
+    return report
+
+
 async def _ttl(survey: Survey, state: State, baseline: Snapshot | None, problem: str, now: float) -> Report:
     low = await survey.ttl(None, None, now)
     if low.unreachable:  # nothing is known to have changed: the clock runs on, and the gate is closed
         return low
+    if "above" in low.facts:
+        state.cached["answers_ttl"] = float(max([each["ttl"] for each in low.facts["above"]] or [state.target_ttl]))
     if low.exit_code == 0:  # where it was transferred from; another server of that side may still have the old TTLs
         others = await survey.serials("old")
         low.findings += [finding for finding in others.findings if finding.level is Level.FAULT]

@@ -4,8 +4,9 @@
          snapshot      ttl · aged    path · parity   delegation ·    parent TTLs run out ·
                                      serials · ttl   resolvers       old side silent
                                      overlap · both
-                                     at resolvers ·
-                                     dnssec
+                                     at resolvers ·  old keys     old keys
+                                     dnssec · old
+                                     keys
 
 The state says what was done and seen, and when; a gate is measured when it is asked, never taken from the state. An
 override is recorded with its reason for good. Times are seconds since 1970.
@@ -30,9 +31,19 @@ PHASES = ("plan", "lower-ttl", "parallel", "cutover", "decommission", "done")
 GATES: dict[str, tuple[str, ...]] = {
     "lower-ttl": ("snapshot",),
     "parallel": ("ttl",),
-    "cutover": ("path", "parity", "serials", "ttl", "ttl-propagated", "overlap", "overlap-propagated", "dnssec"),
-    "decommission": ("delegation", "resolvers"),
-    "done": ("parent-ttl", "quiet"),
+    "cutover": (
+        "path",
+        "parity",
+        "serials",
+        "ttl",
+        "ttl-propagated",
+        "overlap",
+        "overlap-propagated",
+        "dnssec",
+        "old-keys",
+    ),
+    "decommission": ("delegation", "resolvers", "old-keys"),
+    "done": ("parent-ttl", "old-keys", "quiet"),
 }
 OF_RESOLVERS = frozenset({"ttl-propagated", "overlap-propagated", "resolvers"})  # none are named: then left out
 _CACHED = ("largest_ttl", "soa_ttl", "soa_minimum", "ns_ttl", "parent_ns_ttl", "ds_ttl")
@@ -49,7 +60,8 @@ class State:
     """One move. `old`, `new`: servers as they were written. `entered`: when each phase began.
 
     `seen`: when something was first seen that time is counted from: "ttl-lowered", "ds-gone", "delegated",
-    "keys-shared" and "ds-both" (of two signers).
+    "keys-shared" and "ds-both" (of two signers), "old-left" (nobody is sent to the old side) and "no-ds".
+    `old_keys`: the keys that the old side alone signs with, as text, each with the times of `checks.old_keys`.
     `cached`: the largest TTLs that any snapshot of this move has told of, and when the first of them was taken: one
     that is taken after the TTLs were lowered does not know what caches still hold.
     `log`: one entry for each step that was taken, with the digest of the report that allowed it.
@@ -74,6 +86,7 @@ class State:
     entered: dict[str, float] = field(default_factory=dict)
     seen: dict[str, float] = field(default_factory=dict)
     cached: dict[str, float] = field(default_factory=dict)
+    old_keys: dict[str, dict[str, float]] = field(default_factory=dict)
     # [when, queries that the old side has counted, start of each process that counts …]
     samples: list[list[float]] = field(default_factory=list)
     own_questions: float = 0.0  # of them, those that these commands asked,
@@ -111,6 +124,8 @@ class State:
             "ds-gone",
             "keys-shared",
             "ds-both",
+            "old-left",
+            "no-ds",
             *(("ttl-lowered",) if self.phase == "plan" else ()),
         ):
             self.seen.pop(name, None)

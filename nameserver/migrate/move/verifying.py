@@ -59,7 +59,7 @@ async def verify(
 
 async def _measure(survey: Survey, state: State, baseline: Snapshot | None, now: float) -> dict[str, Report]:
     after = PHASES.index(state.phase) >= PHASES.index("decommission")
-    stages = ["delegation", *(["old side"] if after else []), "serials", "parity", "dnssec"]
+    stages = ["delegation", *(["old side"] if after else []), "serials", "parity", "dnssec", "old-keys"]
     stages += [f"resolvers: {kind}" for kind in ("NS", *AT_RESOLVERS, "AD")] if state.resolvers else []
     reports: dict[str, Report] = {}
     for number, name in enumerate(stages, 1):
@@ -76,6 +76,8 @@ async def _measure(survey: Survey, state: State, baseline: Snapshot | None, now:
                 reports[name] = await survey.parity()
         elif name == "dnssec":
             reports[name] = await survey.dnssec(state.seen.get("ds-gone"), 0, now)
+        elif name == "old-keys":
+            reports[name] = await gates.old_keys_gate(survey, state, baseline, now, final=False)
         elif name == "resolvers: NS":
             reports[name] = await survey.resolved(state.new_ns)
         elif name == "resolvers: AD":

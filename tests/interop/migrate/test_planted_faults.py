@@ -2,7 +2,7 @@
 
 All zones live in one small internet: each fault is a zone of its own, `f…​.example`, at an old and a new server, below a
 parent of two servers. What is not in this table stands in the tests beside it: keys, clocks and firewalls in
-test_exposure_and_check, resolvers in test_delegation, gates in test_a_move.
+test_exposure_and_check, resolvers in test_delegation, gates in test_a_move, keys that went too early in test_old_keys.
 """
 
 import json

@@ -90,7 +90,7 @@ def test_a_moment_is_told_in_utc():
 def test_gates_at_resolvers_are_there_where_resolvers_are_named_and_nowhere_else():
     state = State("shop.example", ["192.0.2.1"], ["192.0.2.2"], "zones")
     named = State("shop.example", ["192.0.2.1"], ["192.0.2.2"], "zones", resolvers=["192.0.2.9"])
-    assert gates_before("decommission", state) == ("delegation",)
+    assert gates_before("decommission", state) == ("delegation", "old-keys")
     assert "ttl-propagated" not in gates_before("cutover", state)
     assert all(gates_before(phase, named) == wanted for phase, wanted in GATES.items())
     assert gates_before(None, state) == ()

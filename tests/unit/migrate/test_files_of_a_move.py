@@ -232,5 +232,5 @@ def test_a_plan_names_the_gates_that_are_measured(tmp_path: Path):
     told = nameserver("migrate", "plan", *words, "--state", str(tmp_path / "a")).stdout
     more = ["--state", str(tmp_path / "b"), "--resolvers", "192.0.2.9"]
     named = nameserver("migrate", "plan", *words, *more).stdout
-    assert "decommission  delegation\n" in told
-    assert "decommission  delegation, resolvers\n" in named
+    assert "decommission  delegation, old-keys\n" in told
+    assert "decommission  delegation, resolvers, old-keys\n" in named
