@@ -29,6 +29,7 @@ LEFT, INSECURE = "old-left", "no-ds"
 
 def note(state: State, zone: dns.name.Name, look: Look, now: float) -> None:
     """Keep what was seen; `now` in seconds since 1970. Who did not answer stops no clock, and begins none."""
+    now = max(now, state.latest)  # a clock that was set back lets nothing begin before what came earlier
     new_told, old_told = (all(not side.problem for side in sides) for sides in (look.new, look.old))
     _find(state, zone, look, new_told=new_told)
     anchors = {server: anchors_of(texts) for server, texts in look.ds.items()}

@@ -217,8 +217,8 @@ class Survey:
         parent = await delegation.measure(self.tree, self.zone, only_parent=True)
         views = [view for view in parent.parents if not view.problem]
         if not views:
-            raise NotFound(delegation.silent_parents(parent.parents))
-        told = len(views) == len(parent.parents)
+            raise NotFound(parent.silent)
+        told = not parent.silent
         asked = ever_signed or not told or any(view.ds for view in views)
         old, new = [
             await asyncio.gather(
