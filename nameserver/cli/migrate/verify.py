@@ -108,6 +108,9 @@ async def _verify(args: argparse.Namespace) -> Report:
     except asyncio.CancelledError:  # Ctrl-C: what was found until then is told
         if not found.taken:
             raise
+        report = found.report()
+        report.add(Level.WARNING, "stopped", f"stopped after {len(found.taken)} of {len(begins)} rounds")
+        return report
     return found.report()
 
 

@@ -7,7 +7,7 @@ resolvers. No answer is ever averaged: one endpoint and one transport give one r
 import asyncio
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import dns.asyncquery
@@ -132,11 +132,17 @@ class Asker:
     async def ask(
         self, question: Question, endpoint: Endpoint, *, tcp: bool | None = None, key: TsigKey | None = None
     ) -> Outcome:
-        """Ask one server. `tcp`: True or False for that transport alone; None: UDP, then TCP where it is cut short."""
+        """Ask one server. `tcp`: True or False for that transport alone; None: UDP, then TCP where it is cut short.
+
+        Who does not know EDNS is asked again without (RFC 6891 §6.2.2), unless DNSSEC is asked for.
+        """
         if self._places is None:
             self._places = asyncio.Semaphore(self.at_once)
         async with self._places:
             outcome = await self._once(question, endpoint, tcp=bool(tcp), key=key)
+            if question.size and not question.do and isinstance(outcome, Reply) and outcome.rcode == "FORMERR":
+                question = replace(question, size=0)  # a server from before EDNS, which is no fault of the zone's
+                outcome = await self._once(question, endpoint, tcp=bool(tcp), key=key)
             if tcp is None and isinstance(outcome, Reply) and outcome.message.flags & dns.flags.TC:
                 outcome = await self._once(question, endpoint, tcp=True, key=key)
         self.replies += isinstance(outcome, Reply)

@@ -170,6 +170,9 @@ def judge(
         report.lines += ["; TTL alone", *ttl_lines]
     if soa:
         report.lines += ["; SOA", f"- {soa_text(old.stream)}", f"+ {soa_text(new.stream)}"]
+    if not old.stream.records and not new.stream.records:
+        text = "neither side was seen to have a record beside its SOA: there is nothing that could be the same"
+        report.add(Level.FAULT, "nothing-compared", text, "Load the zone; where names are asked for, give some it has.")
     for name, side in zip(who, (old, new), strict=True):
         _judge_coverage(report, name, side, accept_partial=accept_partial)
         for text in side.stream.outside[:10]:
@@ -264,10 +267,6 @@ def _judge_coverage(report: Report, name: str, side: Side, *, accept_partial: bo
     coverage = side.coverage
     if coverage.whole:
         return
-    if not coverage.asked or not side.stream.records:
-        text = f"{name} ({side.server}) was asked for {coverage.asked} RRsets and has none of them: nothing is compared"
-        step = "Have it allow us the transfer, or give --names with names that are there."
-        report.add(Level.FAULT, "nothing-compared", text, step)
     not_compared = ", ".join(f"{number} {what}" for what, number in coverage.left_out.items())
     report.add(
         Level.WARNING if accept_partial and not coverage.silent else Level.FAULT,

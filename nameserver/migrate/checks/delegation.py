@@ -229,7 +229,7 @@ def judge(
     told = [view.ns for view in seen.parents if view.ns and not view.child_too]
     wanted = expected if expected is not None else _most_common(told or (view.ns for view in seen.parents if view.ns))
     _judge_parents(report, seen, wanted, expected is not None)
-    _judge_children(report, zone, seen, wanted, overlap=overlap)
+    _judge_children(report, zone, seen, wanted, overlap=overlap, expected=expected is not None)
     _judge_glue(report, zone, seen, wanted)
     _judge_spread(report, seen)
     good = [view for view in seen.children if not view.problem]
@@ -305,8 +305,9 @@ def _judge_parents(report: Report, seen: Measured, wanted: frozenset[str], expec
 
 
 def _judge_children(
-    report: Report, zone: dns.name.Name, seen: Measured, wanted: frozenset[str], *, overlap: bool
+    report: Report, zone: dns.name.Name, seen: Measured, wanted: frozenset[str], *, overlap: bool, expected: bool
 ) -> None:
+    theirs = "wanted are" if expected else "the parent's are"
     for view in seen.children:
         where = f"{view.server} ({view.endpoint})"
         if view.problem:
@@ -314,7 +315,7 @@ def _judge_children(
             step = "Load the zone there, or take the server out of the delegation."
             report.add(Level.FAULT, code, f"{where}: {view.problem}", step)
         elif view.ns != wanted and not (overlap and view.ns > wanted):
-            text = f"{where} has {_set(view.ns)} as the zone's own NS, the parent's are {_set(wanted)}"
+            text = f"{where} has {_set(view.ns)} as the zone's own NS, {theirs} {_set(wanted)}"
             step = f"Make the NS at {_text(zone)} and at its parent the same: resolvers use either."
             report.add(Level.FAULT, "ns-mismatch", text, step)
 

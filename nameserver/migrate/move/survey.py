@@ -277,7 +277,9 @@ class Survey:
         found = outcome.answer(self.zone, rdtype) if isinstance(outcome, Reply) else None
         sights = await propagation.measure(self.asker, self.zone, rdtype, self.resolvers)
         if not isinstance(outcome, Reply) or not outcome.authoritative:
-            error = TransferError(Reason.CONNECT_TIMEOUT, "the new side does not answer for the zone")
+            error = TransferError(Reason.NOT_AUTHORITATIVE, "the new side does not answer for the zone")
+            if not isinstance(outcome, Reply):
+                error = TransferError(outcome.reason, f"the new side does not answer for the zone: {outcome.detail}")
             return unavailable("propagation", self._text(), str(self.new[0].endpoint), error)
         if found is None:  # no such records: then nowhere
             sights = [replace(sight, problem="") if sight.problem == "no data" else sight for sight in sights]

@@ -61,6 +61,10 @@ def _at_the_registrar(state: State, baseline: Snapshot | None) -> list[str]:
     zone = state.zone
     found = [f"At the registrar of {zone}, set these nameservers and no others:"]
     found += [f"  {name}" for name in names(state, baseline)]
+    if len(found) > 1 and (baseline is None or is_late(state, baseline)):
+        found.append(
+            "  (As the zone itself named them when the move was planned; no snapshot tells what the parent had.)"
+        )
     if len(found) == 1:
         found = [
             f"The nameservers of {zone} before the move are not known: ask the provider of before for their names."

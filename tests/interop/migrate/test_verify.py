@@ -154,6 +154,8 @@ def test_a_server_that_fails_for_a_while_is_found_by_asking_again_and_ctrl_c_tel
     report = json.loads(told)
     assert child.returncode == 1
     assert 0 < len(report["facts"]["failed"]) < report["facts"]["rounds"]
+    stopped = [each["text"] for each in report["findings"] if each["code"] == "stopped"]
+    assert stopped == [f"stopped after {report['facts']['rounds']} of 1000 rounds"]
     texts = [each["text"] for each in report["findings"] if each["code"].startswith("serials/")]
     assert any("rounds: new 127.0.6.5" in text for text in texts), texts
     assert (tmp_path / "log.md").read_text().count("# verify shop.example") == report["facts"]["rounds"]

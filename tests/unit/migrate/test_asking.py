@@ -83,3 +83,23 @@ def test_what_was_answered_is_taken_off_but_for_what_no_server_counts_as_use():
     assert counted == 1
     assert isinstance(outcomes[0], Reply)
     assert outcomes[0].answer(ZONE, NS) is None  # a record of another class is none of the zone's
+
+
+def test_a_server_from_before_edns_is_asked_without_it():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(20)
+
+        def serve() -> None:
+            query, client = server.recvfrom(65535)
+            server.sendto(query[:2] + b"\x80\x01" + b"\0" * 8, client)  # FORMERR, a header alone
+            query, client = server.recvfrom(65535)
+            assert dns.message.from_wire(query).edns == -1
+            server.sendto(answer(query, tc=False), client)
+
+        thread = Thread(target=serve)
+        thread.start()
+        [outcome], _ = asked_of(server, Question(ZONE, NS))
+        thread.join()
+    assert isinstance(outcome, Reply), outcome
+    assert outcome.rcode == "NOERROR"

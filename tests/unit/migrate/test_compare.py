@@ -73,6 +73,12 @@ def test_two_sides_of_which_nothing_was_seen_are_not_the_same(asked: int):
     assert (report.exit_code, report.faults) == (1, {"nothing-compared"})
 
 
+def test_two_zones_that_hold_nothing_but_their_soa_are_no_match():
+    report = judge(side([]), side([]))
+    assert (report.exit_code, report.faults) == (1, {"nothing-compared"})
+    assert report.verdict == "PARITY IS NOT PROVEN: do not proceed"
+
+
 def test_an_empty_zone_at_the_new_side_is_not_the_same_as_one_that_may_not_be_transferred():
     old, new = side([]), side([])
     old.coverage = Coverage(0, why="refused", of=1)

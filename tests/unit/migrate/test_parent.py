@@ -72,6 +72,13 @@ def test_another_set_than_was_expected_is_named_also_where_the_parents_server_se
     assert "straggler" in delegation.judge(ZONE, seen(child_too=child_too), NEW).faults
 
 
+def test_what_is_wanted_is_not_told_to_be_the_parents():
+    found = Measured("example", [ParentView("ns.example", AT, OLD, 60)], [delegation.ChildView("ns", AT, OLD)])
+    assert [each.text for each in delegation.judge(ZONE, found, NEW).findings if each.code == "ns-mismatch"] == [
+        "ns (192.0.2.1:53) has {old.shop.example} as the zone's own NS, wanted are {new.shop.example}"
+    ]
+
+
 def test_an_empty_set_of_expected_names_is_not_taken_for_whatever_is_there():
     assert delegation.judge(ZONE, seen(child_too=False), frozenset()).exit_code == 1
 

@@ -43,6 +43,12 @@ def test_nameservers_that_are_not_known_are_not_told_to_be_none():
     assert not any("no others" in line for line in lines)
 
 
+def test_names_that_no_snapshot_tells_are_told_with_where_they_are_from():
+    where = "  (As the zone itself named them when the move was planned; no snapshot tells what the parent had.)"
+    assert where in way_back.lines(move("cutover"), None)
+    assert where not in way_back.lines(move("cutover"), snapshot())
+
+
 def test_a_zone_that_had_no_ds_is_to_have_none():
     assert "and no DS record: there was none." in way_back.lines(move("cutover"), snapshot(ds=[]))
 
