@@ -41,6 +41,8 @@ VERBS = (
     Verb("reload", "nameserver.cli.reload", "read the configuration again"),
     Verb("promote", "nameserver.cli.promote", "make a primary zone of a secondary one"),
     Verb("demote", "nameserver.cli.demote", "make a secondary zone of a primary one"),
+    Verb("pause", "nameserver.cli.pause", "have a zone silent for a while, as if it were gone"),
+    Verb("resume", "nameserver.cli.resume", "have a paused zone answered again at once"),
     Verb("export", "nameserver.cli.export", "write a zone as a canonical zone file"),
     Verb("ask", "nameserver.cli.ask", "ask a nameserver one question"),
     Verb("demo", "nameserver.cli.demo", "run an example primary and secondary on this machine"),

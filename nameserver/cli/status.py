@@ -6,7 +6,7 @@ from nameserver.cli import remote
 from nameserver.cli.present import Cell, Palette, facts, safe, safe_lines, table
 from nameserver.telemetry import words
 from nameserver.telemetry.events import Kind, NotifyReceivedEvent, Outcome, TransferEvent
-from nameserver.telemetry.status import DownstreamStatus, PrimaryStatus, ServerStatus, ZoneStatus
+from nameserver.telemetry.status import DownstreamStatus, PauseStatus, PrimaryStatus, ServerStatus, ZoneStatus
 
 TONES = {
     "serving": "good",
@@ -16,6 +16,7 @@ TONES = {
     "never-transferred": "bad",
     "expired": "bad",
     "not-loaded": "bad",
+    "paused": "warn",
 }
 _TITLES = (
     *("ZONE", "TYPE", "STATE", "SERIAL", "CHANGED", "CONFIRMED", "NEXT CHECK", "EXPIRES"),
@@ -160,6 +161,8 @@ def zone_lines(zone: ZoneStatus, server: ServerStatus, palette: Palette) -> list
         ("state", palette.paint(safe(zone.state), TONES.get(zone.state, "bad"))),
         ("role", palette.paint(safe(zone.override), "warn")),
         ("answered", answered),
+        ("paused", palette.paint(pause_text(zone.pause, now), "warn") if zone.pause else ""),
+        ("asked", asked_text(zone.pause, server, palette) if zone.pause else ""),
         ("serial", serial),
         ("content", f"{words.plural(zone.records, 'record')}, {words.size(zone.size)}, generation {zone.generation}"),
         ("changed", full_moment(zone.last_change, now)),
@@ -177,6 +180,20 @@ def zone_lines(zone: ZoneStatus, server: ServerStatus, palette: Palette) -> list
     for downstream in zone.downstreams:
         lines += ["", *downstream_lines(downstream, now, palette)]
     return lines
+
+
+def pause_text(pause: PauseStatus, now: float) -> str:
+    """What queries get by command, and until when."""
+    return safe(f"queries get {pause.answer.upper()}, until {full_moment(pause.until, now)}")
+
+
+def asked_text(pause: PauseStatus, server: ServerStatus, palette: Palette) -> str:
+    """What was asked in a pause, which is what it is for."""
+    since = f"since {full_moment(max(pause.since, server.started), server.now)}"
+    if server.started > pause.since:
+        since += ", when the server was started"
+    asked = palette.paint(words.queries(pause.queries), "warn" if pause.queries else "good")
+    return f"{asked} and {pause.control_queries:,} of peers {since}"
 
 
 def _sent(zone: ZoneStatus) -> str:

@@ -10,6 +10,7 @@ from nameserver.cli.status import (
     downstream_lines,
     full_moment,
     notify_text,
+    pause_text,
     primary_lines,
     transfer_text,
     troubled,
@@ -27,6 +28,7 @@ _MEANINGS = {
     "never-transferred": "No version was ever received, so queries get SERVFAIL.",
     "expired": "No primary confirmed the version in time (SOA expire), so queries get SERVFAIL.",
     "not-loaded": "The zone's file could not be read, so queries get SERVFAIL.",
+    "paused": "The zone is silent by command, for a trial. Checks, transfers and NOTIFY go on.",
 }
 _UNSTORED = (
     "What was stored of it is lost: it is answered from memory alone, until it expires or the server is restarted."
@@ -82,6 +84,9 @@ def what_next(zone: ZoneStatus, now: float) -> list[str]:
         sentences.append(f"The next check starts {due}, or earlier on a NOTIFY.")
     if zone.unstored and zone.type != "primary":
         sentences.append("The zone is fetched again whole from the first primary that answers.")
+    if zone.pause is not None:
+        when = full_moment(zone.pause.until, now)
+        sentences.append(f"The pause ends by itself {when}, or at once on: nameserver resume {zone.name}")
     if zone.expires is not None and zone.answering and troubled(zone):
         sentences += _expiry(zone, full_moment(zone.expires, now))
     if zone.state == "expired":
@@ -157,6 +162,9 @@ def lines(zone: ZoneStatus, now: float, palette: Palette) -> list[str]:
         palette,
         "  ",
     )
+    if zone.pause is not None:
+        asked = f"{words.queries(zone.pause.queries)} came meanwhile, and {zone.pause.control_queries:,} of peers"
+        result += ["", palette.paint(f"Paused: {pause_text(zone.pause, now)}; {asked}", "warn")]
     if zone.override:
         result += ["", palette.paint(safe(f"The zone was {zone.override}"), "warn")]
     own = _zone_advice(zone)

@@ -33,7 +33,7 @@ from nameserver.query.exchange import Exchange, Outcome, QuerySettings, Refused,
 from nameserver.query.expire import Option, expire_option, is_asked
 from nameserver.query.notify import judge_notify
 from nameserver.query.rate_limit import RateLimiter, Told, Verdict
-from nameserver.query.resolve import answer_query, what_is_told
+from nameserver.query.resolve import answer_query, depends_on_asker, what_is_told
 from nameserver.query.transfers import judge_transfer
 from nameserver.query.zoneset import ZoneSet
 from nameserver.wire import codes
@@ -291,12 +291,15 @@ class Pipeline:
     def _answer(self, exchange: Exchange) -> Outcome:
         """Stage 11; what everyone who sends these octets would be told may be told again without asking us."""
         request = exchange.request
-        reply = answer_query(self.zones, request, exchange.now, minimal=self.settings.minimal_responses)
+        minimal = self.settings.minimal_responses
+        reply = answer_query(self.zones, request, exchange.now, minimal=minimal, asker=exchange)
         outcome = self._send(exchange, reply)
         # Where limits made it what it is, or rationed hashes, or a life that is told, it was the moment's.
         personal = exchange.key is not None or exchange.limited or _asks_for_padding(request)
-        if request.qtype == codes.SOA and request.edns is not None:
-            personal = personal or is_asked(request.edns.options)
+        if request.qtype == codes.SOA:
+            served = self.zones.exact(request.qname_folded)
+            personal = personal or (served is not None and depends_on_asker(served, request))
+            personal = personal or (request.edns is not None and is_asked(request.edns.options))
         outcome.cookie = exchange.cookie.reply if exchange.cookie is not None else b""
         if outcome.reply is not None and not personal and not self.zones.hash_budget.was_short:
             told, name = what_is_told(self.zones, request, reply)

@@ -16,7 +16,7 @@ that begins with a CNAME of ours is authoritative even where it ends in a referr
 
 from collections.abc import Sequence
 
-from nameserver.query.exchange import refusal
+from nameserver.query.exchange import Exchange, refusal
 from nameserver.query.rate_limit import Told
 from nameserver.query.zoneset import ServedZone, ZoneSet, ZoneState
 from nameserver.wire import codes
@@ -34,10 +34,13 @@ MAX_LINKS = 11
 _FOR_VALIDATORS = (codes.DS, codes.DNSKEY)
 
 
-def answer_query(zones: ZoneSet, request: Request, now: int, *, minimal: bool = True) -> Reply:
+def answer_query(
+    zones: ZoneSet, request: Request, now: int, *, minimal: bool = True, asker: Exchange | None = None
+) -> Reply:
     """The reply to an ordinary question of class IN: never an error, whatever is asked. `now` is in whole seconds.
 
-    Unless it is to be `minimal`, the zone's name servers go with what it answers (RFC 1034 §6.2.1 has them so).
+    Unless it is to be `minimal`, the zone's name servers go with what it answers (RFC 1034 §6.2.1 has them so). `asker`
+    tells who asks, where that is known: see `depends_on_asker`.
     """
     zones.hash_budget.begin(now)
     qname, qtype = request.qname_folded, request.qtype
@@ -48,6 +51,8 @@ def answer_query(zones: ZoneSet, request: Request, now: int, *, minimal: bool = 
         served.control_queries += 1
     else:
         served.queries += 1
+    if served.paused and not (depends_on_asker(served, request) and _may_transfer(served, asker)):
+        return refusal(served.paused, codes.EDE_OTHER, "zone paused by the operator")
     zone = served.zone
     if zone is None or served.state is not ZoneState.SERVING:
         return not_serving(served)
@@ -91,6 +96,19 @@ def _look_up(zones: ZoneSet, zone: Zone, key: bytes, qtype: int, qname: bytes, d
     return add_dnssec(zone, key, answer, zones.hash_budget) if dnssec else answer
 
 
+def depends_on_asker(served: ServedZone, request: Request) -> bool:
+    """Whether a question is answered to some who ask it and not to others.
+
+    So is that for the SOA of a paused zone: whoever may transfer it goes on seeing whether there is a new version, as
+    the zone below would expire otherwise, and all for a trial of what resolvers do.
+    """
+    return served.paused != 0 and request.qtype == codes.SOA and request.qname_folded == served.name
+
+
+def _may_transfer(served: ServedZone, asker: Exchange | None) -> bool:
+    return asker is not None and served.allow_transfer.allows(asker.address, asker.key_name, asker.client)
+
+
 def not_serving(served: ServedZone) -> Reply:
     """SERVFAIL for a zone we are configured for but hold no valid version of (RFC 8914 §4.15, §4.25)."""
     if served.state is ZoneState.EXPIRED:
@@ -122,9 +140,9 @@ def _follow(
             break
         seen.add(name)
         served = zones.find_for(name, qtype)
-        if served is None or served.zone is None or served.state is not ZoneState.SERVING:
+        zone = None if served is None else served.answered
+        if zone is None:
             break
-        zone = served.zone
         key = name[: len(name) - len(zone.apex)]
         following = _look_up(zones, zone, key, qtype, step.target, dnssec, minimal)
         if _contradict(authority, following.authority):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from nameserver.query.nsec3_denial import Negative
 from nameserver.query.referrals import Referral
 from nameserver.query.shapes import Shape
-from nameserver.query.zoneset import ServedZone, ZoneSet, ZoneState
+from nameserver.query.zoneset import ServedZone, ZoneSet
 from nameserver.wire import codes
 from nameserver.wire.names import last_label, read_name, relative_key
 from nameserver.zone.contents import Zone
@@ -113,8 +113,8 @@ class View:
 
 def can_be_seen(served: ServedZone) -> Zone | None:
     """The zone, where it is answered by more than an error, and no spelling or DNAME of its apex is in every answer."""
-    zone = served.zone
-    if zone is None or served.state is not ZoneState.SERVING or zone.apex_as_received != served.name:
+    zone = served.answered
+    if zone is None or zone.apex_as_received != served.name:
         return None
     return None if zone.nodes[b""][0] & HAS_DNAME else zone
 

@@ -37,8 +37,10 @@ class ServedZone:
 
     `name` is the folded absolute wire name, `text` the same for people. `allow_notify` already includes the zone's
     primaries. `control_queries` counts SOA, AXFR, IXFR and NOTIFY, which other servers send by themselves; `queries`
-    counts the rest, which somebody wanted answered. `expires` is when the zone expires unless a primary confirms it, on
-    the pipeline's steady clock: infinite for a primary zone, None while it is not known.
+    counts the rest, which somebody wanted answered. `paused` is the RCODE that queries get for a while by command, 0
+    where they get the zone; it says nothing of the version, so transfers go on. `expires` is when the zone expires
+    unless a primary confirms it, on the pipeline's steady clock: infinite for a primary zone, None while it is not
+    known.
     """
 
     name: bytes
@@ -48,12 +50,18 @@ class ServedZone:
     allow_transfer: Acl = Acl()
     allow_notify: Acl = Acl()
     type: str = SECONDARY
+    paused: int = 0
     expires: float | None = None
     queries: int = 0
     control_queries: int = 0
     changed: int = 0
     replaced: int = 0
     touched: dict[bytes, int] = field(default_factory=dict)
+
+    @property
+    def answered(self) -> Zone | None:
+        """The version that queries are answered from; None where they get an error."""
+        return self.zone if self.state is ZoneState.SERVING and not self.paused else None
 
 
 class ZoneSet:

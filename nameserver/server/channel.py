@@ -8,6 +8,7 @@ A frame is: total length (4) · header length (4) · header (JSON) · body (byte
       zone       one small zone's whole version, inline (body: server.channel.pack_changes)
       change     one zone's replaced nodes, inline (body: server.channel.pack_changes)
       state      one zone's state without data: expired, live again
+      pause      one zone: the RCODE that queries get for a while, 0: its data again
       confirmed  zones that a primary has confirmed: when they expire now
       listen     all that is known at its start was sent: load it, then answer
       stop       take no more connections, finish what is in flight
@@ -18,7 +19,7 @@ A frame is: total length (4) · header length (4) · header (JSON) · body (byte
       served     zones with the generation that is answered from now on
       failed     a zone that could not be loaded: why, and what is at fault ("damaged": else it is tried again)
       notify     a NOTIFY that passed the access list
-      beat       once a second: alive, and what was asked of each zone
+      beat       once a second: alive, and what was asked of each zone: (queries, control queries, while it was paused)
       transferred  transfers to secondaries that have just ended
       drained    told to stop, and no connection is left
 """

@@ -40,7 +40,7 @@ from nameserver.server.waiting import Waiting
 from nameserver.server.zones.downstreams import Downstreams
 from nameserver.server.zones.entry import ZoneEntry
 from nameserver.server.zones.manager import ZoneManager
-from nameserver.server.zones.publisher import Publisher
+from nameserver.server.zones.publisher import HEARD_PATIENCE, Publisher
 from nameserver.server.zones.roles import RoleChanges, RoleState, save_roles
 from nameserver.store.database import Store
 from nameserver.telemetry import log as telemetry_log
@@ -48,7 +48,6 @@ from nameserver.telemetry.tally import Tally
 from nameserver.telemetry.words import plural
 
 STOP_PATIENCE = 8.0  # seconds for the workers to finish; they give their connections 5
-HEARD_PATIENCE = 5.0  # seconds that a reload waits for the workers to take what is new
 LOAD_PATIENCE = 60.0  # seconds after which we count as started although stored zones are still being loaded
 BIND_PATIENCE = 5.0  # seconds for a predecessor's workers to let go of the addresses
 START_EXTENSION = 30.0  # seconds that the service manager is asked to wait on, again and again while starting, …
@@ -368,6 +367,8 @@ class Daemon:
             "reload": self._verb_reload,
             "promote": self._verb_promote,
             "demote": self._verb_demote,
+            "pause": self._verb_pause,
+            "resume": self._verb_resume,
             "export": self._verb_export,
             "export-piece": lambda request: self._exports.piece(request.get("export")),
             "wait": self._waiting.verb,
@@ -400,13 +401,27 @@ class Daemon:
             )
         return done
 
+    async def _verb_pause(self, request: Json) -> Json:
+        async with self._undisturbed(request, "pause") as entry:
+            return await self._state.zones.pauses.pause(entry, request.get("answer"), request.get("length"))
+
+    async def _verb_resume(self, request: Json) -> Json:
+        async with self._undisturbed(request, "resume") as entry:
+            return await self._state.zones.pauses.resume(entry)
+
     @asynccontextmanager
-    async def _role_of(self, request: Json, verb: str) -> AsyncIterator[ZoneEntry]:
-        """The zone whose role a request changes; no reload goes on meanwhile. Raises ControlError."""
+    async def _undisturbed(self, request: Json, verb: str) -> AsyncIterator[ZoneEntry]:
+        """The zone that a request names; no reload goes on meanwhile. Raises ControlError."""
         if not self._state.zones.started:
             raise ControlError("the server is starting; try again in a moment")
         async with self._reload_lock:
             yield self._zone_of(request, verb)
+
+    @asynccontextmanager
+    async def _role_of(self, request: Json, verb: str) -> AsyncIterator[ZoneEntry]:
+        """The zone whose role a request changes, undisturbed. Raises ControlError."""
+        async with self._undisturbed(request, verb) as entry:
+            yield entry
             self._config = self._state.config = self._roles.config
             await self._state.supervisor.heard(HEARD_PATIENCE)
 

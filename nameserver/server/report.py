@@ -12,6 +12,7 @@ import nameserver
 from nameserver.config.model import Config
 from nameserver.errors import Reason
 from nameserver.query.counters import CALLBACK, COUNTERS, INTERNAL_ERROR_METRIC
+from nameserver.server.clocks import machine_clock
 from nameserver.server.http import Response, Route, plain
 from nameserver.server.refusals import RefusalLog
 from nameserver.server.state import DaemonState
@@ -21,7 +22,7 @@ from nameserver.telemetry.events import Outcome as Verdict
 from nameserver.telemetry.log import log_event
 from nameserver.telemetry.metrics import CONTENT_TYPE, iter_metrics
 from nameserver.telemetry.page import render_page
-from nameserver.telemetry.status import CounterRow, ServerStatus, Snapshot, WorkerStatus, ZoneStatus
+from nameserver.telemetry.status import CounterRow, PauseStatus, ServerStatus, Snapshot, WorkerStatus, ZoneStatus
 from nameserver.telemetry.words import plural
 from nameserver.wire import names
 
@@ -124,7 +125,8 @@ class Reporter:
     def _ready(self) -> Response:
         """Ready: every worker answers some version of each zone that is held, and the other zones were tried once.
 
-        A zone whose primaries are gone does not take the server out of service: the other zones are served.
+        A zone whose primaries are gone, or that is paused, does not take the server out of service: the others are
+        served.
         """
         zones, supervisor = self._state.zones, self._state.supervisor
         held = [name for name in self._state.publisher.stored if name in zones.entries]
@@ -135,9 +137,13 @@ class Reporter:
         untried = sum(not entry.answering and not entry.tried for entry in zones.entries.values())
         if untried:
             return plain(f"{plural(untried, 'zone')} not tried yet\n", 503)
-        if silent:
-            return plain(f"ready; {plural(len(silent), 'zone')} not answering: {', '.join(silent[:10])}\n")
-        return plain("ready\n")
+        paused = sorted(entry.config.text for entry in zones.entries.values() if entry.pause and entry.answering)
+        told = [
+            f"; {plural(len(some), 'zone')} {what}: {', '.join(some[:10])}"
+            for some, what in ((silent, "not answering"), (paused, "paused by command"))
+            if some
+        ]
+        return plain(f"ready{''.join(told)}\n")
 
     def _server(self) -> ServerStatus:
         state = self._state
@@ -168,7 +174,13 @@ class Reporter:
 
     def _notices(self) -> tuple[str, ...]:
         zones = self._state.zones
-        return self._state.publisher.watch.notice, zones.unread_notice, _override_notice(zones.entries.values())
+        entries = zones.entries.values()
+        return (
+            self._state.publisher.watch.notice,
+            zones.unread_notice,
+            _override_notice(entries),
+            _pause_notice(entries),
+        )
 
     def _workers(self) -> list[WorkerStatus]:
         state = self._state
@@ -195,7 +207,7 @@ class Reporter:
             name=entry.config.text,
             type=entry.config.type,
             state=entry.state,
-            answering=entry.answering,
+            answering=entry.answering and entry.pause is None,
             serial=stored.serial if stored else None,
             primary_serial=entry.newest(serials),
             records=stored.records if stored else 0,
@@ -220,6 +232,7 @@ class Reporter:
             workers_serving=state.supervisor.serving(entry.config.name, stored.generation) if stored else 0,
             override=entry.config.override,
             unstored=entry.config.name in state.publisher.unstored,
+            pause=_pause(entry),
         )
 
 
@@ -239,6 +252,29 @@ def _override_notice(entries: Iterable[ZoneEntry]) -> str:
         return ""
     more = f" and {plural(len(zones) - 3, 'other zone')}" if len(zones) > 3 else ""
     return f"promoted or demoted by command, other than configured: {', '.join(sorted(zones)[:3])}{more}"
+
+
+def _pause_notice(entries: Iterable[ZoneEntry]) -> str:
+    """A sentence about zones that are paused; empty while there are none."""
+    zones = sorted(entry.config.text for entry in entries if entry.pause is not None)
+    if not zones:
+        return ""
+    more = f" and {plural(len(zones) - 3, 'other zone')}" if len(zones) > 3 else ""
+    return f"paused by command, until nameserver resume ZONE or the time is up: {', '.join(zones[:3])}{more}"
+
+
+def _pause(entry: ZoneEntry) -> PauseStatus | None:
+    pause = entry.pause
+    if pause is None:
+        return None
+    kept = pause.keep(machine_clock(), time.time())
+    return PauseStatus(
+        answer=kept.answer,
+        since=kept.since,
+        until=kept.until,
+        queries=pause.queries,
+        control_queries=pause.control_queries,
+    )
 
 
 def _refusal(asked: str, reason: str, *, zone: str = "", source: str = "", key: str = "") -> Event:

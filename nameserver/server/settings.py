@@ -94,12 +94,13 @@ def decode_tls(settings: Json) -> ServerTls:
     return ServerTls(**settings | {"certificate": Certificate(**settings["certificate"])})
 
 
-def encode_zone(zone: ZoneConfig) -> Json:
-    """One zone's access lists; primaries are part of who may notify."""
+def encode_zone(zone: ZoneConfig, paused: int = 0) -> Json:
+    """One zone's access lists, primaries being part of who may notify; `paused` is the RCODE that queries get, or 0."""
     return {
         "name": zone.name.hex(),
         "text": zone.text,
         "type": zone.type,
+        "paused": paused,
         "allow_transfer": _encode_acl(zone.allow_transfer),
         "allow_notify": _encode_acl(notify_acl(zone)),
     }

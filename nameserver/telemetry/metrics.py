@@ -235,11 +235,16 @@ _ZONE_GAUGES: tuple[tuple[str, str, Value], ...] = (
     ("last_change_timestamp_seconds", "When the served version was published.", lambda zone: zone.last_change),
     ("next_refresh_timestamp_seconds", "When the next check is due.", lambda zone: zone.next_refresh),
     ("expires_timestamp_seconds", "When the zone expires if no check succeeds.", lambda zone: zone.expires),
+    ("pause_ends_timestamp_seconds", "When the zone is answered again that is paused.", lambda zone: _pause_ends(zone)),
 )
 
 
 def _backwards(zone: ZoneStatus) -> int:
     return int(zone.state == "serial-backwards" or zone.last_reason == Reason.SERIAL_BACKWARDS)
+
+
+def _pause_ends(zone: ZoneStatus) -> float | None:
+    return None if zone.pause is None else zone.pause.until
 
 
 def escape_label(value: str) -> str:

@@ -29,6 +29,7 @@ _TONES = {
     "never-transferred": _BAD,
     "expired": _BAD,
     "not-loaded": _BAD,
+    "paused": _WARN,
 }
 _TONE_ORDER = {_BAD: 0, _WARN: 1, _BUSY: 2, _GOOD: 2}  # a passing refresh must not make rows jump
 
@@ -135,7 +136,7 @@ def _text(value: object) -> str:
 
 def _tone(zone: ZoneStatus) -> str:
     if not zone.answering:
-        return _BAD
+        return _WARN if zone.state == "paused" else _BAD
     tone = _TONES.get(zone.state, _WARN)
     return _WARN if tone == _BAD or (tone == _GOOD and zone.last_reason) else tone
 
@@ -173,12 +174,15 @@ def _more(count: int) -> str:
 
 
 def _header(server: ServerStatus, zones: list[ZoneStatus]) -> str:
-    silent = sum(not zone.answering for zone in zones)
-    troubled = sum(_tone(zone) == _WARN for zone in zones)
+    paused = sum(zone.state == "paused" for zone in zones)
+    silent = sum(not zone.answering for zone in zones) - paused
+    troubled = sum(_tone(zone) == _WARN for zone in zones) - paused
     if not any(worker.alive for worker in server.workers):
         tone, verdict = _BAD, "no worker answers queries"
     elif silent:
         tone, verdict = _BAD, f"{words.plural(silent, 'zone')} not answered"
+    elif paused:
+        tone, verdict = _WARN, f"{words.plural(paused, 'zone')} paused by command"
     elif troubled:
         tone, verdict = _WARN, f"all zones answered, {words.plural(troubled, 'zone')} in trouble"
     else:

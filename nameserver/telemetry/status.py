@@ -19,7 +19,8 @@ Json = dict[str, Any]
 
 UNNAMED = "unnamed"  # the label of all servers below us that no remote of the configuration is
 
-# The states of the refresh machine, and "not-loaded" for a primary zone whose file could not be read.
+# The states of the refresh machine; "not-loaded" for a primary zone whose file could not be read, "paused" for one that
+# is silent by command and would else be answered.
 ZONE_STATES = (
     "serving",
     "never-transferred",
@@ -28,6 +29,7 @@ ZONE_STATES = (
     "serial-backwards",
     "expired",
     "not-loaded",
+    "paused",
 )
 
 
@@ -100,13 +102,33 @@ class DownstreamStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PauseStatus:
+    """A zone that is silent by command."""
+
+    answer: str  # what queries get: "refused" or "servfail"
+    since: float
+    until: float
+    queries: int = 0  # that got it, since the later of `since` and the server's start
+    control_queries: int = 0
+
+    def to_json(self) -> Json:
+        """Every field under its own name."""
+        return {name: getattr(self, name) for name in _PAUSE_FIELDS}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse; unknown fields are ignored, missing ones take their defaults."""
+        return cls(**_known(data, _PAUSE_FIELDS))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneStatus:
     """One zone."""
 
     name: str  # presentation form, no trailing dot
     type: str = "secondary"  # or "primary"
     state: str = "never-transferred"  # one of ZONE_STATES
-    answering: bool = False  # queries get this zone's data (not SERVFAIL)
+    answering: bool = False  # queries get this zone's data (not SERVFAIL, nor what they get in a pause)
     serial: int | None = None
     primary_serial: int | None = None  # the newest seen at any primary
     records: int = 0
@@ -131,6 +153,7 @@ class ZoneStatus:
     workers_serving: int = 0  # live workers that answer this generation
     override: str = ""  # why its type is not what the configuration says; empty where it is
     unstored: bool = False  # answered from memory alone: what was stored of it is lost
+    pause: PauseStatus | None = None  # also where the zone would not be answered without it
 
     def to_json(self) -> Json:
         """Every field under its own name."""
@@ -139,6 +162,7 @@ class ZoneStatus:
         data["downstreams"] = [downstream.to_json() for downstream in self.downstreams]
         data["last_transfer"] = None if self.last_transfer is None else self.last_transfer.to_json()
         data["notifies"] = [each.to_json() for each in self.notifies]
+        data["pause"] = None if self.pause is None else self.pause.to_json()
         return data
 
     @classmethod
@@ -150,6 +174,8 @@ class ZoneStatus:
         transfer = data.get("last_transfer")
         known["last_transfer"] = None if transfer is None else TransferEvent.from_json(transfer)
         known["notifies"] = tuple(NotifyReceivedEvent.from_json(each) for each in data.get("notifies", ()))
+        pause = data.get("pause")
+        known["pause"] = None if pause is None else PauseStatus.from_json(pause)
         return cls(**known)
 
 
@@ -234,6 +260,7 @@ def _known(data: Mapping[str, Any], names: tuple[str, ...]) -> Json:
 # Looked up once: `dataclasses.asdict` copies deeply, which 10,000 zones would feel.
 _PRIMARY_FIELDS = tuple(each.name for each in fields(PrimaryStatus))
 _DOWNSTREAM_FIELDS = tuple(each.name for each in fields(DownstreamStatus))
+_PAUSE_FIELDS = tuple(each.name for each in fields(PauseStatus))
 _ZONE_FIELDS = tuple(each.name for each in fields(ZoneStatus))
 _WORKER_FIELDS = tuple(each.name for each in fields(WorkerStatus))
 _SERVER_FIELDS = tuple(each.name for each in fields(ServerStatus))

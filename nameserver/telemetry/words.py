@@ -55,6 +55,11 @@ def size(count: float) -> str:
     return f"{count:.1f} {_SIZES[-1]}"
 
 
+def queries(count: int) -> str:
+    """A number of queries: "no queries", "1 query", "1,200 queries"."""
+    return "no queries" if not count else "1 query" if count == 1 else f"{count:,} queries"
+
+
 def plural(count: int, noun: str) -> str:
     """A count with its noun: "1 zone", "12 zones"."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -215,6 +215,9 @@ class Worker:
                     self._change(header, body)
                 case "state":
                     self._set_state(header)
+                case "pause":
+                    if (served := self.zones.exact(bytes.fromhex(header["zone"]))) is not None:
+                        self._pause(served, header["rcode"])
                 case "hear":  # all before it took effect
                     self._channel.send("heard", number=header["number"])
                 case "listen":
@@ -238,11 +241,12 @@ class Worker:
             name = bytes.fromhex(row["name"])
             served = self.zones.exact(name)
             if served is None:
-                served = ServedZone(name, row["text"])
+                served = ServedZone(name, row["text"], paused=row["paused"])
                 self.zones.add(served)
             served.type = row["type"]
             served.allow_transfer = decode_acl(row["allow_transfer"])
             served.allow_notify = decode_acl(row["allow_notify"])
+            self._pause(served, row["paused"])
         for name in map(bytes.fromhex, header.get("removed", ())):
             gone = self.zones.exact(name)
             if gone is not None:
@@ -276,6 +280,13 @@ class Worker:
         coming = name in self._held and state is ZoneState.SERVING
         if served is not None and served.zone is not None and not coming:
             served.state = state
+            self.zones.changed(served)
+
+    def _pause(self, served: ServedZone, rcode: int) -> None:
+        """Give queries an error from now on, or the zone's data again."""
+        if rcode != served.paused:
+            self._beat_once()  # what was asked so far was asked before this
+            served.paused = rcode
             self.zones.changed(served)
 
     def _want(self, name: bytes, state: ZoneState = ZoneState.SERVING) -> None:
@@ -511,13 +522,17 @@ class Worker:
         )
         self._asked = total
 
-    def _zone_queries(self) -> dict[str, tuple[int, int]]:
-        """What was asked of each zone since the last time: (queries, control queries)."""
-        queries: dict[str, tuple[int, int]] = {}
+    def _zone_queries(self) -> dict[str, tuple[int, int, bool]]:
+        """What was asked of each zone since the last time: (queries, control queries, whether it is paused)."""
+        queries: dict[str, tuple[int, int, bool]] = {}
         for served in self.zones:
             wanted, control = self._reported.get(served.name, (0, 0))
             if (served.queries, served.control_queries) != (wanted, control):
-                queries[served.name.hex()] = (served.queries - wanted, served.control_queries - control)
+                queries[served.name.hex()] = (
+                    served.queries - wanted,
+                    served.control_queries - control,
+                    served.paused != 0,
+                )
                 self._reported[served.name] = (served.queries, served.control_queries)
         return queries
 

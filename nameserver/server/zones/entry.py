@@ -11,6 +11,7 @@ from nameserver.control.protocol import ControlError
 from nameserver.errors import Reason
 from nameserver.refresh.machine import RefreshMachine, State
 from nameserver.refresh.outcome import Outcome as RunOutcome
+from nameserver.refresh.pause import Pause
 from nameserver.server.clocks import to_wall
 from nameserver.server.zones.primary_files import FileVerdict
 from nameserver.telemetry.events import Kind, NotifyReceivedEvent, Outcome, TransferEvent
@@ -19,6 +20,7 @@ from nameserver.zone.serial import newer
 
 MOST_SENDERS = 16  # of NOTIFYs of a zone that are remembered
 NOT_LOADED = "not-loaded"  # the state of a primary zone whose file could not be read
+PAUSED = "paused"  # of a zone that would be answered
 
 
 class ZoneTimes(NamedTuple):
@@ -82,6 +84,7 @@ class ZoneEntry:
     answered: Publication | None = None  # the last that every worker has confirmed
     queries: int = 0
     control_queries: int = 0
+    pause: Pause | None = None  # that every worker answers by; checks and all else go on (`server.zones.pauses`)
     sent: SentOut = field(default_factory=SentOut)
     waiters: list[asyncio.Future[RunOutcome]] = field(default_factory=list)
     live: bool = False  # its machine was started: before, events have nothing to go by
@@ -92,13 +95,15 @@ class ZoneEntry:
     @property
     def state(self) -> str:
         """One of the states of `telemetry.status.ZONE_STATES`."""
+        if self.pause is not None and self.answering:
+            return PAUSED
         if self.machine is not None:
             return str(self.machine.state)
         return str(State.SERVING) if self.held else NOT_LOADED
 
     @property
     def answering(self) -> bool:
-        """Whether queries get this zone's data."""
+        """Whether queries get this zone's data, but for a pause."""
         return self.held and (self.machine is None or self.machine.state is not State.EXPIRED)
 
     @property

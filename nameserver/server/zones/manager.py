@@ -28,6 +28,7 @@ from nameserver.server.tls import read_authorities_again
 from nameserver.server.zones.deadlines import Deadlines
 from nameserver.server.zones.downstreams import Downstreams
 from nameserver.server.zones.entry import ZoneEntry, ZoneTimes, level_of, update_statuses
+from nameserver.server.zones.pauses import Pauses
 from nameserver.server.zones.primary_files import FileVerdict, PrimaryFiles, adopt
 from nameserver.server.zones.publications import Publications
 from nameserver.server.zones.publisher import Publisher
@@ -70,6 +71,9 @@ class ZoneManager:
         self._tally = tally
         self._refresher = Refresher(server, publisher, tally, self._primary_back)
         self._files = PrimaryFiles(publisher)
+        self.pauses = Pauses(
+            publisher.directory, self.entries, publisher, lambda name: self.publications.on_moved(name)
+        )
         self.deadlines = Deadlines(
             self.entries, self._look_at, self._clock_was_set, lambda: machine_clock()
         )  # as it is when it is asked
@@ -82,6 +86,7 @@ class ZoneManager:
     async def prepare(self, config: Config) -> None:
         """Make an entry for every zone, and forget stored zones that are no longer configured."""
         self._downstreams.configured(config)
+        self.pauses.restore(config.zones)
         for name, stored in list(self._publisher.stored.items()):
             zone = config.zones.get(name)
             if zone is None:
@@ -127,6 +132,7 @@ class ZoneManager:
         """End every run; nothing that is not committed is lost, for it would have been asked for again."""
         self._stopping = True
         self.deadlines.stop()
+        await self.pauses.stop()
         tasks = [task for entry in self.entries.values() for task in (entry.task, entry.recovery) if task is not None]
         for task in tasks:
             task.cancel()
@@ -147,6 +153,7 @@ class ZoneManager:
         ]
         for name in removed:
             problems += await self._remove(name)
+        await self.pauses.forget(removed)
         replaced = [zone for zone in changed if self.entries[zone.name].config.type != zone.type]
         for zone in replaced:
             problems += await self._remove(zone.name)
@@ -201,7 +208,8 @@ class ZoneManager:
         if zone.type != "primary":
             machine = RefreshMachine(zone.text, zone.timers, self._random.random, machine_clock(), turn=self._pace.turn)
         stored = self._publisher.stored.get(zone.name)
-        entry = ZoneEntry(zone, machine, primary_statuses(zone), held=stored is not None)
+        pause = self.pauses.of(zone.name)
+        entry = ZoneEntry(zone, machine, primary_statuses(zone), held=stored is not None, pause=pause)
         self.entries[zone.name] = entry
         if stored is not None and machine is not None and stored.expires_at <= time.time():
             self._publisher.set_expired(zone.name, True)
@@ -617,11 +625,13 @@ class ZoneManager:
 
     def count_queries(self, queries: dict[str, list[int]]) -> None:
         """What was asked of each zone since a worker's last heart-beat."""
-        for name, (wanted, control) in queries.items():
+        for name, (wanted, control, paused) in queries.items():
             entry = self.entries.get(bytes.fromhex(name))
             if entry is not None:
                 entry.queries += wanted
                 entry.control_queries += control
+                if paused and entry.pause is not None:
+                    entry.pause.count(wanted, control)
 
     # --- the clock ---------------------------------------------------------------------------------------------------
 
@@ -633,6 +643,7 @@ class ZoneManager:
     def _clock_was_set(self, step: float) -> None:
         """Timers that run do not go by the wall clock; those in the store do, and are written anew."""
         log.warning("the clock was set %s %s; no timer changes", duration(abs(step)), "forward" if step > 0 else "back")
+        self.pauses.clock_was_set()
         for entry in self.entries.values():
             # An expired zone may be so by a clock that was wrong at the start: its times stay as they are.
             if entry.machine is not None and entry.answering:

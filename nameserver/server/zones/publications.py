@@ -82,8 +82,11 @@ class Publications:
             self.resume(entry)
 
     def serial_everywhere(self, entry: ZoneEntry) -> int | None:
-        """The serial that every worker answers, or has answered and may be past; None while there is none."""
+        """The serial that every worker answers, or has answered and may be past; None while there is none.
+
+        Of a paused zone nothing is answered.
+        """
         answered, alive = entry.answered, self.alive
-        if answered is None or not alive or not entry.answering:
+        if answered is None or not alive or not entry.answering or entry.pause is not None:
             return None
         return answered.serial if self._serving(entry, answered.generation) >= alive else None

@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import ParamSpec, TypeVar, cast
 
 from nameserver.config.model import Config, ZoneConfig
@@ -42,6 +43,7 @@ TEND_TRIES = 10  # times, so far apart, that it is looked whether they have, and
 TOGETHER = 100  # small versions at most that share a transaction
 GATHER = 0.01  # seconds from the beginning of one such transaction to that of the next
 BATCH = 500  # zones per message
+HEARD_PATIENCE = 5.0  # seconds for the workers to take what they are told
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -101,6 +103,7 @@ class Publisher:
         self._leftovers: set[bytes] = set()
         self._noticed = len(store.notices)  # of them, those that are in the log
         self._expired: set[bytes] = set()
+        self._paused: dict[bytes, int] = {}  # the RCODE that queries get
         self._timers: dict[bytes, ZoneTimers] = {}
         # When each zone expires, machine clock. What the clock says now may be earlier than when a zone was checked.
         now = time.time()
@@ -185,6 +188,11 @@ class Publisher:
                 self._failed(outcome)
         self._look_behind()
         self._tell_of_losses()
+
+    @property
+    def directory(self) -> Path:
+        """The state directory."""
+        return self._store.path.parent
 
     @property
     def has_room(self) -> bool:
@@ -477,6 +485,19 @@ class Publisher:
         state = "expired" if expired else "serving"
         self._supervisor.tell("state", zone=name.hex(), state=state, expires=self._expiry((name,)))
 
+    def set_paused(self, name: bytes, rcode: int) -> None:
+        """Have every worker, also those that come, answer queries for a zone with an error; 0: with its data again."""
+        if rcode:
+            self._paused[name] = rcode
+        else:
+            self._paused.pop(name, None)
+        self._supervisor.tell("pause", zone=name.hex(), rcode=rcode)
+
+    async def pause(self, name: bytes, rcode: int) -> bool:
+        """The same; whether all that answer have said that they do so."""
+        self.set_paused(name, rcode)
+        return await self._supervisor.heard(HEARD_PATIENCE)
+
     def _expiry(self, names: Iterable[bytes]) -> dict[str, float]:
         """When these zones expire, as workers are told."""
         return {name.hex(): self._expires[name] for name in names if name in self._expires}
@@ -521,7 +542,9 @@ class Publisher:
         if config.tls is not None:
             worker.channel.send("configure", tls=encode_tls(config.tls))
         for start in range(0, len(zones), BATCH):
-            worker.channel.send("configure", zones=[encode_zone(each) for each in zones[start : start + BATCH]])
+            batch = zones[start : start + BATCH]
+            rows = [encode_zone(each, self._paused.get(each.name, 0)) for each in batch]
+            worker.channel.send("configure", zones=rows)
 
     def bring_up(self, worker: Worker, config: Config) -> None:
         """A worker has just started: give it the configuration and every stored zone.

@@ -108,7 +108,7 @@ def test_exactly_one_state_of_a_zone_is_1() -> None:
     samples = scrape(snapshot(zone(state="expired")))
     states = {dict(at)["state"]: value for (name, at), value in samples.items() if name == "nameserver_zone_state"}
     assert [state for state, value in states.items() if value] == ["expired"]
-    assert len(states) == 7
+    assert len(states) == 8
 
 
 def test_a_state_outside_the_vocabulary_makes_no_label() -> None:

@@ -574,7 +574,7 @@ async def test_a_disk_that_does_not_let_damage_be_set_aside_is_reported_and_trie
 async def test_queries_are_counted_for_zones_that_are_there(tmp_path: Path) -> None:
     async with managed(tmp_path) as ours:
         await ours.start(nowhere())
-        ours.zones.count_queries({NAME.hex(): [3, 1], names.from_text(OTHER).hex(): [9, 9]})
-        ours.zones.count_queries({NAME.hex(): [1, 0]})
+        ours.zones.count_queries({NAME.hex(): [3, 1, False], names.from_text(OTHER).hex(): [9, 9, False]})
+        ours.zones.count_queries({NAME.hex(): [1, 0, False]})
         assert (ours.entry(ZONE).queries, ours.entry(ZONE).control_queries) == (4, 1)
         assert (ours.zones.transferring, ours.zones.waiting) == (0, 0)
