@@ -5,10 +5,11 @@ import argparse
 from nameserver.cli import remote
 from nameserver.cli.present import Palette, safe
 from nameserver.cli.remote import Json
-from nameserver.cli.status import full_moment
+from nameserver.cli.status import pause_text
 from nameserver.config.values import BadValue, duration
 from nameserver.refresh.pause import ANSWERS, DEFAULT_LENGTH, LONGEST, SHORTEST
 from nameserver.telemetry import words
+from nameserver.telemetry.status import PauseStatus
 
 _to_seconds = duration(SHORTEST, LONGEST)
 
@@ -52,9 +53,8 @@ def _pause(args: argparse.Namespace) -> int:
 
 
 def _lines(answer: Json, palette: Palette) -> list[str]:
-    zone, until, now = safe(answer["zone"]), float(answer["until"]), float(answer["now"])
-    paused = palette.paint("paused", "warn")
-    lines = [f"{zone}: {paused}, queries get {safe(answer['answer'].upper())} until {full_moment(until, now)}"]
+    zone, pause = safe(answer["zone"]), PauseStatus.from_json(answer)
+    lines = [f"{zone}: {palette.paint('paused', 'warn')}, {pause_text(pause, float(answer['now']))}"]
     if answer["before"] is not None:
         lines.append(f"  it was until {words.timestamp(float(answer['before']))}, which this replaces")
     if not answer["answering"]:

@@ -184,7 +184,8 @@ def zone_lines(zone: ZoneStatus, server: ServerStatus, palette: Palette) -> list
 
 def pause_text(pause: PauseStatus, now: float) -> str:
     """What queries get by command, and until when."""
-    return safe(f"queries get {pause.answer.upper()}, until {full_moment(pause.until, now)}")
+    ends = f"{words.timestamp(pause.until)} ({words.moment(pause.until, now)})"
+    return safe(f"queries get {pause.answer.upper()} until {ends}")
 
 
 def asked_text(pause: PauseStatus, server: ServerStatus, palette: Palette) -> str:

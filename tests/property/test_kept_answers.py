@@ -14,6 +14,7 @@ from support.signing import Nsec, Nsec3, signed_nodes
 from nameserver.query.exchange import QuerySettings
 from nameserver.query.pipeline import Pipeline
 from nameserver.query.zoneset import ZoneState
+from nameserver.wire import codes
 from nameserver.zone.contents import Zone
 from nameserver.zone.node import HAS_CASE
 
@@ -188,8 +189,10 @@ class Churn:
                 pipeline.zones.remove(ORIGINS[3])
 
     def state(self) -> None:
-        """One expires, or is answered again."""
-        self.pair.set_state(self.dice.choice(ORIGINS[:3]), self.dice.choice(list(ZoneState)))
+        """One expires, or is paused, or is answered again."""
+        self.pair.set_state(
+            self.dice.choice(ORIGINS[:3]), self.dice.choice([*ZoneState, codes.REFUSED, *[codes.NOERROR] * 4])
+        )
 
     def run(self) -> None:
         """Change something, ask some of the questions, and so on."""

@@ -19,6 +19,7 @@ from nameserver.query.exchange import QuerySettings
 from nameserver.query.rate_limit import RateLimiter, RateLimits
 from nameserver.query.views import View
 from nameserver.query.zoneset import ZoneState
+from nameserver.wire import codes
 from nameserver.wire.cookie import judge, judge_many, make
 from nameserver.zone.contents import Zone
 from nameserver.zone.node import HASHED_KEY
@@ -94,7 +95,7 @@ CHANGES = st.tuples(
         st.one_of(
             st.lists(messages(), min_size=1, max_size=12),
             CHANGES,
-            st.tuples(st.sampled_from(ORIGINS[:2]), st.sampled_from(list(ZoneState))),
+            st.tuples(st.sampled_from(ORIGINS[:2]), st.sampled_from([*ZoneState, codes.REFUSED, codes.SERVFAIL, 0])),
         ),
         max_size=8,
     ),

@@ -158,9 +158,13 @@ class Pair:
         node = nodes[sorted(nodes)[donor % len(nodes)]]
         self.apply(origin, {key: None if donor % 3 == 0 else node for key in keys if key})
 
-    def set_state(self, origin: bytes, state: ZoneState) -> None:
+    def set_state(self, origin: bytes, state: ZoneState | int) -> None:
+        """A state, or an RCODE: by command, queries get that for a while, or, if it is 0, the zone again."""
         for pipeline in (self.plain, self.short):
             zone = pipeline.zones.exact(origin)
             assert zone is not None
-            zone.state = state
+            if isinstance(state, ZoneState):
+                zone.state = state
+            else:
+                zone.paused = state
             pipeline.zones.changed(zone)

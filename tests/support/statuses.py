@@ -4,6 +4,7 @@ from nameserver.errors import Reason
 from nameserver.telemetry.events import Kind, TransferEvent
 from nameserver.telemetry.status import (
     DownstreamStatus,
+    PauseStatus,
     PrimaryStatus,
     ServerStatus,
     Snapshot,
@@ -107,6 +108,13 @@ def failing(reason: Reason = Reason.TSIG_BADSIG, **changes: object) -> ZoneStatu
         "failures": 3,
         "primaries": (failed,),
     }
+    return zone(**{**fields, **changes})
+
+
+def paused(**changes: object) -> ZoneStatus:
+    """A zone that is silent by command."""
+    pause = PauseStatus(answer="refused", since=NOW - 600, until=NOW + 3000, queries=12, control_queries=3)
+    fields: dict[str, object] = {"name": "paused.example", "state": "paused", "answering": False, "pause": pause}
     return zone(**{**fields, **changes})
 
 

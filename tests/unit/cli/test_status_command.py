@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.control_peer import ControlPeer, Json
-from support.statuses import HOSTILE, NOW, downstream, failing, primary, server, transfer, zone
+from support.statuses import HOSTILE, NOW, downstream, failing, paused, primary, server, transfer, zone
 
 from nameserver.cli import status
 from nameserver.cli.present import Palette
@@ -224,3 +224,25 @@ def test_a_zone_in_full_shows_each_of_those_below(tmp_path: Path, capsys: pytest
     assert "(named by the zone's NS records)" in text and "(fetches the zone, and is not told)" in text
     assert "which it fetched" in text
     assert "\x1b" not in text
+
+
+@pytest.mark.parametrize(
+    ("started", "since"),
+    [
+        (NOW - 86_400, "since 10m ago (2026-11-21 01:26:40 UTC)\n"),
+        (NOW - 60, "since 1m ago (2026-11-21 01:35:40 UTC), when the server was started"),
+    ],
+)
+def test_a_paused_zone_shows_until_when_and_who_asked_and_is_exit_code_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], started: float, since: str
+) -> None:
+    assert run(tmp_path, "paused.example", zones=(paused(),), of=server(started=started)) == 1
+    text = text_of(capsys)
+    assert "queries get REFUSED until 2026-11-21 02:26:40 UTC (in 50m)" in text
+    assert f"12 queries and 3 of peers {since}" in text
+
+
+def test_a_paused_zone_is_among_the_problems(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path, "--problems", zones=(zone(), paused())) == 1
+    text = text_of(capsys)
+    assert "paused.example" in text and "example.com" not in text

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.control_peer import ControlPeer
-from support.statuses import HOSTILE, NOW, downstream, failing, primary, server, zone
+from support.statuses import HOSTILE, NOW, downstream, failing, paused, primary, server, zone
 
 from nameserver.cli import why
 from nameserver.cli.present import Palette
@@ -165,3 +165,14 @@ def test_a_server_below_that_is_behind_is_explained(changes: dict[str, object], 
     assert sentence in text_of(zone(downstreams=(downstream(has_it=False, **changes),)))
     for well in (downstream(**changes), downstream(has_it=False, via="transfer", **changes)):
         assert "this means" not in text_of(zone(downstreams=(well,)))
+
+
+def test_a_paused_zone_says_why_it_is_silent_who_asked_and_how_it_ends(tmp_path: Path) -> None:
+    text = text_of(paused())
+    assert text.startswith("paused.example: paused, serial 2026112101\nThe zone is silent by command")
+    assert "Paused: queries get REFUSED until 2026-11-21 02:26:40 UTC (in 50m); 12 queries came meanwhile" in text
+    assert "The pause ends by itself in 50m" in text and "nameserver resume paused.example" in text
+    assert "The next check starts in 4m 10s" in text
+    expired = text_of(paused(state="expired", expires=NOW - 1))
+    assert "expired" in expired and "Paused: queries get REFUSED" in expired
+    assert run(tmp_path, paused()) == 1

@@ -208,3 +208,17 @@ async def test_nothing_is_left_of_who_waited(tmp_path: Path) -> None:
         waits = Waiting(ours.zones, ours.downstreams)
         await waits.verb({"zone": ZONE, "serial": 6, "within": 0.01})
         assert waits._waiting == {} and waits._count == 0
+
+
+async def test_of_a_paused_zone_nothing_is_answered_until_it_is_resumed(tmp_path: Path) -> None:
+    async with own_server(tmp_path / "a") as primary, managed(tmp_path / "b") as ours:
+        await begun(ours, primary)
+        await ours.zones.pauses.pause(ours.entry(ZONE), "refused", 60)
+        report = await begin(ours, 5, within=0)
+        assert (report["reached"], report["serial"], report["state"]) == (False, None, "paused")
+        waiting = begin(ours, 6)
+        await bring(ours, primary, 6)
+        await asyncio.sleep(0.05)
+        assert not waiting.done(), "it is held, and not answered"
+        await ours.zones.pauses.resume(ours.entry(ZONE))
+        assert (await waiting)["serial"] == 6

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support.cpu import least_cpu_seconds
-from support.statuses import HOSTILE, NOW, downstream, failing, primary, server, snapshot, transfer, zone
+from support.statuses import HOSTILE, NOW, downstream, failing, paused, primary, server, snapshot, transfer, zone
 
 from nameserver.errors import Reason
 from nameserver.query.counters import COUNTERS
@@ -266,3 +266,12 @@ def test_counters_at_zero_exist_but_for_combinations_of_queries_that_never_came(
     for metric in ("nameserver_responses_total", "nameserver_dropped_total"):
         expected = {tuple(sorted(name.labels.items())) for name in COUNTERS if name.metric == metric}
         assert {at for name, at in samples if name == metric} == expected
+
+
+def test_a_paused_zone_has_its_state_and_when_it_ends() -> None:
+    samples = scrape(snapshot(paused(), zone()))
+    here = labels(zone="paused.example")
+    assert samples["nameserver_zone_state", labels(zone="paused.example", state="paused")] == 1
+    assert samples["nameserver_zone_state", labels(zone="paused.example", state="serving")] == 0
+    assert samples["nameserver_zone_pause_ends_timestamp_seconds", here] == NOW + 3000
+    assert ("nameserver_zone_pause_ends_timestamp_seconds", labels(zone="example.com")) not in samples

@@ -6,7 +6,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from support.statuses import HOSTILE, NOW, failing, primary, server, snapshot, zone
+from support.statuses import HOSTILE, NOW, failing, paused, primary, server, snapshot, zone
 
 from nameserver.telemetry.page import MAX_ROWS, render_page
 from nameserver.telemetry.status import Snapshot, WorkerStatus
@@ -71,6 +71,13 @@ def test_a_primary_zone_in_trouble_is_told_about_its_file() -> None:
 
 def test_a_zone_that_is_not_answered_is_the_verdict() -> None:
     assert "1 zone not answered" in read(snapshot(zone(), failing(answering=False, state="expired"))).text
+
+
+def test_a_paused_zone_is_no_fault_and_not_forgotten() -> None:
+    text = read(snapshot(zone(), paused(), server=server(zones_by_state={"serving": 1, "paused": 1}))).text
+    assert "1 zone paused by command" in text and "not answered" not in text
+    both = read(snapshot(paused(), failing(answering=False, state="expired"))).text
+    assert "1 zone not answered" in both
 
 
 def test_no_living_worker_is_the_verdict() -> None:

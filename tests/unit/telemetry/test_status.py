@@ -2,13 +2,13 @@
 
 import json
 
-from support.statuses import NOW, downstream, failing, server, zone
+from support.statuses import NOW, downstream, failing, paused, server, zone
 
 from nameserver.telemetry.status import ZONE_STATES, ServerStatus, WorkerStatus, ZoneStatus
 
 
 def test_a_zone_survives_the_way_through_json() -> None:
-    for each in (zone(), failing(), zone(last_transfer=None, primaries=(), serial=None)):
+    for each in (zone(), failing(), paused(), zone(last_transfer=None, primaries=(), serial=None)):
         assert ZoneStatus.from_json(json.loads(json.dumps(each.to_json()))) == each
 
 
