@@ -52,6 +52,7 @@ def answer_query(
     else:
         served.queries += 1
     if served.paused and not (depends_on_asker(served, request) and _may_transfer(served, asker)):
+        # Not Prohibited, which is about who asks, nor Blocked, a resolver's blocklist (RFC 8914 §4.1, §4.16, §4.19).
         return refusal(served.paused, codes.EDE_OTHER, "zone paused by the operator")
     zone = served.zone
     if zone is None or served.state is not ZoneState.SERVING:

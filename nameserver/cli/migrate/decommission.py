@@ -66,6 +66,10 @@ async def _decommission(args: argparse.Namespace) -> Report:
         report.verdict = "SAFE: nobody asks the old side any more, and nobody is sent there."
         step = "Leave the new servers in its NS set until it is off: resolvers that still ask it are sent on by them."
         report.add(Level.NOTE, "how", "Switch the zone off there, do not empty it first.", step)
+        if reports["quiet"].facts.get("can_be_paused"):
+            text = "before that it can be tried for an hour what becomes of it"
+            step = f"There: nameserver pause {state.zone}; if anybody complains: nameserver resume {state.zone}."
+            report.add(Level.NOTE, "trial", text, step)
     else:
         report.verdict = "NOT YET: keep the old side."
     return report

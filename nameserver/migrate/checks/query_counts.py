@@ -6,7 +6,7 @@ with `zone-statistics full`). SOA queries and transfers are not counted.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -21,10 +21,14 @@ OUR_START = "nameserver_start_timestamp_seconds"  # where the system does not te
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a page says: queries of users for the zone, and when who counts began (seconds since 1970), if it says."""
+    """What a page says: queries of users for the zone, and when who counts began (seconds since 1970), if it says.
+
+    `ours`: it is a page of this software.
+    """
 
     count: float
     started: float | None = None
+    ours: bool = field(default=False, compare=False)
 
 
 def read_pages(addresses: Sequence[str], pages: Sequence[str], zone: str) -> list[Look]:
@@ -54,7 +58,7 @@ def _metrics(text: str, zone: str) -> Look:
                 starts[sample.name] = sample.value
     if not counts:
         raise ValueError(f"the page has no {QUERIES} of {zone} (is per-zone-metrics off there?)")
-    return Look(sum(counts), starts.get(STARTED, starts.get(OUR_START)))
+    return Look(sum(counts), starts.get(STARTED, starts.get(OUR_START)), ours=True)
 
 
 def _bind(text: str, zone: str) -> Look:

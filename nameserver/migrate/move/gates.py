@@ -225,6 +225,8 @@ def _quiet(state: State, now: float, fetch_pages: Callable[[], list[str]] | None
         return silence.judge(state, now, str(error))
     silence.note(state, looks, now)
     report = silence.judge(state, now, "")
+    if all(look.ours for look in looks):
+        report.facts["can_be_paused"] = True
     if (counted := len(state.metrics.split())) < len(state.old):
         text = f"the old side has {len(state.old)} servers, and queries of {counted} are counted"
         step = "Give --metrics with the page of each; where one page counts for several servers, once for each of them."

@@ -147,6 +147,10 @@ def test_each_phase_is_entered_when_its_gate_opens_and_not_before(
     assert (code, "quiet/still-asked" in {each["code"] for each in report["findings"]}) == (1, True)
     report = until_open("done", "--final")
     assert report["verdict"] == "Entered done."
+    code, report = run("decommission")
+    assert (code, report["verdict"][:4]) == (0, "SAFE")
+    (trial,) = [each for each in report["findings"] if each["code"] == "trial"]  # what is counted, ours counts
+    assert "nameserver pause shop.example; " in trial["next_step"] and "resume shop.example." in trial["next_step"]
     state = json.loads((tmp_path / "move.json").read_text())
     assert [entry["entered"] for entry in state["log"] if "entered" in entry] == [
         "lower-ttl", "parallel", "cutover", "decommission", "done",
