@@ -10,6 +10,7 @@ from nameserver.cli.migrate.drift import DriftMetrics
 from nameserver.cli.migrate.progress import Progress
 from nameserver.migrate.checks import parity
 from nameserver.migrate.checks.by_query import Wanted, wanted_of_names
+from nameserver.migrate.checks.sampling import SampleSize
 from nameserver.migrate.checks.sides import Taker
 from nameserver.migrate.checks.steering import TIMES
 from nameserver.migrate.report import USAGE, Report
@@ -35,6 +36,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--accept-partial", action="store_true", help="a side that could only be asked may pass as equal"
     )
+    parser.add_argument(
+        "--sample",
+        type=_sample,
+        metavar="N|P%",
+        help="ask for so many names, or such a share of them, chosen evenly: one side is transferred at most, with "
+        "--names none, and it proves no parity",
+    )
+    parser.add_argument("--seed", default="", metavar="TEXT", help="what --sample follows from (zone and serial)")
     parser.add_argument(
         "--repeat",
         type=common.count(0, 100),
@@ -85,6 +94,8 @@ async def _compare(args: argparse.Namespace, metrics: DriftMetrics | None = None
             usual if args.repeat is None else args.repeat,
             progress,
             progress.expect,
+            args.sample,
+            args.seed,
         )
         report = await parity.measure(taker, old, new, accept_partial=args.accept_partial)
     if metrics is not None:
@@ -93,6 +104,13 @@ async def _compare(args: argparse.Namespace, metrics: DriftMetrics | None = None
         except OSError as error:
             raise common.UsageError(f"{args.metrics_file}: {error.strerror or error}") from error
     return report
+
+
+def _sample(text: str) -> SampleSize:
+    try:
+        return SampleSize.of_text(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _names(args: argparse.Namespace, zone: bytes) -> list[Wanted] | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import dns.name
 import dns.rdatatype
@@ -23,6 +23,7 @@ _COMMON = "A AAAA CNAME MX NS TXT SRV CAA PTR DS TLSA HTTPS SVCB NAPTR SSHFP DNA
 COMMON_TYPES = tuple(int(dns.rdatatype.from_text(text)) for text in _COMMON.split(" "))
 NOT_ASKED = frozenset({int(dns.rdatatype.RRSIG), int(dns.rdatatype.NSEC), int(dns.rdatatype.NSEC3)})
 SIGNED, BELOW = "signatures and proofs of absence", "records below delegations"  # what is not asked for
+NOT_CHOSEN = "records at names outside the sample"
 _WINDOW = 256  # questions that are prepared ahead
 
 Wanted = tuple[bytes, int]  # place of an owner, type
@@ -51,11 +52,15 @@ def _beyond(place: bytes, rdtype: int, cuts: set[bytes]) -> bool:
     return any(b"\0".join(parts[:end]) in cuts for end in range(1, len(parts)))
 
 
-def restrict(stream: ZoneStream, wanted: list[Wanted]) -> tuple[list[bytes], dict[str, int]]:
+def restrict(
+    stream: ZoneStream, wanted: Sequence[Wanted], every: Sequence[Wanted] = ()
+) -> tuple[list[bytes], dict[str, int]]:
     """(the records that are among `wanted`, so that they compare with a side that was only asked for that; how many
     are not, by what they are).
+
+    `every`: what `wanted` is a sample of, where it is one.
     """
-    among = set(wanted)
+    among, askable = set(wanted), set(every)
     kept: list[bytes] = []
     left_out: Counter[str] = Counter()
     for record in stream.records:
@@ -63,7 +68,8 @@ def restrict(stream: ZoneStream, wanted: list[Wanted]) -> tuple[list[bytes], dic
         if (place, rdtype) in among:
             kept.append(record)
         else:
-            left_out[SIGNED if rdtype in NOT_ASKED else BELOW] += 1
+            outside = NOT_CHOSEN if (place, rdtype) in askable else BELOW
+            left_out[SIGNED if rdtype in NOT_ASKED else outside] += 1
     return kept, dict(sorted(left_out.items()))
 
 
@@ -93,7 +99,7 @@ async def ask_zone(
     asker: Asker,
     zone: bytes,
     endpoint: Endpoint,
-    wanted: list[Wanted],
+    wanted: Sequence[Wanted],
     key: TsigKey | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> tuple[ZoneStream, Coverage]:

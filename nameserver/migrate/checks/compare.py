@@ -5,10 +5,12 @@
     new  ─ AXFR ─▶ sorted stream ─┘
 
 The order in which a server sends, the case of names and how it compresses them make no difference; all else does.
-Where one side refuses the transfer, it is asked for each RRset that the other side has (`by_query`). That shows what is
-missing or different there, not what it has beyond; so it is no proof, and the report says so.
+Where one side refuses the transfer, it is asked for each RRset that the other side has (`by_query`), or for those of a
+sample of names (`sampling`). That shows what is missing or different there, not what it has beyond; so it is no proof,
+and the report says so.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -50,12 +52,22 @@ class Difference:
     new: bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class SampleShare:
+    """How much of what could be asked for a sample is."""
+
+    names: int
+    names_of: int
+    rrsets: int
+    rrsets_of: int
+
+
 @dataclass(slots=True)
 class Coverage:
     """How a side was seen: `asked` counts RRsets asked for one by one where it was not transferred.
 
     `of`: records of the other side where that was transferred, `left_out`: those among them that no question shows, by
-    what they are.
+    what they are. `sample`: where not all of it was asked for.
     """
 
     asked: int = 0
@@ -64,6 +76,8 @@ class Coverage:
     of: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
     unanswered: set[tuple[bytes, int]] = field(default_factory=set)  # places and types of the silent ones
+    sample: SampleShare | None = None
+    by_choice: bool = False  # nobody tried to transfer it
 
     @property
     def whole(self) -> bool:
@@ -78,10 +92,23 @@ class Coverage:
     @property
     def share(self) -> str:
         """What was compared, as part of a sentence."""
+        if self.sample:
+            names, rrsets = self.sample.names, self.asked - self.silent
+            return (
+                f"a sample of {names} of {self.sample.names_of} names ({_percent(names, self.sample.names_of)}), "
+                f"{rrsets} of {self.sample.rrsets_of} RRsets ({_percent(rrsets, self.sample.rrsets_of)})"
+            )
         if not self.of:
             return f"{self.asked - self.silent} of {self.asked} RRsets of a list of names"
         missing = sum(self.left_out.values())
         return f"{100 * (self.of - missing) / self.of:.1f} % of {self.of} records"
+
+
+def _percent(some: int, every: int) -> str:
+    """A share, cut short rather than rounded up: all of it is 100 % and nothing else is."""
+    if not every:
+        return "0 %"
+    return "100 %" if some == every else f"{math.floor(1000 * some / every) / 10:.1f} %"
 
 
 @dataclass(slots=True)
@@ -267,14 +294,16 @@ def _judge_coverage(report: Report, name: str, side: Side, *, accept_partial: bo
     coverage = side.coverage
     if coverage.whole:
         return
+    how = f"{'was not' if coverage.by_choice else 'could not be'} transferred ({coverage.why})"
     not_compared = ", ".join(f"{number} {what}" for what, number in coverage.left_out.items())
     report.add(
         Level.WARNING if accept_partial and not coverage.silent else Level.FAULT,
         "incomplete",
-        f"{name} ({side.server}) could not be transferred ({coverage.why}); it was asked for {coverage.asked} RRsets, "
+        f"{name} ({side.server}) {how}; it was asked for {coverage.asked} RRsets, "
         f"{coverage.answered:.1f} % were answered. Compared were {coverage.share}"
         f"{f', not {not_compared}' if not_compared else ''}; what it has beyond them is not known",
-        "Allow us the transfer there, or accept this with --accept-partial.",
+        f"{'Compare without --sample' if coverage.sample else 'Allow us the transfer there'}, or accept this with "
+        "--accept-partial.",
     )
 
 

@@ -54,16 +54,24 @@ async def measure(
     The report is that of `compare.judge` where each side has one address, and one of all pairs where not. Exit code 3
     where no two could be compared.
     """
-    (standard, failed), first = await asyncio.gather(taker.first(old), taker.transfer(new[0]))
+    if taker.size is None:
+        (standard, failed), first = await asyncio.gather(taker.first(old), taker.transfer(new[0]))
+    else:
+        standard, failed = await taker.first(old)
+        first = await taker.transfer(new[0], standard)
     waiting = {had.source.endpoint: had for had in (*failed, first)}
     seen: list[_Seen] = []
     for source in {source.endpoint: source for source in (*old, *new)}.values():
         if source.endpoint == standard.source.endpoint:
             continue
-        had = waiting.pop(source.endpoint, None) or await taker.transfer(source)
+        had = waiting.pop(source.endpoint, None) or await taker.transfer(source, standard)
         seen.append(_Seen(source, await _held(taker, standard, had, accept_partial=accept_partial)))
         standard = replace(standard, varying=(), made_up=())  # told once
-    return seen[0].report if len(seen) == 1 else _together(names.to_text(taker.zone), standard.source, seen)
+    report = seen[0].report if len(seen) == 1 else _together(names.to_text(taker.zone), standard.source, seen)
+    if taker.sample is not None and not report.unreachable:
+        report.add(Level.NOTE, "sample", taker.sample.text, "--seed chooses others; with this one, the same again.")
+        report.facts["sample"] = taker.sample.facts()
+    return report
 
 
 async def _held(taker: Taker, standard: Had, had: Had, *, accept_partial: bool) -> Report:

@@ -4,13 +4,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+import dns.name
+from dns.rdatatype import SOA
+
 from nameserver.config.model import Endpoint, PullLimits
 from nameserver.errors import TransferError
-from nameserver.migrate.asking.asking import Asker
+from nameserver.migrate.asking.asking import Asker, Question, Reply
 from nameserver.migrate.asking.zone_stream import ZoneStream, fetch_zone, split_record
 from nameserver.migrate.checks.by_query import Wanted, ask_zone, restrict, wanted_of
 from nameserver.migrate.checks.compare import Side, differences, without_dnssec
+from nameserver.migrate.checks.sampling import Sample, SampleSize, choose
 from nameserver.migrate.checks.steering import TIMES, MadeUp, Varying, probe, sample, settle
+from nameserver.wire.names import to_text
 from nameserver.wire.tsig import TsigKey
 
 MOST_AGAIN = 200  # RRsets that differ and are asked for again: are they always answered so?
@@ -43,10 +48,13 @@ class Unavailable(TransferError):
 
 @dataclass(frozen=True, slots=True)
 class Had:
-    """What a transfer from one address ended in, and how it answers beside what it handed out."""
+    """What a transfer from one address ended in, and how it answers beside what it handed out.
+
+    `outcome`: None where nobody tried, since a sample will do.
+    """
 
     source: Source
-    outcome: ZoneStream | TransferError
+    outcome: ZoneStream | TransferError | None
     varying: Sequence[Varying] = ()
     made_up: Sequence[MadeUp] = ()
 
@@ -59,6 +67,9 @@ class Had:
 class Taker:
     """Takes zones. `names`: what to ask for where neither side may be transferred. `times`: how often is asked again
     what may vary.
+
+    `size`: where a sample is enough, `seed` what it follows from. Then one side is transferred at most, since names
+    have to come from somewhere, and none where `names` are given.
     """
 
     asker: Asker
@@ -69,9 +80,19 @@ class Taker:
     times: int = TIMES
     progress: Progress = lambda side, records: None
     expect: Callable[[int], None] = lambda records: None  # is told how many are to come, as soon as that is known
+    size: SampleSize | None = None
+    seed: str = ""
+    sample: Sample | None = None  # the first that was asked for
 
-    async def transfer(self, source: Source) -> Had:
-        """The zone from one address, or why it is not to be had by transfer."""
+    def may_transfer(self, standard: Had | None = None) -> bool:
+        """Whether a transfer is to be tried: where a sample will do, until one side is had."""
+        had = standard is not None and isinstance(standard.outcome, ZoneStream)
+        return self.size is None or (self.names is None and not had)
+
+    async def transfer(self, source: Source, standard: Had | None = None) -> Had:
+        """The zone from one address, or why it is not to be had by transfer. `standard`: what it is held against."""
+        if not self.may_transfer(standard):
+            return Had(source, None)
         try:
             stream = await fetch_zone(
                 self.zone,
@@ -109,25 +130,45 @@ class Taker:
             return first, second
         if self.names is None:
             error = one.outcome
+            if error is None:
+                raise AssertionError("where there is no list, a transfer was tried")
             text = (
                 f"{error.detail or error.reason}: neither side may be transferred; give --names FILE to ask for names"
             )
             raise Unavailable(one.source, error, text)
-        first, second = await self._ask(one, self.names), await self._ask(two, self.names)
+        wanted: Sequence[Wanted] = self.names
+        if self.size is not None:
+            wanted = self._sampled(wanted, await self._serial(one.source))
+        first, second = await self._ask(one, wanted), await self._ask(two, wanted)
         await self._settle(first, second.stream, one.source)
         await self._settle(second, first.stream, two.source)
         return first, second
 
     async def _beside(self, had: Had, stream: ZoneStream, other: Had) -> tuple[Side, Side]:
         """A side that was transferred, and one that is asked for each RRset of it."""
-        wanted = wanted_of(stream)
-        kept, left_out = restrict(stream, wanted)
+        every = wanted_of(stream)
+        wanted = every if self.size is None else self._sampled(every, str(stream.soa.serial))
+        kept, left_out = restrict(stream, wanted, () if self.size is None else every)
         asked = await self._ask(other, wanted)
         asked.coverage.of = len(stream.records) + 1
         asked.coverage.left_out = left_out
         side = had.side(replace(stream, records=kept))
         await self._settle(asked, side.stream, other.source)
         return side, asked
+
+    def _sampled(self, every: Sequence[Wanted], serial: str) -> Sequence[Wanted]:
+        sample = choose(
+            every, self.size or SampleSize(percent=100), self.seed or f"{to_text(self.zone)} {serial}".rstrip()
+        )
+        self.sample = self.sample or sample
+        return sample.wanted
+
+    async def _serial(self, source: Source) -> str:
+        """What an address says that its serial is, as text; "" where it does not say."""
+        apex = dns.name.from_wire(self.zone, 0)[0]
+        outcome = await self.asker.ask(Question(apex, SOA), source.endpoint, key=source.key)
+        found = outcome.answer(apex, SOA) if isinstance(outcome, Reply) else None
+        return str(found[0].serial) if found else ""
 
     async def _settle(self, asked: Side, beside: ZoneStream, source: Source) -> None:
         """Ask again for what differs, and for some of what could vary: is it always answered so?"""
@@ -139,7 +180,7 @@ class Taker:
         again = [each for each in dict.fromkeys(wanted) if each not in asked.coverage.unanswered]
         asked.varying = await settle(self.asker, asked.stream, source.endpoint, again, self.times, source.key)
 
-    async def _ask(self, had: Had, wanted: list[Wanted]) -> Side:
+    async def _ask(self, had: Had, wanted: Sequence[Wanted]) -> Side:
         source = had.source
         self.expect(len(wanted))
         if isinstance(had.outcome, ZoneStream):
@@ -150,5 +191,13 @@ class Taker:
             )
         except TransferError as error:
             raise Unavailable(source, error) from error
-        coverage.why = f"{had.outcome.reason}{f': {had.outcome.detail}' if had.outcome.detail else ''}"
+        failure = had.outcome
+        coverage.by_choice = failure is None
+        coverage.why = (
+            "a sample was asked for"
+            if failure is None
+            else f"{failure.reason}{f': {failure.detail}' if failure.detail else ''}"
+        )
+        if self.sample is not None:
+            coverage.sample = self.sample.share
         return Side(source.shown, stream, coverage)

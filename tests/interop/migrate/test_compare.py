@@ -2,11 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from support.ask import Key
 from support.commands import nameserver
 from support.internet import Internet, soa
+
+from nameserver.cli.main import main
 
 pytestmark = pytest.mark.interop
 
@@ -99,3 +102,77 @@ def test_every_address_of_a_side_is_compared_and_the_one_that_differs_is_named()
     assert f"fault (ttl-drift): old:{net.port} ({OTHER_OLD}:{net.port}): 1 record is the same" in old.stdout
     assert f"{OTHER_OLD}:{net.port}): no answer" in silent.stdout or "connect-refused" in silent.stdout
     assert silent.stdout.splitlines()[-1] == "PARITY IS NOT PROVEN: do not proceed"
+
+
+HOSTS = "".join(f"h{number} A 192.0.2.{number % 250}\n" for number in range(400))
+
+
+class Done(NamedTuple):
+    code: int
+    stdout: str
+    stderr: str
+
+
+def compared(capsys: pytest.CaptureFixture[str], *words: str) -> Done:
+    """The command, without the cost of a process."""
+    capsys.readouterr()
+    try:
+        code = main(["migrate", "compare", *words])
+    except SystemExit as stopped:  # as argparse has it
+        code = int(str(stopped.code))
+    return Done(code, *capsys.readouterr())
+
+
+def test_a_sample_asks_few_names_proves_nothing_and_says_how_much_it_covers(capsys: pytest.CaptureFixture[str]):
+    with internet(zone(BODY + HOSTS), zone(BODY + HOSTS), {OLD: "any", NEW: "any"}) as net:
+        words = [*sides(net), "--repeat", "0", "--json"]
+        few = compared(capsys, *words, "--sample", "20")
+        again = compared(capsys, *words, "--sample", "20")
+        other = compared(capsys, *words, "--sample", "5%", "--seed", "another", "--accept-partial")
+        everything = compared(capsys, *words, "--sample", "100%", "--accept-partial")
+        net.servers[NEW].change(
+            "shop.example.", zone((BODY + HOSTS).replace("*.apps CNAME www", "*.apps CNAME w"))["shop.example."]
+        )
+        planted = compared(capsys, *words, "--sample", "20")
+    one, same, another, whole, fault = (json.loads(done.stdout) for done in (few, again, other, everything, planted))
+    covered = (
+        "no difference in a sample of 20 of 405 names (4.9 %), 20 of 405 RRsets (4.9 %), the rest was not compared"
+    )
+    assert (few.code, one["verdict"]) == (1, f"PARITY IS NOT PROVEN: do not proceed; {covered}")
+    assert one["facts"]["sample"] == {
+        "seed": "shop.example 5", "names": 20, "names_of": 405, "rrsets": 20, "rrsets_of": 405,
+        "wildcards": [1, 1], "delegations": [1, 1], "types": [3, 3],
+    }  # fmt: skip
+    assert (one["facts"]["old"]["seen_by"], one["facts"]["new"]["seen_by"]) == ("axfr", "questions")
+    assert one["digest"] == same["digest"] != another["digest"]
+    assert (other.code, another["facts"]["sample"]["names"]) == (0, 21)
+    assert another["verdict"].startswith("NO DIFFERENCE in a sample of 21 of 405 names (5.1 %)")
+    assert (everything.code, "MATCH" in whole["verdict"]) == (0, False)
+    assert whole["verdict"].startswith("NO DIFFERENCE in a sample of 405 of 405 names (100 %)")
+    assert planted.code == 1
+    assert sorted(fault["lines"], reverse=True) == [
+        "- *.apps.shop.example. 300 IN CNAME www.shop.example.",
+        "+ *.apps.shop.example. 300 IN CNAME w.shop.example.",
+    ]
+
+
+def test_a_sample_of_a_list_transfers_nothing_and_one_without_a_list_needs_one_side(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "names").write_text("@\n" + "".join(f"h{number} A\n" for number in range(400)))
+    listed = ["--names", str(tmp_path / "names"), "--sample", "10", "--repeat", "0", "--accept-partial"]
+    with internet(zone(BODY + HOSTS), zone(BODY + HOSTS, serial=6), {OLD: "any"}) as net:
+        words = sides(net)
+        quick = compared(capsys, *words, *listed, "--json")
+        swapped = ["shop.example", "--old", f"{NEW}:{net.port}", "--new", f"{OLD}:{net.port}", "--sample", "10"]
+        other_way = compared(capsys, *swapped, "--repeat", "0", "--accept-partial")
+        bad = compared(capsys, *words, "--sample", "0")
+    report = json.loads(quick.stdout)
+    assert quick.code == 0, quick.stdout
+    assert (report["facts"]["old"]["seen_by"], report["facts"]["new"]["seen_by"]) == ("questions", "questions")
+    assert report["facts"]["sample"]["seed"] == "shop.example 5"
+    assert "a sample of 10 of 401 names (2.4 %)" in report["verdict"]
+    assert other_way.code == 0, other_way.stdout
+    assert "could not be transferred (refused" in other_way.stdout
+    assert "a sample of 10 of 405 names" in other_way.stdout.splitlines()[-1]
+    assert (bad.code, "expected a number of names, or a share as 5%" in bad.stderr) == (2, True)

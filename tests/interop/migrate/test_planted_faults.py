@@ -73,6 +73,14 @@ COMPARE = [
     Planted("SOA minimum", "compare", {"soa-differs"}, new={" 300\n@ NS": " 60\n@ NS"}),
     Planted("SOA expire", "compare", {"soa-differs"}, new={"1209600": "604800"}),
     Planted("the apex NS set", "compare", {"extra"}, new={"@ NS ns2": "@ NS ns2\n@ NS ns3"}),
+    Planted(
+        "the wildcard is missing, seen in a sample of few",
+        "compare",
+        {"missing"},
+        new={"*.apps CNAME www\n": ""},
+        words=("--sample", "1", "--accept-partial"),
+    ),
+    Planted("no fault, and a sample is no proof", "compare", {"incomplete"}, words=("--sample", "100%")),
     Planted("the new side refuses the transfer", "compare", {"incomplete"}, at=SHUT),
     Planted("signed at one side", "compare", {"extra"}, signed="- a -"),
     Planted("nobody has the zone there", "compare", {"no-soa"}, new={"WHOLE": ""}, exit_code=3),
@@ -85,6 +93,9 @@ CLEAN = [
     Planted("clean: another serial", "compare", {"serial-differs"}, new={" 5 ": " 4 "}, exit_code=0),
     Planted(
         "clean: signed, and that is left out", "compare", set(), signed="- a -", words=("--ignore-dnssec",), exit_code=0
+    ),
+    Planted(
+        "clean: a sample that is accepted", "compare", set(), words=("--sample=50%", "--accept-partial"), exit_code=0
     ),
     Planted("clean: serials", "serials", set(), exit_code=0),
     Planted("clean: delegation", "delegation", set(), exit_code=0),
@@ -318,4 +329,5 @@ def test_each_is_named_by_its_command_and_nothing_else_is(
     if not planted.codes:
         assert not found, report["findings"]
         assert not any(finding["code"].startswith("child-") for finding in report["findings"])
-    assert (report["verdict"] == "ZONES MATCH: Proceed with cutover") == (planted.verb == "compare" and code == 0)
+    whole = planted.verb == "compare" and not any(word.startswith("--sample") for word in planted.words)
+    assert (report["verdict"] == "ZONES MATCH: Proceed with cutover") == (whole and code == 0)
