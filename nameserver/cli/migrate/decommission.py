@@ -50,8 +50,8 @@ async def _decommission(args: argparse.Namespace) -> Report:
     wanted = phases.gates_before("done", state)
     with Progress("decommission") as survey.watcher:
         reports = await gates.measure(survey, state, wanted, time.time(), baseline, problem, moving.metrics_of(state))
-    moving.save(args, state)
     report = combine(state.zone, reports, "decommission")
+    moving.keep(args, state, report)
     moving.tell_old_keys(report, reports)
     if asked_by is not None:
         clients.tell(report, asked_by, str(args.query_log))

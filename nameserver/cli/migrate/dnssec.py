@@ -69,7 +69,7 @@ async def _of_move(args: argparse.Namespace) -> Report:
     reports = await gates.measure(survey, state, ("dnssec",), now, baseline, problem, None)
     report = reports["dnssec"]
     keys = await gates.old_keys_gate(survey, state, state.remember(baseline), now, final=False)
-    moving.save(args, state)
+    moving.keep(args, state, report)
     report.tables += keys.tables
     report.findings += [finding for finding in keys.findings if finding not in report.findings]
     report.facts["old_keys"] = keys.facts

@@ -16,7 +16,7 @@ from nameserver.migrate.checks import snapshot
 from nameserver.migrate.moments import moment
 from nameserver.migrate.move import gates, phases
 from nameserver.migrate.move.gate import combine, opening
-from nameserver.migrate.move.phases import State, StateError
+from nameserver.migrate.move.phases import State, StateChanged, StateError
 from nameserver.migrate.move.survey import Survey
 from nameserver.migrate.report import Level, Report
 
@@ -57,7 +57,7 @@ def load(args: argparse.Namespace) -> State:
     """The state. Raises UsageError."""
     path = path_of(args)
     try:
-        state = phases.read(path)
+        state, args.state_digest = phases.read_with_digest(path)
     except StateError as error:
         raise common.UsageError(str(error)) from error
     zone = args.zone.to_text(omit_final_dot=True).lower()
@@ -67,9 +67,19 @@ def load(args: argparse.Namespace) -> State:
 
 
 def save(args: argparse.Namespace, state: State) -> None:
-    """Write the state. Raises UsageError."""
+    """Write the state in place of the one that was loaded. Raises UsageError, also where that is there no more."""
     try:
-        phases.write(path_of(args), state)
+        args.state_digest = phases.replace_file(path_of(args), state, getattr(args, "state_digest", ""))
+    except StateError as error:
+        raise common.UsageError(str(error)) from error
+
+
+def keep(args: argparse.Namespace, state: State, report: Report) -> None:
+    """The same, for a command that measures: where another has written meanwhile, the report stands and says so."""
+    try:
+        args.state_digest = phases.replace_file(path_of(args), state, args.state_digest)
+    except StateChanged as error:
+        report.add(Level.WARNING, "not-recorded", str(error))
     except StateError as error:
         raise common.UsageError(str(error)) from error
 
@@ -164,8 +174,11 @@ async def measure(args: argparse.Namespace, state: State, command: str) -> Repor
         measuring = await survey(args, state)
         measuring.watcher = progress
         reports = await gates.measure(measuring, state, wanted, time.time(), old, problem, metrics_of(state))
-    save(args, state)
     report = combine(state.zone, reports, command)
+    if command == "advance":  # who goes on has to know what the others have seen
+        save(args, state)
+    else:
+        keep(args, state, report)
     report.facts |= {"phase": state.phase, "next": state.following}
     openings = {name: each.facts["safe_from"] for name, each in reports.items() if "safe_from" in each.facts}
     report.facts["opens"] = openings

@@ -132,7 +132,7 @@ async def _round(args: argparse.Namespace) -> Report:
         report = await verifying.verify(survey, state, state.remember(baseline), now, application)
     silence.note_own(state, survey.asker, old, time.time())
     state.log.append({"at": now, "verified": report.exit_code == 0, "digest": report.digest()})
-    moving.save(args, state)
+    moving.keep(args, state, report)
     if args.append is not None:
         try:
             with args.append.open("a", encoding="utf-8") as file:

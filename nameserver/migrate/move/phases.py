@@ -12,7 +12,12 @@ The state says what was done and seen, and when; a gate is measured when it is a
 override is recorded with its reason for good. Times are seconds since 1970.
 """
 
+import fcntl
+import hashlib
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,6 +58,10 @@ KEEP = 72 * 3600  # seconds that the old side is kept at least after the cut-ove
 
 class StateError(NameserverError):
     """The state of a move cannot be read, written, or does not allow what was asked."""
+
+
+class StateChanged(StateError):
+    """Somebody has written the state since it was read: what was read is not what would be replaced."""
 
 
 @dataclass(slots=True)
@@ -169,8 +178,14 @@ class State:
 
 def read(path: Path) -> State:
     """Raises StateError."""
+    return read_with_digest(path)[0]
+
+
+def read_with_digest(path: Path) -> tuple[State, str]:
+    """The state, and what `replace_file` wants to know it by. Raises StateError."""
     try:
-        values = read_json(path.read_text(encoding="utf-8"))
+        octets = path.read_bytes()
+        values = read_json(octets.decode("utf-8"))
         if not isinstance(values, dict) or values.get("format") != FORMAT:
             raise StateError(f"{path} is not a migration of format {FORMAT}; it was made by another version")
         state = filled(State, values)
@@ -185,7 +200,7 @@ def read(path: Path) -> State:
         raise StateError(f"{path} names a phase that there is not: {state.phase!r}")
     if not state.old or not state.new or any(len(sample) < 2 for sample in state.samples):
         raise StateError(f"{path} lacks a side, or holds a sample that is not a time with a count")
-    return state
+    return state, _digest(octets)
 
 
 def _as_compared(path: Path, names: list[str]) -> list[str]:
@@ -196,12 +211,51 @@ def _as_compared(path: Path, names: list[str]) -> list[str]:
         raise StateError(f"{path} names a server that is no name: {error}") from error
 
 
-def write(path: Path, state: State) -> None:
-    """Raises StateError, with the file of before untouched."""
+def _digest(octets: bytes) -> str:
+    return hashlib.sha256(octets).hexdigest()
+
+
+def write(path: Path, state: State) -> str:
+    """Whatever is there; its digest. Raises StateError, with the file of before untouched."""
+    octets = json.dumps(asdict(state), indent=1, sort_keys=True).encode() + b"\n"
     try:
-        write_whole(path, [json.dumps(asdict(state), indent=1, sort_keys=True).encode(), b"\n"])
+        write_whole(path, [octets])
     except OSError as error:
         raise StateError(f"{path}: {error.strerror}") from error
+    return _digest(octets)
+
+
+def replace_file(path: Path, state: State, before: str) -> str:
+    """Write the state in place of the one with that digest ("": of none); its own digest.
+
+    Raises StateChanged where another is there by now, StateError as `write`.
+    """
+    with _alone(path.resolve().parent):
+        try:
+            there = _digest(path.read_bytes())
+        except FileNotFoundError:
+            there = ""
+        except OSError as error:
+            raise StateError(f"{path}: {error.strerror}") from error
+        if there != before:
+            what = "was begun by another command" if not before else "was changed by another command since it was read"
+            raise StateChanged(f"{path} {what}: nothing was recorded. Look at it, and run this again")
+        return write(path, state)
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Keep other commands from writing there meanwhile. A file system without locks is written to all the same."""
+    try:
+        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise StateError(f"{directory}: {error.strerror}") from error
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 @dataclass(frozen=True, slots=True)
