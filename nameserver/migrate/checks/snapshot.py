@@ -3,7 +3,9 @@
     DIRECTORY/example.com.zone    the canonical zone file: one record a line, sorted, names in lower case, absolute
     DIRECTORY/example.com.json    digest, serial, source, time; TTLs, NS and DS as they are to be restored
 
-Both are written whole or not at all. The zone file of an unchanged zone is the same octet for octet, whoever sent it.
+and, for those who ask for them, `example.com.yaml` (octoDNS) and `example.com.rrsets.json`, made of the zone file.
+
+All are written whole or not at all. The zone file of an unchanged zone is the same octet for octet, whoever sent it.
 """
 
 import hashlib
@@ -121,8 +123,17 @@ def take(
 
 def paths(directory: Path, zone: str) -> tuple[Path, Path]:
     """(zone file, what is known of it). A slash in a name stands as %2F."""
-    name = (zone or "root").replace("/", "%2F").lstrip(".") or "root"
+    name = _file_name(zone)
     return directory / f"{name}.zone", directory / f"{name}.json"
+
+
+def also_path(directory: Path, zone: str, form: str) -> Path:
+    """Where the zone goes in another form: for octoDNS where that looks for it, for JSON beside what is known of it."""
+    return directory / f"{_file_name(zone)}{'.yaml' if form == 'octodns' else f'.rrsets.{form}'}"
+
+
+def _file_name(zone: str) -> str:
+    return (zone or "root").replace("/", "%2F").lstrip(".") or "root"
 
 
 def write(directory: Path, snapshot: Snapshot, lines: list[str]) -> tuple[Path, Path]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support.commands import nameserver
 from support.internet import Internet, soa
+from support.octodns_reader import read
 
 pytestmark = pytest.mark.interop
 
@@ -70,6 +71,23 @@ def test_a_snapshot_is_the_same_file_as_long_as_the_zone_is_the_same(tmp_path: P
         b"shop.example. 300 IN SOA ns1.shop.example. hostmaster.shop.example. 2026062001 3600 900 1209600 300"
     )
     assert b"www.shop.example. 300 IN A 192.0.2.1" in text
+
+
+def test_a_snapshot_is_written_as_json_and_for_octodns_beside_the_zone_file(tmp_path: Path):
+    with world() as net:
+        words = ["migrate", "snapshot", "shop.example", f"@{HOST}:{net.port}", "-o", str(tmp_path), "--no-parent"]
+        done = nameserver(*words, "--also", "octodns", "json")
+    zone_file = (tmp_path / "shop.example.zone").read_text().splitlines()
+    assert done.returncode == 1, done.stdout
+    assert "fault (no-form): shop.example.yaml: left out, as octoDNS has no form for it" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("Wrote ")
+    document = json.loads((tmp_path / "shop.example.rrsets.json").read_text())
+    assert [f"{each['owner']} {each['type']}" for each in document["rrsets"]] == [
+        f"{owner} {kind}" for owner, _, _, kind, _ in (line.split(" ", 4) for line in zone_file)
+    ]
+    seen = {(owner, ttl, kind) for owner, ttl, kind, _ in read(tmp_path, "shop.example")}
+    rows = (line.split(" ", 4) for line in zone_file)
+    assert seen == {(owner, int(ttl), kind) for owner, ttl, _, kind, _ in rows if kind not in ("SOA", "TYPE65401")}
 
 
 def test_a_snapshot_of_a_server_that_refuses_is_made_of_questions_and_says_so(tmp_path: Path):
