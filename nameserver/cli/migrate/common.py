@@ -232,6 +232,8 @@ def key(args: argparse.Namespace, prefix: str = "") -> TsigKey | None:
         if path is not None:
             raise UsageError(f"{shown}-file needs the key's name too: {shown} NAME")
         return None
+    if ":" in name:  # as dig has it: with the secret behind it, which is not to be shown once more
+        raise UsageError(f"{shown}: expected a key's name; its secret is read from {shown}-file FILE or -c FILE")
     try:
         wanted = names.fold(names.from_text(name))
     except ValueError as error:

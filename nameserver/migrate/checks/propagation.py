@@ -129,7 +129,7 @@ def judge(
             str(resolver): max(sight.ttl for sight in each) for resolver, each in different.items() if each[0].records
         }
     }
-    report.unreachable = not answered and not any(sight.problem.isupper() for sight in sights)
+    report.unreachable = all(sight.silent for sight in sights)
     longest = max((sight.ttl for sight in answered), default=0)
     report.verdict = (
         f"All {len(different)} resolvers return the same." if report.exit_code == 0 else "Not everywhere yet."
@@ -194,7 +194,7 @@ def judge_validation(zone: dns.name.Name, sights: Sequence[Sight]) -> Report:
         text = "the parent has a DS, and no resolver that was asked sets AD: none of them validates"
         report.add(Level.WARNING, "not-validated", text, "Name one that validates, as 1.1.1.1 or 9.9.9.9.")
     report.facts = {"validated": sorted(good), "bogus": sorted(str(sight.resolver) for sight in sights if sight.bogus)}
-    report.unreachable = not any(not sight.problem or sight.problem.isupper() for sight in sights)
+    report.unreachable = all(sight.silent for sight in sights)
     report.verdict = f"{len(good)} of {len(sights)} resolvers validate it."
     return report
 
@@ -212,13 +212,14 @@ def judge_ttls(
         what = f"{name.to_text(omit_final_dot=True)} {dns.rdatatype.to_text(rdtype)}"
         for sight in sights:
             rows.append((str(sight.resolver), what, str(sight.ttl) if not sight.problem else sight.problem))
-            if sight.bogus or sight.problem not in ("", "no data", "NXDOMAIN"):  # what is gone has no TTL
+            gone = sight.problem in ("no data", "NXDOMAIN") and rdtype != dns.rdatatype.SOA  # a zone without is none
+            if sight.bogus or (sight.problem and not gone):  # what is gone has no TTL
                 _judge_one(report, what, sight, None, None)
             else:
                 _judge_ttl(report, what, sight, target)
     report.tables.append(Table("", ("RESOLVER", "HAS", "TTL LEFT"), tuple(rows)))
     report.facts = {"target": target, "asked": [row[:2] for row in rows]}
-    report.unreachable = bool(asked) and not any(not sight.problem or sight.problem.isupper() for sight in asked)
+    report.unreachable = all(sight.silent for sight in asked)
     longest = max((sight.ttl for sight in asked), default=0)
     if report.exit_code == 0:
         report.verdict = f"No resolver has anything for longer than {target} s."

@@ -13,6 +13,7 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from nameserver.migrate.asking.asking import AS_PEERS_ASK
+from nameserver.migrate.checks.typed_json import LARGEST
 
 QUERIES = "nameserver_zone_queries_total"  # of kind "normal": neither SOA nor transfers nor NOTIFY
 STARTED = "process_start_time_seconds"
@@ -58,6 +59,9 @@ def _metrics(text: str, zone: str) -> Look:
                 starts[sample.name] = sample.value
     if not counts:
         raise ValueError(f"the page has no {QUERIES} of {zone} (is per-zone-metrics off there?)")
+    odd = [value for value in (*counts, *starts.values()) if not 0 <= value < LARGEST]  # NaN is neither
+    if odd:
+        raise ValueError(f"the page counts {odd[0]:g}, which is no number of queries and no time")
     return Look(sum(counts), starts.get(STARTED, starts.get(OUR_START)), ours=True)
 
 

@@ -36,6 +36,7 @@ from nameserver.migrate.checks.contents import take_stock
 from nameserver.migrate.checks.sides import Source, Taker
 from nameserver.migrate.checks.signed_sides import measure_side, names_in
 from nameserver.migrate.checks.snapshot import Snapshot
+from nameserver.migrate.checks.steering import TIMES
 from nameserver.migrate.checks.unavailable import unavailable
 from nameserver.migrate.report import Level, Report
 from nameserver.wire import names
@@ -254,7 +255,7 @@ class Survey:
     async def resolved(self, expected: Sequence[str]) -> Report:
         """Do the resolvers return the servers that are expected?"""
         texts = [f"{name}." for name in expected]
-        sights = await propagation.measure(self.asker, self.zone, dns.rdatatype.NS, self.resolvers)
+        sights = await propagation.measure(self.asker, self.zone, dns.rdatatype.NS, self.resolvers, TIMES)
         return propagation.judge(self.zone, dns.rdatatype.NS, sights, expected=texts)
 
     async def validated(self) -> Report:
@@ -266,7 +267,7 @@ class Survey:
         """Have the resolvers forgotten the TTLs of before? `wanted`: (owner, type) of what they are asked for."""
         questions = [(dns.name.from_text(owner), dns.rdatatype.from_text(kind)) for owner, kind in wanted]
         sights = await asyncio.gather(
-            *(propagation.measure(self.asker, name, rdtype, self.resolvers) for name, rdtype in questions)
+            *(propagation.measure(self.asker, name, rdtype, self.resolvers, TIMES) for name, rdtype in questions)
         )
         return propagation.judge_ttls(self.zone, dict(zip(questions, sights, strict=True)), self.target_ttl)
 
@@ -275,7 +276,7 @@ class Survey:
         rdtype = dns.rdatatype.from_text(kind)
         outcome = await self.asker.ask(Question(self.zone, rdtype), self.new[0].endpoint)
         found = outcome.answer(self.zone, rdtype) if isinstance(outcome, Reply) else None
-        sights = await propagation.measure(self.asker, self.zone, rdtype, self.resolvers)
+        sights = await propagation.measure(self.asker, self.zone, rdtype, self.resolvers, TIMES)
         if not isinstance(outcome, Reply) or not outcome.authoritative:
             error = TransferError(Reason.NOT_AUTHORITATIVE, "the new side does not answer for the zone")
             if not isinstance(outcome, Reply):

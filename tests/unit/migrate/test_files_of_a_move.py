@@ -204,6 +204,12 @@ def test_no_password_stands_in_an_address(words: list[str]):
     assert "sesame" not in done.stderr
 
 
+def test_a_secret_that_was_written_behind_a_keys_name_is_not_shown_once_more():
+    done = nameserver("migrate", "check", "shop.example", "@127.0.0.1:9", "--key", "hmac-sha256:k:c2VzYW1l")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "--key: expected a key's name; its secret is read from --key-file FILE or -c FILE\n"
+
+
 def test_what_differs_at_the_end_of_a_long_record_is_shown():
     key = 'default._domainkey.shop.example. 300 IN TXT "v=DKIM1; p=' + "A" * 700
     report = Report("compare", "shop.example", lines=[f'- {key}B"', f'+ {key}C"'])

@@ -13,7 +13,9 @@ import pytest
 from nameserver.config.model import Endpoint
 from nameserver.errors import Reason
 from nameserver.migrate.asking.asking import Asker, Outcome, Question, Reply, Silence
-from nameserver.migrate.checks.propagation import folded, judge, measure
+from nameserver.migrate.asking.tree import Tree
+from nameserver.migrate.checks.propagation import folded, judge, judge_ttls, measure
+from nameserver.migrate.move.survey import Survey
 
 NAME = dns.name.from_text("shop.example")
 ONE, TWO = Endpoint("192.0.2.1", 53), Endpoint("192.0.2.2", 53)
@@ -21,7 +23,10 @@ A = dns.rdatatype.A
 
 
 class Caches(Asker):
-    """Resolvers behind whose addresses caches take turns; each with (TTL, rdata), None for one that is lost."""
+    """Resolvers behind whose addresses caches take turns; each with (TTL, rdata), None for an answer that is lost.
+
+    Without rdata it says that there is nothing.
+    """
 
     def __init__(self, behind: dict[Endpoint, Sequence[tuple[int, str] | None]]) -> None:
         super().__init__()
@@ -35,7 +40,8 @@ class Caches(Asker):
         if said is None:
             return Silence(endpoint, False, Reason.CONNECT_TIMEOUT, "no answer")
         message = dns.message.make_response(question.message())
-        message.answer.append(dns.rrset.from_text(question.name, said[0], "IN", question.type, said[1]))
+        if said[1]:
+            message.answer.append(dns.rrset.from_text(question.name, said[0], "IN", question.type, said[1]))
         return Reply(endpoint, False, message, 0.0)
 
 
@@ -85,3 +91,23 @@ def test_the_case_of_names_makes_no_difference_and_that_of_text_does(
 def test_what_is_expected_and_is_no_rdata_is_refused():
     with pytest.raises(ValueError, match="is not the rdata of A"):
         folded(A, "ns1.shop.example")
+
+
+def test_a_resolver_that_says_there_is_nothing_has_answered():
+    report = looked(Caches({ONE: [(0, "")]}))
+    assert (report.exit_code, report.faults) == (1, {"resolver-fails"})
+
+
+def test_a_resolver_for_which_the_zone_has_no_soa_does_not_know_the_zone_and_opens_no_gate():
+    def judged(rdtype: dns.rdatatype.RdataType) -> int:
+        sights = asyncio.run(measure(Caches({ONE: [(0, "")]}), NAME, rdtype, [ONE]))
+        return judge_ttls(NAME, {(NAME, rdtype): sights}, 300).exit_code
+
+    assert (judged(dns.rdatatype.SOA), judged(A)) == (1, 0)  # another record may have been taken out of the zone
+
+
+def test_the_gates_ask_a_resolver_more_than_once_for_one_of_its_caches_may_have_the_ttl_of_before():
+    caches = Caches({ONE: [(60, "192.0.2.9"), (86000, "192.0.2.9")]})
+    survey = Survey(caches, Tree(caches), NAME, (), (), target_ttl=300, resolvers=(ONE,))
+    report = asyncio.run(survey.lowered_at_resolvers([("shop.example.", "A")]))
+    assert report.faults == {"ttl-high"}

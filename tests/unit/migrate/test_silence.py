@@ -61,6 +61,9 @@ def test_what_our_own_server_renders_is_read_with_its_start_whatever_the_system_
         (bind_page(qtypes=[]), "not the statistics of a BIND"),
         (bind_page(name="other.example", qtypes={"A": 1}), "no zone shop.example"),
         ("{", "not the statistics of a BIND"),
+        (PAGE.replace(" 7\n", " NaN\n"), "no number of queries"),
+        (PAGE.replace(" 7\n", " -7\n"), "no number of queries"),
+        (PAGE.replace("1000.5", "+Inf"), "no time"),
         ('{"views": 1}', "not the statistics of a BIND"),
     ],
 )
