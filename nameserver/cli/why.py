@@ -67,6 +67,8 @@ def meaning(zone: ZoneStatus) -> str:
     text = _MEANINGS.get(zone.state, "The server gives a state that this command does not know.")
     if zone.state == "refreshing" and not zone.answering:
         text += " Until it succeeds, queries get SERVFAIL."
+    if zone.pause is not None and zone.state != "paused":
+        text += f" While it is paused, they get {zone.pause.answer.upper()}."
     if zone.unstored and zone.answering:
         text += f" {_UNSTORED}"
     return text
@@ -87,7 +89,8 @@ def what_next(zone: ZoneStatus, now: float) -> list[str]:
     if zone.pause is not None:
         when = full_moment(zone.pause.until, now)
         sentences.append(f"The pause ends by itself {when}, or at once on: nameserver resume {zone.name}")
-    if zone.expires is not None and zone.answering and troubled(zone):
+    at_risk = troubled(zone) if zone.answering else zone.state == "paused" and zone.last_reason is not None
+    if zone.expires is not None and at_risk:
         sentences += _expiry(zone, full_moment(zone.expires, now))
     if zone.state == "expired":
         sentences.append("As soon as a primary answers, the zone is live again, whatever its serial.")

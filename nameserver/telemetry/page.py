@@ -265,7 +265,7 @@ def _row(zone: ZoneStatus, now: float) -> str:
         f"<td>{_primaries(zone)}</td>",
         _cell(f"{zone.records:,}", zone.records, right=True),
         _cell(f"{zone.queries:,}", zone.queries, right=True),
-        f'<td class="why">{_problem(zone)}</td>',
+        f'<td class="why">{_pause(zone)}{_problem(zone)}</td>',
     ]
     return f"<tr>{''.join(cells)}</tr>\n"
 
@@ -298,6 +298,13 @@ def _primaries(zone: ZoneStatus) -> str:
 
 def _unique(parts: Iterable[str]) -> Iterator[str]:
     return iter(dict.fromkeys(parts))
+
+
+def _pause(zone: ZoneStatus) -> str:
+    if zone.pause is None:
+        return ""
+    asked = f"until {words.timestamp(zone.pause.until)}; {words.queries(zone.pause.queries)} meanwhile"
+    return f"<b>queries get {_text(zone.pause.answer.upper())}</b> {asked}<br>"
 
 
 def _problem(zone: ZoneStatus) -> str:

@@ -15,6 +15,7 @@ from nameserver.query.acl import Acl, AclRow
 from nameserver.query.exchange import QuerySettings
 from nameserver.query.pipeline import Pipeline
 from nameserver.query.zoneset import ZoneState
+from nameserver.wire import codes
 from nameserver.wire.tsig import TsigKey, sign
 
 KEYS = {
@@ -64,6 +65,7 @@ def make_pipeline() -> Pipeline:
         served(f"{HEAD}\nc0 CNAME c0.other.example.", "open.", allow_transfer=by_address, allow_notify=by_address),
         served(None, "new.", allow_notify=by_key),
         served(HEAD, "old.", state=ZoneState.EXPIRED),
+        served(HEAD, "still.", allow_transfer=by_address, paused=codes.REFUSED),
         keys=KEYS.values(),
         settings=QuerySettings(nsid=b"fuzz", version="1", identity="fuzzed"),
     )
@@ -112,6 +114,7 @@ def _ordinary() -> dict[str, bytes]:
         "hit": "www.example.", "case": "WwW.eXample.", "wildcard": "x.y.w.example.", "referral": "a.b.sub.example.",
         "dname": "x.d.example.", "loop": "loop1.example.", "chain": "c0.open.", "nxdomain": "no.example.",
         "empty": "c.d.e.example.", "refused": "www.elsewhere.", "loading": "www.new.", "expired": "www.old.",
+        "paused": "www.still.", "paused-apex": "still.",
         "root": ".", "deep": f"{LONG}.example.", "deeper": f"{LONG}.no.example.", "many": "many.example.",
         "dot-in-label": "a\\.b.example.",
     }  # fmt: skip

@@ -4,8 +4,8 @@
     resume  ┐
     the end ┴▶ workers told ─▶ all have heard it ─▶ written down
 
-In this order: whatever breaks on the way, the zone is rather answered than silent. All else goes on meanwhile (checks,
-transfers in and out, NOTIFY), so that the zone that comes back is current and nobody below it has missed anything.
+In this order: a disk that fails keeps no zone silent. All else goes on meanwhile (checks, transfers in and out,
+NOTIFY), so that the zone that comes back is current and nobody below it has missed anything.
 """
 
 import asyncio
@@ -75,7 +75,7 @@ class Pauses:
             elif zone is not None:
                 log.warning("zone %s: its pause has ended while the server was down; it is answered again", zone.text)
         if len(self._pauses) < len(kept):
-            self._in_background(self._save_quietly())
+            self._in_background(self._save_again())
         self._arm()
 
     async def forget(self, zones: Iterable[bytes]) -> None:

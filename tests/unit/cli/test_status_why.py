@@ -174,5 +174,8 @@ def test_a_paused_zone_says_why_it_is_silent_who_asked_and_how_it_ends(tmp_path:
     assert "The pause ends by itself in 50m" in text and "nameserver resume paused.example" in text
     assert "The next check starts in 4m 10s" in text
     expired = text_of(paused(state="expired", expires=NOW - 1))
-    assert "expired" in expired and "Paused: queries get REFUSED" in expired
+    assert "so queries get SERVFAIL. While it is paused, they get REFUSED." in expired
+    assert "Unless a primary is reached, the zone expires" not in text
+    failing_too = text_of(failing(state="paused", answering=False, pause=paused().pause))
+    assert "Unless a primary is reached, the zone expires in 7d" in failing_too
     assert run(tmp_path, paused()) == 1

@@ -76,6 +76,7 @@ def test_a_zone_that_is_not_answered_is_the_verdict() -> None:
 def test_a_paused_zone_is_no_fault_and_not_forgotten() -> None:
     text = read(snapshot(zone(), paused(), server=server(zones_by_state={"serving": 1, "paused": 1}))).text
     assert "1 zone paused by command" in text and "not answered" not in text
+    assert "queries get REFUSED until 2026-11-21 02:26:40 UTC; 12 queries meanwhile" in text
     both = read(snapshot(paused(), failing(answering=False, state="expired"))).text
     assert "1 zone not answered" in both
 
