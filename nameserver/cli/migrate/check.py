@@ -7,9 +7,9 @@ import time
 
 from nameserver.cli.arguments import seconds
 from nameserver.cli.migrate import common
+from nameserver.cli.migrate.configured import remote_of
 from nameserver.config.load import load_config
-from nameserver.config.model import Endpoint, Remote
-from nameserver.config.values import DNS_PORT
+from nameserver.config.model import Remote
 from nameserver.control.client import call
 from nameserver.control.protocol import ControlError
 from nameserver.migrate.checks import check, check_notify
@@ -18,7 +18,6 @@ from nameserver.migrate.report import Report
 from nameserver.telemetry.advice import Advice
 from nameserver.telemetry.events import NotifyReceivedEvent
 from nameserver.telemetry.status import ZoneStatus
-from nameserver.wire import names
 
 _SEND = "rndc notify {zone}, knotc zone-notify {zone}, nsd-control notify {zone}, pdns_control notify {zone}"
 
@@ -50,7 +49,7 @@ def main(args: argparse.Namespace) -> int:
 
 async def _check(args: argparse.Namespace) -> Report:
     tools = common.tools(args)
-    remote, addresses = _configured(args)
+    remote, addresses = remote_of(args, args.server)
     key = common.key(args) or (remote.keys[0] if remote and remote.keys else None)
     limits = common.pull_limits(args)
     if remote is None:
@@ -88,24 +87,3 @@ async def _notified(args: argparse.Namespace, remote: Remote | None) -> Step | N
             raise common.UsageError(f"--notify: {error}") from error
         words = Advice("", f"{error}. Start it, and ask again.")
         return Step(check_notify.NOTIFY, None, "our daemon does not answer, so nobody knows", words=words, unknown=True)
-
-
-def _configured(args: argparse.Namespace) -> tuple[Remote | None, tuple[Endpoint, ...]]:
-    """The remote that `@SERVER` is in the configuration, by its name or by its address, and where it is asked."""
-    if args.config is None:
-        return None, ()
-    config = load_config(args.config)
-    zone = config.zones.get(names.fold(args.zone.to_wire()))
-    remotes = [*(zone.primaries if zone else ()), *config.remotes.values()]
-    wanted = args.server
-    for remote in remotes:
-        if wanted.endpoint is None and remote.name == wanted.text:
-            return remote, remote.addresses
-    for remote in remotes:
-        if wanted.endpoint in remote.addresses:
-            return remote, (wanted.endpoint,)
-    for remote in remotes:  # written without its port, which is another one with TLS
-        same = tuple(each for each in remote.addresses if wanted.endpoint and each.host == wanted.endpoint.host)
-        if remote.tls is not None and same and wanted.port == DNS_PORT:
-            return remote, same
-    return None, ()

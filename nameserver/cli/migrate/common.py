@@ -15,6 +15,7 @@ import dns.exception
 import dns.name
 
 from nameserver.cli.arguments import seconds
+from nameserver.cli.migrate import configured
 from nameserver.cli.migrate.render import markdown, text
 from nameserver.cli.present import Palette, forget_reader, safe_lines
 from nameserver.config.load import load_config
@@ -303,12 +304,31 @@ async def sides(
     both: list[tuple[Source, ...]] = []
     for name, servers in (("old", old), ("new", new)):
         side_key = key(args, name)
-        side = [
-            Source(name, str(each), endpoint, side_key) for each in servers for endpoint in await endpoints(found, each)
-        ]
+        side = [source for each in servers for source in await sources(args, found, name, each, side_key)]
         both.append(tuple(side))
     refuse_one_side_twice(*both)
     return both[0], both[1]
+
+
+async def sources(
+    args: argparse.Namespace, found: Tools, name: str, server: Server, side_key: TsigKey | None
+) -> list[Source]:
+    """Every address of one server. Over TLS, where the configuration says so, with the remote's key if none was given.
+
+    Raises UsageError, NotFound.
+    """
+    over_tls = configured.places_over_tls(args, server)
+    places = over_tls or [configured.Place(endpoint) for endpoint in await endpoints(found, server)]
+    return [
+        Source(
+            name,
+            str(server),
+            place.endpoint,
+            side_key or next(iter(place.over_tls.keys if place.over_tls else ()), None),
+            place.over_tls,
+        )
+        for place in places
+    ]
 
 
 def pull_limits(args: argparse.Namespace) -> PullLimits:

@@ -59,12 +59,10 @@ async def _plan(args: argparse.Namespace) -> Report:
     if path.exists():
         raise common.UsageError(f"{path} is there already: see nameserver migrate status, or remove it to begin again")
     tools = common.tools(args)
-    old_at, new_at = await asyncio.gather(common.endpoints(tools, args.old[0]), common.endpoints(tools, args.new[0]))
-    old_ns = await _ns(tools.asker, args.zone, old_at[0])
+    old_at, new_at = await asyncio.gather(_first(args, tools, args.old[0]), _first(args, tools, args.new[0]))
+    old_ns = await _ns(tools.asker, args.zone, old_at)
     new_ns = (
-        [common.folded_text(name) for name in args.new_ns]
-        if args.new_ns
-        else await _ns(tools.asker, args.zone, new_at[0])
+        [common.folded_text(name) for name in args.new_ns] if args.new_ns else await _ns(tools.asker, args.zone, new_at)
     )
     now = time.time()
     state = phases.State(
@@ -115,6 +113,11 @@ def _tell(args: argparse.Namespace, state: phases.State, path: Path, now: float)
     report.measured = {"calendar": [list(entry) for entry in entries]}
     report.verdict = f"Wrote {path}. Next: nameserver migrate status {state.zone}."
     return report
+
+
+async def _first(args: argparse.Namespace, tools: common.Tools, server: Server) -> Endpoint:
+    """Where a side is asked. Raises UsageError, NotFound."""
+    return (await common.sources(args, tools, "", server, None))[0].endpoint
 
 
 async def _ns(asker: Asker, zone: dns.name.Name, endpoint: Endpoint) -> list[str]:

@@ -13,10 +13,11 @@ from nameserver.config.model import Endpoint
 from nameserver.errors import TransferError
 from nameserver.migrate.asking.asking import Asker
 from nameserver.migrate.asking.nameservers import Target
-from nameserver.migrate.asking.zone_stream import ZoneStream, fetch_zone
+from nameserver.migrate.asking.zone_stream import ZoneStream
 from nameserver.migrate.checks import serials, steering
 from nameserver.migrate.checks import unavailable as report_of
 from nameserver.migrate.checks.by_query import ask_zone, wanted_of_names
+from nameserver.migrate.checks.sides import Source
 from nameserver.migrate.report import Finding, Level, Report
 from nameserver.wire import names
 from nameserver.wire.tsig import TsigKey
@@ -68,10 +69,11 @@ async def take(args: argparse.Namespace, tools: common.Tools, repeat: int = 0) -
     Raises UsageError, and TransferError where it cannot be had.
     """
     zone = names.fold(args.zone.to_wire())
-    addresses = await common.endpoints(tools, args.server)
-    key = common.key(args)
+    sources = await common.sources(args, tools, "", args.server, common.key(args))
+    key = sources[0].key
+    addresses = tuple(source.endpoint for source in sources)
     with Progress(f"fetching {names.to_text(zone)}") as progress:
-        taken, endpoint = await _first(args, tools, zone, addresses, key, progress)
+        taken, endpoint = await _first(args, tools, zone, sources, progress)
     taken.findings += await _others(tools.asker, args.zone, taken.stream.soa.serial, endpoint, addresses, key)
     for each in addresses if repeat else ():
         varying, made_up = await steering.probe(tools.asker, taken.stream, each, repeat)
@@ -86,36 +88,30 @@ async def _first(
     args: argparse.Namespace,
     tools: common.Tools,
     zone: bytes,
-    addresses: Sequence[Endpoint],
-    key: TsigKey | None,
+    sources: Sequence[Source],
     progress: Progress,
 ) -> tuple[Taken, Endpoint]:
     """The zone and the address that it is from: by transfer from any of them, else by questions from any of them."""
     failures: list[TransferError] = []
-    for endpoint in addresses:
+    for source in sources:
         try:
-            stream = await fetch_zone(
-                zone,
-                endpoint,
-                key,
-                source=tools.asker.source_for(endpoint),
-                limits=common.pull_limits(args),
-                progress=lambda records: progress("records", records),
+            stream = await source.fetch(
+                tools.asker, zone, common.pull_limits(args), lambda records: progress("records", records)
             )
         except TransferError as error:
             failures.append(error)
         else:
-            return Taken(stream, True), endpoint
+            return Taken(stream, True), source.endpoint
     if args.names is None:
         raise failures[0]
     try:
         wanted = wanted_of_names(args.names.read_text(encoding="utf-8").splitlines(), zone)
     except (OSError, ValueError) as error:
         raise common.UsageError(f"{args.names}: {getattr(error, 'strerror', None) or error}") from error
-    for endpoint in addresses:
+    for source in sources:
         try:
             stream, coverage = await ask_zone(
-                tools.asker, zone, endpoint, wanted, key, lambda done: progress("asked", done)
+                tools.asker, zone, source.endpoint, wanted, source.key, lambda done: progress("asked", done)
             )
         except TransferError as error:
             failures.append(error)
@@ -124,7 +120,7 @@ async def _first(
         if coverage.silent:
             text = f"{coverage.silent} of {coverage.asked} questions were not answered: what they ask for is not here"
             taken.findings.append(Finding(Level.WARNING, "unanswered", text, "Ask again, with a longer --timeout."))
-        return taken, endpoint
+        return taken, source.endpoint
     raise failures[-1]
 
 

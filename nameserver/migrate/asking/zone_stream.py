@@ -10,7 +10,7 @@ serving: two servers are the same only if they send the same. A million records 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from nameserver.config.model import Endpoint, PullLimits, Remote, ZoneConfig
+from nameserver.config.model import Endpoint, PullLimits, Remote, TlsPeer, ZoneConfig
 from nameserver.errors import Reason, TransferError, WireError
 from nameserver.server.zones import pull
 from nameserver.server.zones.dialogue import Peer
@@ -155,11 +155,12 @@ async def fetch_zone(
     key: TsigKey | None = None,
     *,
     source: str | None = None,
+    tls: TlsPeer | None = None,
     limits: PullLimits | None = None,
     progress: Progress = lambda records: None,
 ) -> ZoneStream:
     """AXFR of `zone` (folded wire name) from one server, sorted. Raises TransferError with its reason."""
-    peer = Peer(Remote(str(endpoint), (endpoint,), (key,) if key else (), source=source), endpoint, key)
+    peer = Peer(Remote(str(endpoint), (endpoint,), (key,) if key else (), source=source, tls=tls), endpoint, key)
     config = ZoneConfig(zone, names.to_text(zone), pull=limits or PullLimits())
     collector: _Collector | None = None
 

@@ -7,7 +7,7 @@ from functools import partial
 import dns.name
 from dns.rdatatype import SOA
 
-from nameserver.config.model import Endpoint, PullLimits
+from nameserver.config.model import Endpoint, PullLimits, Remote
 from nameserver.errors import TransferError
 from nameserver.migrate.asking.asking import Asker, Question, Reply
 from nameserver.migrate.asking.zone_stream import ZoneStream, fetch_zone, split_record
@@ -30,12 +30,20 @@ class Source:
     text: str
     endpoint: Endpoint
     key: TsigKey | None = None
+    over_tls: Remote | None = None  # with the one address that the zone is had from over TLS
 
     @property
     def shown(self) -> str:
         """The server as it was given, with the address that is meant where that is another."""
         where = str(self.endpoint)
         return where if self.text in (where, self.endpoint.host) else f"{self.text} ({where})"
+
+    async def fetch(self, asker: Asker, zone: bytes, limits: PullLimits, progress: Callable[[int], None]) -> ZoneStream:
+        """The zone (folded wire name) by transfer, over TLS where that is how. Raises TransferError."""
+        at = self.over_tls.addresses[0] if self.over_tls else self.endpoint
+        local = asker.source_for(at) or (self.over_tls.source if self.over_tls else None)
+        tls = self.over_tls.tls if self.over_tls else None
+        return await fetch_zone(zone, at, self.key, source=local, tls=tls, limits=limits, progress=progress)
 
 
 class Unavailable(TransferError):
@@ -94,14 +102,7 @@ class Taker:
         if not self.may_transfer(standard):
             return Had(source, None)
         try:
-            stream = await fetch_zone(
-                self.zone,
-                source.endpoint,
-                source.key,
-                source=self.asker.source_for(source.endpoint),
-                limits=self.limits,
-                progress=partial(self.progress, source.name),
-            )
+            stream = await source.fetch(self.asker, self.zone, self.limits, partial(self.progress, source.name))
         except TransferError as error:
             return Had(source, error)
         if self.ignore_dnssec:

@@ -18,7 +18,7 @@ from nameserver.migrate.asking.asking import Asker, Question, Reply
 from nameserver.migrate.asking.nameservers import Target
 from nameserver.migrate.asking.tree import Tree
 from nameserver.migrate.asking.walk import CODE_ENDLESS, STEP_ENDLESS, Endless, NotFound
-from nameserver.migrate.asking.zone_stream import ZoneStream, fetch_zone
+from nameserver.migrate.asking.zone_stream import ZoneStream
 from nameserver.migrate.checks import (
     check,
     children,
@@ -91,10 +91,18 @@ class Survey:
         ]
 
     async def path(self) -> Report:
-        """Can the zone be had from each address of the new side?"""
+        """Can the zone be had from each address of the new side, over TLS where the configuration says so?"""
         key = self.new[0].key
         measured = [
-            await check.measure(self.asker, self.zone, source.endpoint, source.key, self.limits) for source in self.new
+            await check.measure(
+                self.asker,
+                self.zone,
+                source.over_tls.addresses[0] if source.over_tls else source.endpoint,
+                source.key,
+                self.limits,
+                source.over_tls,
+            )
+            for source in self.new
         ]
         return check.judge(self.zone, measured, key)
 
@@ -288,14 +296,7 @@ class Survey:
         return propagation.judge(self.zone, rdtype, sights, expected=expected)
 
     async def _zone_of(self, source: Source) -> ZoneStream:
-        return await fetch_zone(
-            self.wire,
-            source.endpoint,
-            source.key,
-            source=self.asker.source_for(source.endpoint),
-            limits=self.limits,
-            progress=partial(self.watcher, source.name),
-        )
+        return await source.fetch(self.asker, self.wire, self.limits, partial(self.watcher, source.name))
 
     def _unfound(self, command: str, error: NotFound) -> Report:
         report = Report(command, self._text())

@@ -10,7 +10,7 @@ from support.certificates import Authority, Issued, authority
 from support.commands import nameserver
 from support.daemon import new_key
 from support.internet import soa
-from support.peers import requires
+from support.peers import NsdPrimary, requires
 from support.tls_peers import TlsBindPrimary
 
 pytestmark = pytest.mark.interop
@@ -95,6 +95,52 @@ def test_a_certificate_of_ours_that_is_not_accepted_is_told_with_its_pin(tmp_pat
     assert (code, known) == (1, 0)
     assert finding["code"] in ("tls-handshake", "closed-early")
     assert stranger.pin in finding["next_step"]
+
+
+@pytest.mark.parametrize("written", ["{host}:{port}", "{host}:{tls}", "primary-a"], ids=["address", "port", "name"])
+def test_gates_have_the_zone_over_tls_where_the_configuration_says_so_and_ask_as_resolvers_ask(
+    written: str, tmp_path: Path
+):
+    requires(*NsdPrimary.programs)
+    with bind().start() as new, NsdPrimary({ZONE: TEXT}, transfer_key=KEY).start() as old:
+        words = config(tmp_path, new.tls_port, GOOD)
+        (tmp_path / "hints").write_text(f"{LOOPBACK}:{old.port}\n")
+        where = written.format(host=LOOPBACK, port=new.port, tls=new.tls_port)
+        sides = ["--old", f"{LOOPBACK}:{old.port}", "--new", where, "--old-key", KEY.name, "--port", str(new.port)]
+        more = [*words, "--root-hints", str(tmp_path / "hints"), "--json"]
+        done = nameserver("migrate", "gate", ZONE, *sides, *more)
+        taken = nameserver("migrate", "inventory", ZONE, f"@{where}", "--port", str(new.port), "--no-parent", *words)
+        named = [*words, "--new-key", KEY.name]
+        plain = Path(words[1]).read_text().replace('tls = "up"\n', "")
+        Path(words[1]).write_text(plain)
+        refused = nameserver("migrate", "gate", ZONE, *sides, *named, *more[-3:])
+    verdicts = json.loads(done.stdout)["measured"]["verdicts"]
+    assert verdicts["path"] == "Every step is good: the zone can be transferred over TLS, signed with transfer-key."
+    assert verdicts["parity"] == "ZONES MATCH: Proceed with cutover"
+    assert verdicts["serials"] == "All 2 answers have serial 5."
+    assert taken.returncode == 0, taken.stdout + taken.stderr
+    if written == "{host}:{port}":  # in plain it hands out nothing
+        assert "cannot be transferred" in json.loads(refused.stdout)["measured"]["verdicts"]["path"]
+
+
+def test_who_is_not_the_one_expected_over_tls_opens_no_gate(tmp_path: Path):
+    with bind().start() as new, NsdPrimary({ZONE: TEXT}, transfer_key=KEY).start() as old:
+        words = config(tmp_path, new.tls_port, 'server-name = "other.example.net"\nca = "ca.pem"')
+        (tmp_path / "hints").write_text(f"{LOOPBACK}:{old.port}\n")
+        sides = [
+            "--old",
+            f"{LOOPBACK}:{old.port}",
+            "--new",
+            "primary-a",
+            "--old-key",
+            KEY.name,
+            "--port",
+            str(new.port),
+        ]
+        done = nameserver("migrate", "gate", ZONE, *sides, *words, "--root-hints", str(tmp_path / "hints"), "--json")
+    report = json.loads(done.stdout)
+    assert "path/tls-peer-identity" in {each["code"] for each in report["findings"] if each["level"] == "fault"}
+    assert report["facts"]["parity"]["exit_code"] != 0
 
 
 def test_a_port_without_tls_and_one_where_nobody_is_end_in_their_reasons(tmp_path: Path):
