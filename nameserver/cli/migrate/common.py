@@ -32,7 +32,7 @@ from nameserver.migrate.asking.tree import Tree
 from nameserver.migrate.asking.walk import NotFound
 from nameserver.migrate.checks.sides import Source
 from nameserver.migrate.move.survey import Survey
-from nameserver.migrate.report import UNREACHABLE, USAGE, Finding, Report
+from nameserver.migrate.report import UNREACHABLE, USAGE, Finding, Level, Report
 from nameserver.store.whole_file import write_whole
 from nameserver.wire import names
 from nameserver.wire.tsig import TsigKey
@@ -368,7 +368,7 @@ def run(args: argparse.Namespace, command: Callable[[], Coroutine[Any, Any, Repo
         return fail(args, "; ".join(sentences), UNREACHABLE)
     except (UsageError, ConfigError) as error:
         return fail(args, str(error), USAGE)
-    report.findings += _odd_sources(args)
+    report.findings += _odd_sources(args) + _one_family(args)
     report.asked_from = where.told(_asked(args), args.source)
     if args.json:
         shown = json.dumps(report.as_json(), indent=2, ensure_ascii=True)
@@ -387,6 +387,15 @@ def _asked(args: argparse.Namespace) -> set[Endpoint]:
     """Whom the command has asked so far."""
     measured_with: Tools | None = getattr(args, "measured_with", None)
     return measured_with.asker.asked if measured_with is not None else set()
+
+
+def _one_family(args: argparse.Namespace) -> list[Finding]:
+    """Whoever leaves out IPv6 or IPv4 knows nothing of the addresses that the others are answered from."""
+    if not args.families or not _asked(args):
+        return []
+    asked, other = (4, 6) if 4 in args.families else (6, 4)
+    text = f"servers that are found by name were asked over IPv{asked} alone (-{asked}): of IPv{other} nothing is known"
+    return [Finding(Level.WARNING, "one-family", text, f"Ask from where IPv{other} works, before you rely on it.")]
 
 
 def _odd_sources(args: argparse.Namespace) -> list[Finding]:

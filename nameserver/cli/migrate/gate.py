@@ -8,7 +8,7 @@ from pathlib import Path
 from nameserver.cli.migrate import common
 from nameserver.cli.migrate.progress import Progress
 from nameserver.migrate.checks import snapshot
-from nameserver.migrate.move.gate import combine
+from nameserver.migrate.move.gate import combine, tell_no_resolvers
 from nameserver.migrate.move.gates import longest_lived
 from nameserver.migrate.move.survey import Survey
 from nameserver.migrate.report import Finding, Level, Report
@@ -88,6 +88,8 @@ async def _measure(args: argparse.Namespace, progress: Progress) -> Report:
         if reports["ttl"].faults == {"age-unknown"}:
             reports["ttl"].verdict = "The TTLs are low; whether those of before have run out is not known."
     report = combine(survey.zone.to_text(omit_final_dot=True), reports)
+    if not survey.resolvers:
+        tell_no_resolvers(report, "Give --resolvers, as 1.1.1.1 8.8.8.8 9.9.9.9.")
     if args.output is not None:
         common.write_markdown(args.output, report)
     return report

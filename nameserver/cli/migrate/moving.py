@@ -15,7 +15,7 @@ from nameserver.migrate.asking.servers import BadValue, Server, parse_server
 from nameserver.migrate.checks import snapshot
 from nameserver.migrate.moments import moment
 from nameserver.migrate.move import gates, phases
-from nameserver.migrate.move.gate import combine, opening
+from nameserver.migrate.move.gate import RESOLVERS_IN_STATE, combine, opening, tell_no_resolvers
 from nameserver.migrate.move.phases import State, StateChanged, StateError
 from nameserver.migrate.move.survey import Survey
 from nameserver.migrate.report import Level, Report
@@ -183,6 +183,8 @@ async def measure(args: argparse.Namespace, state: State, command: str) -> Repor
     openings = {name: each.facts["safe_from"] for name, each in reports.items() if "safe_from" in each.facts}
     report.facts["opens"] = openings
     tell_old_keys(report, reports)
+    if not state.resolvers and phases.OF_RESOLVERS.intersection(phases.GATES.get(state.following or "", ())):
+        tell_no_resolvers(report, RESOLVERS_IN_STATE)
     if state.following is None:
         report.verdict = f"{state.zone} has been moved."
     elif report.exit_code == 0:

@@ -12,7 +12,7 @@ _ORDER = (Level.FAULT, Level.WARNING, Level.NOTE, Level.GOOD)
 
 
 def text(report: Report, palette: Palette) -> list[str]:
-    """Lines for a terminal: tables, differences, findings with what to do, and the verdict last."""
+    """Lines for a terminal: tables, differences, findings with what to do, the digest, and the verdict last."""
     lines: list[str] = []
     for part in report.tables:
         lines += [*_titled(part, palette), ""]
@@ -27,6 +27,7 @@ def text(report: Report, palette: Palette) -> list[str]:
         lines.append("")
     if report.asked_from:
         lines.append(palette.paint(safe(report.asked_from), "dim"))
+    lines.append(palette.paint(f"Digest: {report.digest()}", "dim"))
     if report.verdict:
         lines.append(palette.paint(safe(report.verdict), "bold"))
     return lines

@@ -5,7 +5,13 @@ from dataclasses import replace
 
 from nameserver.migrate.report import Json, Level, Report, Table
 
+RESOLVERS_IN_STATE = "Write some into resolvers in the state file, as 1.1.1.1, 8.8.8.8 and 9.9.9.9."
 GO, NO_GO = "GO: every gate is open.", "NO GO"
+
+
+def tell_no_resolvers(report: Report, how: str) -> None:
+    """Add that caches were not looked at. `how`: to name resolvers, as a sentence."""
+    report.add(Level.NOTE, "no-resolvers", "no resolver was asked: what caches hold was not looked at", how)
 
 
 def opening(reports: Iterable[Report]) -> float | None:

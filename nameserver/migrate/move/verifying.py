@@ -15,7 +15,7 @@ from nameserver.migrate.checks import serials
 from nameserver.migrate.checks.snapshot import Snapshot
 from nameserver.migrate.moments import moment
 from nameserver.migrate.move import gates
-from nameserver.migrate.move.gate import combine
+from nameserver.migrate.move.gate import RESOLVERS_IN_STATE, combine, tell_no_resolvers
 from nameserver.migrate.move.phases import PHASES, State, parent_wait
 from nameserver.migrate.move.survey import Survey
 from nameserver.migrate.report import Finding, Level, Report, Table
@@ -52,8 +52,7 @@ async def verify(
         text = f"the move is in phase {state.phase}: what is asked here holds after the cut-over"
         report.add(Level.WARNING, "before-cutover", text, "For what has to hold before it: nameserver migrate status.")
     if not state.resolvers:
-        step = "Write some into resolvers in the state file, as 1.1.1.1, 8.8.8.8 and 9.9.9.9."
-        report.add(Level.NOTE, "no-resolvers", "no resolver was asked: none is named in the plan", step)
+        tell_no_resolvers(report, RESOLVERS_IN_STATE)
     return report
 
 

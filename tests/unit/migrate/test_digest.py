@@ -7,6 +7,8 @@ import dns.rdatatype
 import pytest
 from support.moves import Seen, move, report, snapshot
 
+from nameserver.cli.migrate.render import markdown, text
+from nameserver.cli.present import Palette
 from nameserver.config.model import Endpoint
 from nameserver.migrate.checks import dnssec_plan, propagation
 from nameserver.migrate.checks.query_counts import Look
@@ -135,3 +137,11 @@ def test_one_resolver_that_validates_is_enough_and_one_that_finds_it_bogus_too_m
 ):
     found = validating(*marks)
     assert (found.exit_code, {finding.code for finding in found.findings}) == (code, codes)
+
+
+def test_the_digest_stands_in_each_form_and_the_verdict_last():
+    found = report("lags")
+    found.verdict = "No."
+    assert text(found, Palette(False))[-2:] == [f"Digest: {found.digest()}", "No."]
+    assert markdown(found)[-1] == f"Digest: `{found.digest()}`"
+    assert found.as_json()["digest"] == found.digest()

@@ -162,8 +162,10 @@ def test_a_gate_where_nobody_answers_is_exit_code_3(tmp_path: Path):
         "--root-hints",
         str(tmp_path / "hints"),
     ]
-    done = nameserver("migrate", "gate", "shop.example", *sides)
+    done = nameserver("migrate", "gate", "shop.example", *sides, "-4")
     assert done.returncode == 3, done.stdout
+    assert "warning (one-family): servers that are found by name were asked over IPv4 alone" in done.stdout
+    assert "note (no-resolvers): no resolver was asked" in done.stdout
     assert done.stdout.splitlines()[-1].startswith("NO GO")
 
 
