@@ -27,6 +27,7 @@ from nameserver.query.pipeline import Pipeline
 from nameserver.query.rate_limit import Told
 from nameserver.query.referrals import refer
 from nameserver.query.shapes import read_shape
+from nameserver.query.siblings import Sibling, Siblings
 from nameserver.query.tally import Tally
 from nameserver.query.views import (
     ALONE,
@@ -43,7 +44,17 @@ from nameserver.wire import codes
 from nameserver.wire.names import last_label
 from nameserver.wire.rrset import split_tails
 from nameserver.zone.lookup import ASTERISK
-from nameserver.zone.node import HAS_CASE, HAS_CNAME, HAS_DNAME, HAS_NS, HASHED_KEY, PLAIN, find_rrsigs, find_tails
+from nameserver.zone.node import (
+    HAS_CASE,
+    HAS_CNAME,
+    HAS_DNAME,
+    HAS_NS,
+    HASHED_KEY,
+    PLAIN,
+    SINGLES,
+    find_rrsigs,
+    find_tails,
+)
 
 MOST_VIEWS = 16_384
 MOST_NEGATIVES = 16_384  # answers, of all views
@@ -98,6 +109,7 @@ class Composer:
         self._views: dict[bytes, dict[bytes, View]] = {}  # by header, by what follows the labels below the apex
         self._views_kept = self._negatives_kept = self._referral_octets = 0
         self._remembered: dict[ServedZone, Remembered] = {}
+        self._siblings = Siblings()
         self.wanted: Wanted | None = None
 
     def forget(self) -> None:
@@ -105,6 +117,7 @@ class Composer:
         self._views.clear()
         self._views_kept = self._negatives_kept = self._referral_octets = 0
         self._remembered.clear()
+        self._siblings.forget()
         self.wanted = None
 
     # --- finding what is asked about ---------------------------------------------------------------------------------
@@ -118,10 +131,12 @@ class Composer:
         views = self._views.get(asked[_BEFORE])
         if views is None or len(asked) < _SHORTEST:
             return self._compose_any(asked)
-        label, after_label, parent_at = _LABELS[asked[HEADER]]
-        view = views.get(asked[after_label])
+        label, after, parent_at = _LABELS[asked[HEADER]]
+        after_label = asked[after]
+        view = views.get(after_label)
         if view is None:
-            return self._compose_below(asked, views, parent_at)
+            found = self._siblings.find(asked, label, after_label, self._zones.epoch)
+            return self._compose_below(asked, views, parent_at) if found is None else found
         if view.epoch != self._zones.epoch or parent_at > view.longest:
             return self._compose_any(asked)
         key = asked[label]
@@ -130,6 +145,11 @@ class Composer:
             if node[_FIRST_TYPE] == view.single and not node[9] and (size := node[10]) <= _ALWAYS_FITS:
                 record = node[_FIRST_RECORDS[size]]
                 return b"".join((view.head, asked[view.question], _POINTER, record, view.opt)), view.hit_kind
+            if node[0] == SINGLES and not node[9] and node[(at := 11 + node[10]) : at + 2] == view.code:
+                # The second one, as an AAAA record behind an A.
+                record = node[at : at + 10 + node[at + 9]]
+                if not node[at + 8] and len(record) <= _ALWAYS_FITS:
+                    return b"".join((view.head, asked[view.question], _POINTER, record, view.opt)), view.hit_kind
             return self._present(asked, view, key, node, False)
         folded = key.lower()
         if folded != key and (node := view.nodes.get(folded)) is not None:
@@ -259,7 +279,8 @@ class Composer:
         if not kind:
             kind = view.hit_kind = self._kind(view, Depends.NODE, Told.POSITIVE)
             if not view.signed:
-                view.single = PLAIN + view.qtype.to_bytes(2, "big")
+                view.code = view.qtype.to_bytes(2, "big")
+                view.single = PLAIN + view.code
         count, tails = there
         if count == 1 and not view.signed:
             body = b"".join((view.head, question, owner, tails, view.opt))
@@ -303,8 +324,13 @@ class Composer:
         head = view.head
         if count != 1:
             head, tails = view.counts(count, 0, 0), _POINTER.join(split_tails(tails))
-        body = b"".join((head, asked[view.question], _POINTER, tails, view.opt))
-        return (body, kind) if len(body) + 2 <= view.limit else None
+        records = b"".join((_POINTER, tails, view.opt))
+        body = b"".join((head, asked[view.question], records))
+        if len(body) + 2 > view.limit:
+            return None
+        if encloser and len(key) == key[0] + 1 + len(encloser) and not (spelled or view.nested):
+            self._siblings.keep(asked, Sibling(view, encloser, frozenset(), head, records, kind))
+        return body, kind
 
     def _negative(
         self, asked: bytes, view: View, key: bytes, encloser: bytes, rcode: int, spelled: bool
@@ -371,8 +397,13 @@ class Composer:
             records = referral.move(len(question))
             self._make_room_for_a_referral(len(records) + _LENGTH_BESIDE)
         counts = referral.counts_with_opt if view.opt else referral.counts
-        body = b"".join((view.referral_head, counts, question, records, view.opt))
-        return (body, kind) if len(body) + 2 <= view.limit else None
+        head, records = view.referral_head + counts, records + view.opt
+        body = b"".join((head, question, records))
+        if len(body) + 2 > view.limit:
+            return None
+        if below and len(below) + len(cut) + view.apex_size + 4 == len(question) and not (spelled or view.nested):
+            self._siblings.keep(asked, Sibling(view, None, referral.taken, head, records, kind))
+        return body, kind
 
     def _kind(self, view: View, depends: Depends, told: Told) -> int:
         """The number of a kind of answer that is not negative."""

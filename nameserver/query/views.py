@@ -64,7 +64,7 @@ class View:
     a zone of its own below this one (`nested`). `bare`: no wildcard is right below the apex. `question` is where the
     question is in a message. `head` begins an answer of one record, `referral_head` a referral. `plain`: the records of
     the type asked for are the whole answer; `single` is then, once an answer was made so, how nodes begin that hold
-    that type first, each RRset in one record.
+    that type first, each RRset in one record, and `code` the type itself.
     `negatives` and `denials` are by length of the message, RCODE and spelling; `begun` are the proofs that many denials
     begin with, by that and the names that prove. `proofs` is given where the client is to have signatures, and the
     proofs are ones that `query.nsec3_denial` can put together; `costly`: they are computed within a budget only. The
@@ -72,7 +72,7 @@ class View:
     """
 
     __slots__ = (
-        "apex_size", "bare", "begun", "costly", "denials", "descendants", "epoch", "head", "hit_kind", "limit",
+        "apex_size", "bare", "begun", "code", "costly", "denials", "descendants", "epoch", "head", "hit_kind", "limit",
         "longest", "negatives", "nested", "nodes", "opt", "plain", "proofs", "qtype", "question", "referral_head",
         "referral_kind", "referrals", "rest", "served", "shape", "signed", "single", "taken", "wildcard_kind", "zone",
     )  # fmt: skip
@@ -95,6 +95,7 @@ class View:
         self.head = self.counts(1, 0, 0)
         self.referral_head = _BEGINNING.pack(shape.flags & ~codes.AA, 1, 0)
         self.single = b""
+        self.code: bytes | None = None
         self.plain = plain and shape.qtype in ALONE
         self.signed = shape.dnssec and zone.denial is not None
         active = zone.denial.active if self.signed and zone.denial is not None else None
