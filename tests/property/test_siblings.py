@@ -1,5 +1,6 @@
 """What names with one parent have in common is given to those whom the pipeline would give it, and to nobody else."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.pipelines import pipeline_of, served
@@ -27,7 +28,9 @@ fff.cut.star A 192.0.2.9
 """
 APEX = b"\4zone\4test\0"
 CHILD = "@ SOA ns host 1 1 1 1 1\n@ NS ns\nns A 192.0.2.99\n@ A 192.0.2.98"
-LABELS = [b"\3" + each for each in (b"aaa", b"bbb", b"ccc", b"ddd", b"eee", b"fff", b"xyz", b"XYZ", b"xYz", b"Ddd")]
+LABELS = [
+    b"\3" + each for each in (b"aaa", b"bbb", b"ccc", b"cut", b"ddd", b"eee", b"fff", b"xyz", b"XYZ", b"xYz", b"Ddd")
+]
 LABELS += [b"\1x", b"\1*", b"\4long", b"\x3f" + b"l" * 63]
 PARENTS = [b"\4star", b"\4many", b"\4name", b"\3cut", b"\3cut\4star", b"\3ccc\4star", b"\3aaa\3cut", b"\4STAR",
            b"\3Cut", b"\4none", b""]  # fmt: skip
@@ -91,6 +94,16 @@ def test_each_label_below_each_parent_is_answered_as_the_pipeline_does_in_any_or
                 for header in HEADERS[:2]:
                     pair.ask(message(label, parent, 1, header, b""))
         pair.same_counts()
+
+
+@pytest.mark.parametrize("parent", [b"\3cut", b"\4star"])
+def test_a_zone_of_its_own_below_their_parent_is_none_of_them(parent: bytes) -> None:
+    pair = pair_of("udp")
+    for pipeline in (pair.plain, pair.short):
+        pipeline.zones.add(served(CHILD, f"xyz.{parent[1:].decode()}.zone.test."))
+    for label in (b"\3ddd", b"\3www", b"\3mmm", b"\3xyz", b"\3kkk") * 3:
+        pair.ask(message(label, parent, 1, HEADERS[0], b""))
+    pair.same_counts()
 
 
 def test_what_is_kept_of_siblings_is_bounded_in_octets(monkeypatch) -> None:
