@@ -109,7 +109,7 @@ class Composer:
         self._views: dict[bytes, dict[bytes, View]] = {}  # by header, by what follows the labels below the apex
         self._views_kept = self._negatives_kept = self._referral_octets = 0
         self._remembered: dict[ServedZone, Remembered] = {}
-        self._siblings = Siblings()
+        self._siblings = (Siblings(), Siblings())  # the latter of questions not all in lower case
         self.wanted: Wanted | None = None
 
     def forget(self) -> None:
@@ -117,7 +117,8 @@ class Composer:
         self._views.clear()
         self._views_kept = self._negatives_kept = self._referral_octets = 0
         self._remembered.clear()
-        self._siblings.forget()
+        for siblings in self._siblings:
+            siblings.forget()
         self.wanted = None
 
     # --- finding what is asked about ---------------------------------------------------------------------------------
@@ -131,12 +132,10 @@ class Composer:
         views = self._views.get(asked[_BEFORE])
         if views is None or len(asked) < _SHORTEST:
             return self._compose_any(asked)
-        label, after, parent_at = _LABELS[asked[HEADER]]
-        after_label = asked[after]
-        view = views.get(after_label)
+        label, after_label, parent_at = _LABELS[asked[HEADER]]
+        view = views.get(asked[after_label])
         if view is None:
-            found = self._siblings.find(asked, label, after_label, self._zones.epoch)
-            return self._compose_below(asked, views, parent_at) if found is None else found
+            return self._compose_below(asked, views, label, parent_at)
         if view.epoch != self._zones.epoch or parent_at > view.longest:
             return self._compose_any(asked)
         key = asked[label]
@@ -145,35 +144,35 @@ class Composer:
             if node[_FIRST_TYPE] == view.single and not node[9] and (size := node[10]) <= _ALWAYS_FITS:
                 record = node[_FIRST_RECORDS[size]]
                 return b"".join((view.head, asked[view.question], _POINTER, record, view.opt)), view.hit_kind
-            if node[0] == SINGLES and not node[9] and node[(at := 11 + node[10]) : at + 2] == view.code:
-                # The second one, as an AAAA record behind an A.
-                record = node[at : at + 10 + node[at + 9]]
-                if not node[at + 8] and len(record) <= _ALWAYS_FITS:
-                    return b"".join((view.head, asked[view.question], _POINTER, record, view.opt)), view.hit_kind
+            if (second := _second_record(node, view)) is not None:
+                return b"".join((view.head, asked[view.question], _POINTER, second, view.opt)), view.hit_kind
             return self._present(asked, view, key, node, False)
         folded = key.lower()
         if folded != key and (node := view.nodes.get(folded)) is not None:
             return self._present(asked, view, folded, node, True)
         return self._absent(asked, view, folded, b"", folded != key)
 
-    def _compose_below(self, asked: bytes, views: dict[bytes, View], at: int) -> Composed | None:
+    def _compose_below(self, asked: bytes, views: dict[bytes, View], label: slice, at: int) -> Composed | None:
         """The same for a name further below its zone's apex, or in another spelling; `at` is past its first label."""
         folded = asked.lower()  # types and sizes have no letter case: what follows the name has to be the same as it is
-        size = len(asked)
-        while at < size:
-            view = views.get(folded[at:])
-            if view is not None:
-                if view.epoch != self._zones.epoch or view.nested or at + view.apex_size > HEADER + LONGEST_NAME:
-                    break
-                if not 0 < asked[HEADER] <= LONGEST_LABEL or not asked.endswith(view.rest):
-                    break
-                key = folded[HEADER:at]
-                spelled = asked != folded and asked[view.question] != folded[view.question]
-                return self._descend(asked, view, key, spelled)
-            if not 0 < (length := asked[at]) <= LONGEST_LABEL:
-                break
-            at += length + 1
-        return self._compose_any(asked)
+        spelled = asked != folded
+        after_label = folded[at:]
+        view = views.get(after_label) if spelled else None
+        if view is None:
+            found = self._siblings[spelled].find(asked, folded[label], after_label, self._zones.epoch)
+            if found is not None:
+                return found
+            size = len(asked)
+            while view is None:
+                if at >= size or not 0 < (length := asked[at]) <= LONGEST_LABEL:
+                    return self._compose_any(asked)
+                at += length + 1
+                view = views.get(folded[at:])
+        if view.epoch != self._zones.epoch or view.nested or at + view.apex_size > HEADER + LONGEST_NAME:
+            return self._compose_any(asked)
+        if not 0 < asked[HEADER] <= LONGEST_LABEL or not asked.endswith(view.rest):
+            return self._compose_any(asked)
+        return self._descend(asked, view, folded[HEADER:at], spelled and asked[view.question] != folded[view.question])
 
     def _compose_any(self, asked: bytes) -> Composed | None:
         """The same for any name in any spelling; what is known of its zone is brought up to date."""
@@ -263,7 +262,11 @@ class Composer:
         question = asked[view.question]
         owner = question[:-4].lower() if spelled else _POINTER
         if node[_FIRST_TYPE] == view.single and not node[9] and (size := node[10]) <= _ALWAYS_FITS:
-            body = b"".join((view.head, question, owner, node[_FIRST_RECORDS[size]], view.opt))
+            record: bytes | None = node[_FIRST_RECORDS[size]]
+        else:
+            record = _second_record(node, view)
+        if record is not None:
+            body = b"".join((view.head, question, owner, record, view.opt))
             return (body, view.hit_kind) if len(body) + 2 <= view.limit else None
         if node[0] & _NOT_PLAIN or len(key) == HASHED_KEY:
             if node[0] & HAS_NS and key:
@@ -328,8 +331,8 @@ class Composer:
         body = b"".join((head, asked[view.question], records))
         if len(body) + 2 > view.limit:
             return None
-        if encloser and len(key) == key[0] + 1 + len(encloser) and not (spelled or view.nested):
-            self._siblings.keep(asked, Sibling(view, encloser, frozenset(), head, records, kind))
+        if encloser and len(key) == key[0] + 1 + len(encloser) and not view.nested:
+            self._siblings[spelled].keep(asked, Sibling(view, encloser, frozenset(), head, records, kind))
         return body, kind
 
     def _negative(
@@ -401,8 +404,8 @@ class Composer:
         body = b"".join((head, question, records))
         if len(body) + 2 > view.limit:
             return None
-        if below and len(below) + len(cut) + view.apex_size + 4 == len(question) and not (spelled or view.nested):
-            self._siblings.keep(asked, Sibling(view, None, referral.taken, head, records, kind))
+        if below and len(below) + len(cut) + view.apex_size + 4 == len(question) and not view.nested:
+            self._siblings[spelled].keep(asked, Sibling(view, None, referral.taken, head, records, kind))
         return body, kind
 
     def _kind(self, view: View, depends: Depends, told: Told) -> int:
@@ -445,3 +448,11 @@ class Composer:
         if self._negatives_kept >= MOST_NEGATIVES:
             self.forget()
         self._negatives_kept += 1
+
+
+def _second_record(node: bytes, view: View) -> bytes | None:
+    """The record of the view's type that stands second in a node of single records, as an AAAA behind an A."""
+    if node[0] != SINGLES or node[9] or node[(at := 11 + node[10]) : at + 2] != view.code or node[at + 8]:
+        return None
+    record = node[at : at + 10 + node[at + 9]]
+    return record if len(record) <= _ALWAYS_FITS else None

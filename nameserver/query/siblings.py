@@ -7,8 +7,8 @@
 For a name two labels or more below its apex every name between has to be looked at. Once such an answer was composed in
 full, a sibling whose label is as long gets this one around its own question: whatever in it depends on the question's
 length is the same, whether it has room too. It has to be of the version served (`view`); the label must be none that
-the answer points to (`taken`), and in lower case, as nothing points into a question that is not; and a name that a
-wildcard may stand for must not be there itself.
+the answer points to (`taken`); and a name that a wildcard may stand for must not be there itself. Nothing points into a
+question that is not all in lower case: such ones have answers of their own.
 """
 
 from typing import NamedTuple
@@ -33,29 +33,28 @@ class Sibling(NamedTuple):
 
 
 class Siblings:
-    """The answers kept, of one composer."""
+    """The answers kept, for questions all in lower case or for all others."""
 
     def __init__(self) -> None:
         self._answers: dict[bytes, dict[bytes, Sibling]] = {}  # by what is before the label, by what is after it
         self._octets = 0
 
-    def find(self, asked: bytes, label: slice, after: bytes, epoch: int) -> tuple[bytes, int] | None:
-        """The answer to a message and the number of its kind; `label` is where its first label is, with its length."""
+    def find(self, asked: bytes, label: bytes, after: bytes, epoch: int) -> tuple[bytes, int] | None:
+        """The answer to a message and the number of its kind; its first label, and what follows, in lower case."""
         answers = self._answers.get(asked[_BEFORE])
         held = None if answers is None else answers.get(after)
         if held is None:
             return None
         view, parent, taken, head, records, kind = held
-        own = asked[label]
-        if view.epoch != epoch or own in taken or own != own.lower():
+        if view.epoch != epoch or label in taken or not asked.endswith(view.rest):
             return None
-        if parent is not None and ((key := own + parent) in view.nodes or key in view.descendants):
+        if parent is not None and ((key := label + parent) in view.nodes or key in view.descendants):
             return None
         return b"".join((head, asked[view.question], records)), kind
 
     def keep(self, asked: bytes, answer: Sibling) -> None:
-        """Keep what the siblings of a message's name get; the message is one in lower case."""
-        before, after = asked[_BEFORE], asked[HEADER + 1 + asked[HEADER] :]
+        """Keep what the siblings of a message's name get; in any spelling."""
+        before, after = asked[_BEFORE], asked[HEADER + 1 + asked[HEADER] :].lower()
         held = self._answers.get(before, {}).get(after)
         self._octets += len(answer.records) - len(held.records) if held else len(after) + len(answer.records) + BESIDE
         if self._octets > MOST_OCTETS:

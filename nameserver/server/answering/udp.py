@@ -9,7 +9,6 @@ import socket
 from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import NamedTuple
 
 from nameserver.query.composer import Composed
 from nameserver.query.cookies import CLIENT_ALONE, split
@@ -19,7 +18,7 @@ from nameserver.query.notify_shortcut import NotifyShortcut, is_notify
 from nameserver.query.pipeline import UNANSWERED
 from nameserver.query.shortcut import Entry
 from nameserver.query.tally import UNCOUNTED
-from nameserver.server.answering.batch import BYTES_HEADER, SLOT_SIZE, SLOTS, Batch, as_received, locate, usable
+from nameserver.server.answering.batch import BYTES_HEADER, SLOT_SIZE, SLOTS, Batch, as_received, usable
 from nameserver.server.answering.counting import CountedShortcuts
 from nameserver.server.faults import Faults
 from nameserver.server.sockets import IP_PKTINFO
@@ -39,6 +38,8 @@ _PLACES = tuple(
         strict=True,
     )
 )
+# An answer that lacks its cookie, the slot that it is for, the cookie sent.
+_Waiting = tuple[int, Composed, bytes]
 _Get = Callable[[bytes], Entry | None]
 _Compose = Callable[[bytes], Composed | None]
 _Find = Callable[[bytes, int, int], Composed | None]
@@ -138,26 +139,12 @@ class UdpListener:
         return outcome
 
 
-class Waiting(NamedTuple):
-    """Answers of one batch that lack their cookies: the slots that they are for, themselves, the cookies sent."""
-
-    slots: list[int]
-    answers: list[Composed]
-    cookies: list[bytes]
-
-    def add(self, slot: int, answer: Composed, cookie: bytes) -> None:
-        """One more."""
-        self.slots.append(slot)
-        self.answers.append(answer)
-        self.cookies.append(cookie)
-
-
 class BatchListener(UdpListener):
     """Datagrams by the batch (see `nameserver.server.answering.batch`)."""
 
     def _prepare(self) -> None:
         self._batch = Batch(self._socket)
-        self._waiting = Waiting([], [], [])
+        self._waiting: list[_Waiting] = []
 
     def _readable(self) -> None:
         """One batch: the hottest loop of the project.
@@ -175,7 +162,8 @@ class BatchListener(UdpListener):
             return
         octets, bodies, tally, epoch = batch.octets, batch.bodies, shortcut.tally.counts, shortcut.zones.epoch
         find, get, compose, compose_for_cookie = self._ways(len(lengths))
-        waiting = self._waiting = Waiting([], [], [])
+        waiting: list[_Waiting] = []
+        self._waiting = waiting
         others: list[bytes | None] = []  # replies that nobody else holds: their octets must last until they are sent
         unanswered: list[int] = []
         for slot, begin, start, at, size_at, length in zip(*_PLACES, lengths, strict=False):
@@ -191,7 +179,7 @@ class BatchListener(UdpListener):
                     if found is not None and not slot & _SAMPLE:
                         shortcut.keep(asked, found)
                 elif (found := compose_for_cookie(asked[:-8])) is not None:
-                    waiting.add(slot, found, asked[-8:])
+                    waiting.append((slot, found, asked[-8:]))
             except Exception:  # noqa: BLE001 - it is tried again, where that is told
                 found = None
             if found is None:
@@ -203,7 +191,7 @@ class BatchListener(UdpListener):
                 others.append(body)
                 bodies[at], bodies[size_at] = id(body) + BYTES_HEADER, len(body)  # `locate` without its call
                 tally[kind] += 1
-        if waiting.slots:
+        if waiting:
             self._add_cookies(lengths, others, unanswered)
         self._send_all(len(lengths), unanswered)
         self._shortcuts.count_soon()
@@ -235,7 +223,7 @@ class BatchListener(UdpListener):
             else:
                 entry = self._cookies.find(*parts)
                 if entry is not None:
-                    self._waiting.add(slot, (entry[4], entry[3]), parts[1])
+                    self._waiting.append((slot, (entry[4], entry[3]), parts[1]))
         except Exception as error:  # noqa: BLE001 - it only saves work: the pipeline can do without
             self._faults.broke(QUERY, "a short cut to an answer", error)
             entry = None
@@ -254,7 +242,7 @@ class BatchListener(UdpListener):
 
     def _add_cookies(self, lengths: list[int], others: list[bytes | None], unanswered: list[int]) -> None:
         """Complete the answers that wait for their cookies, all at once."""
-        slots, answers, cookies = self._waiting
+        slots, answers, cookies = zip(*self._waiting, strict=True)
         try:
             without = [answer[0] for answer in answers]
             bodies = self._cookies.bodies(without, cookies, self._batch.packed_addresses(slots), self._now())
@@ -272,7 +260,8 @@ class BatchListener(UdpListener):
                     continue
                 body = asked[0]
                 others.append(body)
-            words[4 * slot + 2], words[4 * slot + 3] = locate(body), len(body)
+            at = 4 * slot + 2
+            words[at], words[at + 1] = id(body) + BYTES_HEADER, len(body)
         unanswered.sort()
 
 
