@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nameserver.cli.migrate import common, moving
 from nameserver.cli.migrate.progress import Progress
-from nameserver.migrate.checks import clients, keep_secondary, primary_snippet
+from nameserver.migrate.checks import clients, keep_secondary, key_clauses, primary_snippet
 from nameserver.migrate.move import gates, phases
 from nameserver.migrate.move.gate import combine
 from nameserver.migrate.move.phases import State
@@ -101,7 +101,7 @@ async def _keep(args: argparse.Namespace, state: State) -> Report:
         there = primary_snippet.snippet(wanted, args.new_software).splitlines()
         report.lines = ["At the old side:", "", *report.lines, "", "At the new side:", "", *there]
     if name:
-        secret = primary_snippet.SECRET
+        secret = key_clauses.SECRET
         report.add(Level.NOTE, "secret", f"the secret of {name} is not shown: fill it in where it says {secret}")
     else:
         text = "no key: whoever can send from the old side's addresses can have the zone"

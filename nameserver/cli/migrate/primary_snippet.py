@@ -10,7 +10,8 @@ from nameserver.cli.migrate import common
 from nameserver.config.load import load_config
 from nameserver.config.model import Config, Endpoint
 from nameserver.errors import ConfigError
-from nameserver.migrate.checks.primary_snippet import SECRET, VENDORS, WITH_TLS, Wanted, snippet
+from nameserver.migrate.checks.key_clauses import SECRET
+from nameserver.migrate.checks.primary_snippet import VENDORS, WITH_TLS, Wanted, snippet
 from nameserver.wire import names
 from nameserver.wire.tsig import TsigKey
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from nameserver.config.model import Endpoint
-from nameserver.migrate.checks.primary_snippet import SECRET
+from nameserver.migrate.checks import key_clauses
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,7 @@ def _remotes(kept: Kept) -> list[tuple[str, Endpoint]]:
 def _bind(kept: Kept) -> list[str]:
     key = f' key "{kept.key}"' if kept.key else ""
     lines = ["// BIND 9.18 and later: in named.conf, in place of the zone; then: named-checkconf && rndc reconfig"]
-    if kept.key:
-        lines += [f'key "{kept.key}" {{', f"    algorithm {kept.algorithm};", f'    secret "{SECRET}";', "};"]
+    lines += key_clauses.bind(kept.key, kept.algorithm)
     primaries = " ".join(f"{each.host} port {each.port}{key};" for each in kept.primaries)
     lines += [f'zone "{kept.zone}" {{', "    type secondary;", f'    file "{kept.zone}.secondary";']
     return [*lines, f"    primaries {{ {primaries} }};", "    allow-transfer { none; };", "};"]
@@ -43,13 +42,7 @@ def _bind(kept: Kept) -> list[str]:
 
 def _knot(kept: Kept) -> list[str]:
     lines = ["# Knot DNS 3: in knot.conf, in place of the zone; then: knotc conf-check && knotc reload"]
-    if kept.key:
-        lines += [
-            "key:",
-            f'  - id: "{kept.key}"',
-            f"    algorithm: {kept.algorithm}",
-            f'    secret: "{SECRET}"',
-        ]
+    lines += key_clauses.knot(kept.key, kept.algorithm)
     key = [f'    key: "{kept.key}"'] if kept.key else []
     remotes = _remotes(kept)
     lines += ["remote:"]
@@ -66,8 +59,7 @@ def _knot(kept: Kept) -> list[str]:
 def _nsd(kept: Kept) -> list[str]:
     key = kept.key or "NOKEY"
     lines = ["# NSD 4: in nsd.conf, in place of the zone; then: nsd-checkconf nsd.conf && nsd-control reconfig"]
-    if kept.key:
-        lines += ["key:", f'  name: "{kept.key}"', f"  algorithm: {kept.algorithm}", f'  secret: "{SECRET}"']
+    lines += key_clauses.nsd(kept.key, kept.algorithm)
     lines += ["zone:", f'  name: "{kept.zone}"', f'  zonefile: "{kept.zone}.secondary"']
     lines += [f"  request-xfr: {each.host}@{each.port} {key}" for each in kept.primaries]
     return [*lines, *(f"  allow-notify: {host} {key}" for host in dict.fromkeys(each.host for each in kept.primaries))]
@@ -77,15 +69,11 @@ def _pdns(kept: Kept) -> list[str]:
     zone, key = kept.zone, kept.key
     primaries = " ".join(map(str, kept.primaries))
     lines = ["# PowerDNS Authoritative. pdns.conf (`slave` was renamed in 4.5 and is gone since 4.9):", "secondary=yes"]
-    lines += ["", "# PowerDNS 5.0 and later:"]
-    if key:
-        lines.append(f"pdnsutil tsigkey import {key} {kept.algorithm} {SECRET}")
+    lines += ["", "# PowerDNS 5.0 and later:", *key_clauses.pdnsutil(key, kept.algorithm)]
     lines += [f"pdnsutil zone set-kind {zone} secondary", f"pdnsutil zone change-primary {zone} {primaries}"]
     if key:
         lines.append(f"pdnsutil tsigkey activate {zone} {key} secondary")
-    lines += ["", "# PowerDNS 4:"]
-    if key:
-        lines.append(f"# pdnsutil import-tsig-key {key} {kept.algorithm} {SECRET}")
+    lines += ["", "# PowerDNS 4:", *key_clauses.pdnsutil_4(key, kept.algorithm)]
     lines += [f"# pdnsutil set-kind {zone} secondary", f"# pdnsutil change-secondary-zone-primary {zone} {primaries}"]
     if key:
         lines.append(f"# pdnsutil activate-tsig-key {zone} {key} secondary")

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from nameserver.config.model import Endpoint
-
-SECRET = "SECRET"  # noqa: S105 - stands where the secret has to be filled in
+from nameserver.migrate.checks import key_clauses
+from nameserver.migrate.checks.key_clauses import SECRET
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +42,7 @@ def _bind(wanted: Wanted) -> str:
     key = f' key "{wanted.key}"' if wanted.key else ""
     notify = " ".join(f"{each.host} port {each.port}{key};" for each in wanted.addresses)
     lines = ["// BIND 9.18 and later: named.conf, then: named-checkconf && rndc reconfig"]
-    if wanted.key:
-        lines += [
-            f'key "{wanted.key}" {{',
-            f"    algorithm {wanted.algorithm};",
-            f'    secret "{wanted.secret}";',
-            "};",
-        ]
+    lines += key_clauses.bind(wanted.key, wanted.algorithm, wanted.secret)
     over = ""
     if wanted.tls_port:
         over = f" port {wanted.tls_port} transport tls"
@@ -73,13 +67,7 @@ def _knot(wanted: Wanted) -> str:
     hosts = ", ".join(f'"{host}"' for host in _hosts(wanted))
     notify = ", ".join(f'"{each.host}@{each.port}"' for each in wanted.addresses)
     lines = ["# Knot DNS 3: knot.conf, then: knotc conf-check && knotc reload"]
-    if wanted.key:
-        lines += [
-            "key:",
-            f'  - id: "{wanted.key}"',
-            f"    algorithm: {wanted.algorithm}",
-            f'    secret: "{wanted.secret}"',
-        ]
+    lines += key_clauses.knot(wanted.key, wanted.algorithm, wanted.secret)
     key = [f'    key: "{wanted.key}"'] if wanted.key else []
     lines += ["remote:", "  - id: nameserver", f"    address: [{notify}]", *key]
     lines += ["acl:", "  - id: nameserver-transfer", f"    address: [{hosts}]", *key, "    action: transfer"]
@@ -90,8 +78,7 @@ def _knot(wanted: Wanted) -> str:
 def _nsd(wanted: Wanted) -> str:
     key = wanted.key or "NOKEY"
     lines = ["# NSD 4: nsd.conf, then: nsd-checkconf nsd.conf && nsd-control reconfig"]
-    if wanted.key:
-        lines += ["key:", f'  name: "{wanted.key}"', f"  algorithm: {wanted.algorithm}", f'  secret: "{wanted.secret}"']
+    lines += key_clauses.nsd(wanted.key, wanted.algorithm, wanted.secret)
     if wanted.tls_port:
         lines += [
             "# NSD 4.6 passes over ALPN: require-alpn = false in its [tls.NAME] here.",
@@ -121,13 +108,13 @@ def _pdns(wanted: Wanted) -> str:
     else:
         lines.append(f"allow-axfr-ips={','.join(_hosts(wanted))}")
     lines += ["", "# PowerDNS 5.0 and later:", f"pdnsutil zone set-kind {zone} primary"]
+    lines += key_clauses.pdnsutil(key, wanted.algorithm, wanted.secret)
     if key:
-        lines.append(f"pdnsutil tsigkey import {key} {wanted.algorithm} {wanted.secret}")
         lines.append(f"pdnsutil metadata set {zone} TSIG-ALLOW-AXFR {key}")
     lines += [f"pdnsutil metadata set {zone} ALSO-NOTIFY {targets}", ""]
     lines += ["# PowerDNS 4:", f"# pdnsutil set-kind {zone} primary"]
+    lines += key_clauses.pdnsutil_4(key, wanted.algorithm, wanted.secret)
     if key:
-        lines.append(f"# pdnsutil import-tsig-key {key} {wanted.algorithm} {wanted.secret}")
         lines.append(f"# pdnsutil set-meta {zone} TSIG-ALLOW-AXFR {key}")
     lines += [f"# pdnsutil set-meta {zone} ALSO-NOTIFY {targets}", ""]
     return "\n".join(lines)
