@@ -251,6 +251,8 @@ class InboundTransfer:
         if count == 0 and self.state is State.FIRST_SOA:
             raise _without_records(_read_opt(message, offset))
         answers = Section(message, offset, count)
+        if offset > 12 and message.startswith(self.zone, 12):
+            answers.known[12] = self.zone  # of the question: what the pointers of most owners lead to
         done = self._interpret(answers, alone=count == 1)
         if self.stats.messages == 1 and (opt := _read_opt(message, answers.offset)) is not None:
             expire = opt.option(codes.OPT_EXPIRE)

@@ -61,6 +61,8 @@ class RRset(NamedTuple):
 
     def with_ttl(self, ttl: int) -> Self:
         """The same records under another TTL."""
+        if self.ttl == ttl:  # as is the SOA's of most zones in negative answers, for which each new version asks
+            return self
         return self.of(self.owner, self.type, ttl, self.rdatas(), int.from_bytes(self.tails[2:4], "big"))
 
 

@@ -17,10 +17,12 @@ Policies (all counted): the same record twice is taken once; RRs of one RRset wi
 """
 
 from dataclasses import dataclass
+from struct import Struct
+from struct import error as StructError  # noqa: N812 - an exception, named like one
 
 from nameserver.errors import Reason, WireError, ZoneError
 from nameserver.wire import codes, names
-from nameserver.wire.address_runs import AddressRun, place_of
+from nameserver.wire.address_runs import AddressRun
 from nameserver.wire.rdata import fold_rdata, read_known_name, type_text
 from nameserver.wire.rrset import Record
 from nameserver.wire.walk import Section, Walked, read_tail, to_walked
@@ -41,10 +43,10 @@ from nameserver.zone.node import (
 from nameserver.zone.soa import Soa, parse_soa
 from nameserver.zone.sorted_nodes import SortedNodes, sort_columns
 
-_IN = codes.IN.to_bytes(2, "big")
-_SOA_IN = codes.SOA.to_bytes(2, "big") + _IN
-# Size of the tail by type and class, where every size else is wrong.
-_PLAIN_SIZES = {codes.A.to_bytes(2, "big") + _IN: 14, codes.AAAA.to_bytes(2, "big") + _IN: 26}
+_PLAIN_SIZES = {codes.A: 4, codes.AAAA: 16}  # of the rdata by type, where every size else is wrong
+_POINTED = Struct("!HHHIH").unpack_from  # the pointer that an owner ends with, type, class, TTL, size of the rdata
+_POINTER = 0xC000  # and the place that it points at
+_LONGEST_TTL = 0x7FFFFFFF
 _LONG_KEY = 80  # bytes of a key whose labels are not gone through at every owner: an address in ip6.arpa has 64
 _PARENTS_KEPT = 10_000
 _WORTH_A_TRY = 8  # owners in a run of addresses, after which another run is looked for at once; …
@@ -226,7 +228,9 @@ class ZoneBuilder:
 
         Raises `WireError`, and `ZoneError` (wrong-class, limit-…).
         """
-        most = more = 1  # the first owner of a message is often the one that later ones point at
+        # The first owner of a message is often the one that later ones point at; behind it a run of addresses is looked
+        # for, but not where few records follow.
+        most = more = 1 if section.left >= _FEW else section.left
         while section.left:
             if self._take_plain(section, most) == most:
                 if section.message[section.offset : section.offset + 1] < b"\x40":
@@ -297,7 +301,7 @@ class ZoneBuilder:
         for index, pointer in enumerate(run.pointers[:1] if alike else run.pointers):
             if pointer not in parents:
                 start = run.start(index)
-                parent = self._learn(section, start, start + len(run.labels[index]), place_of(pointer))
+                parent = self._learn(section, start, start + len(run.labels[index]), int.from_bytes(pointer, "big"))
                 if parent is None:
                     run.cut(index)
                     break
@@ -319,47 +323,56 @@ class ZoneBuilder:
         offset, left = section.offset, section.left
         before, stop = left, max(0, left - most)
         current = self._plain_key(self._owner) if self._run else None
-        run, pack, plain_size, apex = self._run, self._pack, _PLAIN_SIZES.get, self.apex_as_received
+        alone = b""  # the current owner's node, where that is an address and nothing else
+        run, plain_size, longest, apex = self._run, _PLAIN_SIZES.get, self._longest_key, self.apex_as_received
+        first, weight, add_key, add_node = len(self._keys), self.size, self._keys.append, self._nodes.append
         try:
             while left > stop:
                 start = offset
-                while 0 < (length := message[start]) < 0x40:
+                while (length := message[start]) < 0x40 and length:
                     start += length + 1
-                pointer = (length & 0x3F) << 8 | message[start + 1]
+                pointer, rdtype, rdclass, ttl, length = _POINTED(message, start)
                 key = keys.get(pointer)
-                if length < 0xC0 or (key is None and (key := self._learn(section, offset, start, pointer)) is None):
+                if key is None and (key := self._learn(section, offset, start, pointer)) is None:
                     break
                 if start > offset:
                     labels = message[offset:start]
                     key = labels + key
-                    if labels != labels.lower() or len(key) > self._longest_key:
+                    if labels != labels.lower() or len(key) > longest:
                         break
-                    keys[offset] = key
+                    keys[_POINTER + offset] = key
                     known[offset] = key + apex
                 start += 2
-                end = start + 10 + (message[start + 8] << 8 | message[start + 9])
-                kind = message[start : start + 4]
-                if end > size or message[start + 4] & 0x80:
+                end = start + 10 + length
+                if rdclass != codes.IN or ttl > _LONGEST_TTL or end > size:
                     break
-                if end - start == plain_size(kind):
+                if length == plain_size(rdtype):
                     tail = message[start:end]
-                elif kind[2:] != _IN or kind == _SOA_IN:
+                    node = PLAIN + tail
+                elif rdtype == codes.SOA:
                     break
                 else:
-                    tail = read_tail(message, start, end, kind[0] << 8 | kind[1], known)
+                    tail = read_tail(message, start, end, rdtype, known)
+                    node = b""
                 if key == current:
                     run.append(tail)
+                    alone = b""
                 else:
-                    if current is not None:
-                        pack(current, run, None)
-                    elif run:
+                    if current is None:
                         self._flush()
-                    current, run = key, [tail]
+                    elif alone:  # as `_pack`, without three calls for each owner
+                        add_key(current)
+                        add_node(alone)
+                        self._packed += 1
+                    else:
+                        self._pack(current, run, None)
+                    current, run, alone = key, [tail], node
                 offset = end
                 left -= 1
-        except (IndexError, WireError):
+        except (IndexError, StructError, WireError):
             pass  # `section` finds the same, and says where
         section.offset, section.left = offset, left
+        self.size = weight + sum(map(len, self._keys[first:])) + sum(map(len, self._nodes[first:]))
         self._run = run
         if run and current is not None:
             self._owner = current + self.apex_as_received
@@ -370,7 +383,7 @@ class ZoneBuilder:
         known = section.keys.get(pointer)
         if known is not None:
             return known
-        if section.message[start] < 0xC0 or not 12 <= pointer < owner_at:
+        if not 12 <= pointer - _POINTER < owner_at:
             return None
         name, _ = read_known_name(section.message, start, section.known)  # by the pointer: its target is remembered
         key = self._plain_key(name)
@@ -397,9 +410,10 @@ class ZoneBuilder:
         self._flush()
         nodes, apex = self._in_order(), self.apex_as_received
         self._check_limits()
-        soa_rdata = checks.check_apex(nodes.get(b""), apex)
+        apex_node = nodes.get(b"")
+        soa_rdata = checks.check_apex(apex_node, apex)
         checks.check_below_dnames(nodes, self._dname_keys, apex)
-        self.tally.look_at_apex(nodes.get(b""))
+        self.tally.look_at_apex(apex_node)
         return BuiltZone(nodes, apex, parse_soa(soa_rdata), soa_rdata, self._packed, self.size, self.tally)
 
     # --- inside -------------------------------------------------------------------------------------------------------

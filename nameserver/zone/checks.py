@@ -110,7 +110,7 @@ def check_apex(node: bytes | None, apex: bytes) -> bytes:
     if soa.rdata_count > 1:
         what = f"{names.to_text(apex)} has {soa.rdata_count} SOA records"
         raise NodeError(Reason.SOA_IN_MIDDLE, f"{what}, only one is allowed (RFC 1035 §5.2)", b"")
-    if node_layout.find_rrset(node, codes.NS, b"") is None:
+    if not node[0] & node_layout.HAS_NS:
         raise NodeError(Reason.NO_NS, f"{names.to_text(apex)} has no NS record at its apex", b"")
     return soa.tails[10:]
 
