@@ -1,6 +1,7 @@
 """What a worker needs to know of the configuration, as JSON for the channel: no secret touches argv or environment."""
 
 import base64
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from functools import lru_cache
 from ipaddress import ip_network
@@ -94,16 +95,26 @@ def decode_tls(settings: Json) -> ServerTls:
     return ServerTls(**settings | {"certificate": Certificate(**settings["certificate"])})
 
 
-def encode_zone(zone: ZoneConfig, paused: int = 0) -> Json:
-    """One zone's access lists, primaries being part of who may notify; `paused` is the RCODE that queries get, or 0."""
-    return {
-        "name": zone.name.hex(),
-        "text": zone.text,
-        "type": zone.type,
-        "paused": paused,
-        "allow_transfer": _encode_acl(zone.allow_transfer),
-        "allow_notify": _encode_acl(notify_acl(zone)),
-    }
+def encode_zones(zones: Iterable[ZoneConfig], paused: Mapping[bytes, int] | None = None) -> list[Json]:
+    """Types and access lists, each with the zones that have them; primaries are part of who may notify.
+
+    `paused` has the RCODE that queries get, by zone; 0 where they get answers. Thousands of zones have what is in their
+    template, the very same objects: what is said of them is said once.
+    """
+    alike: dict[tuple[str, int, int, int, int], Json] = {}
+    for zone in zones:
+        rcode = paused.get(zone.name, 0) if paused else 0
+        key = zone.type, rcode, id(zone.primaries), id(zone.allow_notify), id(zone.allow_transfer)
+        if key not in alike:
+            alike[key] = {
+                "type": zone.type,
+                "paused": rcode,
+                "allow_transfer": _encode_acl(zone.allow_transfer),
+                "allow_notify": _encode_acl(notify_acl(zone)),
+                "zones": [],
+            }
+        alike[key]["zones"].append((zone.name.hex(), zone.text))
+    return list(alike.values())
 
 
 @lru_cache(ACLS_KEPT)
@@ -119,7 +130,7 @@ def _encode_acl(acl: Acl) -> list[list[Any]]:
 
 
 def decode_acl(rows: list[list[Any]]) -> Acl:
-    """An access list from its rows: one and the same for all zones that have the same."""
+    """An access list from its rows: one and the same wherever it is the same."""
     return _acl(tuple(map(tuple, rows)))
 
 

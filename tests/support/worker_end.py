@@ -18,7 +18,7 @@ from nameserver.config.model import Config, Endpoint, ServerConfig, ZoneConfig
 from nameserver.query.counters import COUNTERS
 from nameserver.server.answering.worker import Worker
 from nameserver.server.channel import Channel, Header
-from nameserver.server.settings import encode_keys, encode_server, encode_zone
+from nameserver.server.settings import encode_keys, encode_server, encode_zones
 from nameserver.server.sockets import open_sockets
 from nameserver.wire import names
 from nameserver.wire.tsig import TsigKey
@@ -54,7 +54,7 @@ class Reins:
         self.channel.send(
             "configure",
             keys=encode_keys(config),
-            zones=[encode_zone(each) for each in zones],
+            zones=encode_zones(zones),
             removed=[names.from_text(each).hex() for each in removed],
         )
 

@@ -237,16 +237,17 @@ class Worker:
             self._pipeline.keys = decode_keys(header["keys"])
         if "tls" in header:
             self._take_tls(header["tls"])
-        for row in header.get("zones", ()):
-            name = bytes.fromhex(row["name"])
-            served = self.zones.exact(name)
-            if served is None:
-                served = ServedZone(name, row["text"], paused=row["paused"])
-                self.zones.add(served)
-            served.type = row["type"]
-            served.allow_transfer = decode_acl(row["allow_transfer"])
-            served.allow_notify = decode_acl(row["allow_notify"])
-            self._pause(served, row["paused"])
+        for alike in header.get("zones", ()):
+            kind, paused = alike["type"], alike["paused"]
+            allow_transfer, allow_notify = decode_acl(alike["allow_transfer"]), decode_acl(alike["allow_notify"])
+            for hex_name, text in alike["zones"]:
+                name = bytes.fromhex(hex_name)
+                served = self.zones.exact(name)
+                if served is None:
+                    served = ServedZone(name, text, paused=paused)
+                    self.zones.add(served)
+                served.type, served.allow_transfer, served.allow_notify = kind, allow_transfer, allow_notify
+                self._pause(served, paused)
         for name in map(bytes.fromhex, header.get("removed", ())):
             gone = self.zones.exact(name)
             if gone is not None:

@@ -26,7 +26,7 @@ from nameserver.errors import StoreDamaged, StoreError, StoreFault
 from nameserver.server.channel import pack_changes
 from nameserver.server.clocks import from_wall
 from nameserver.server.leaving import Leaving
-from nameserver.server.settings import encode_keys, encode_tls, encode_zone
+from nameserver.server.settings import encode_keys, encode_tls, encode_zones
 from nameserver.server.supervisor import Supervisor, Worker
 from nameserver.server.zones.new_steps import steps_applied, steps_to_whole
 from nameserver.server.zones.store_watch import StoreWatch
@@ -542,8 +542,7 @@ class Publisher:
         if config.tls is not None:
             worker.channel.send("configure", tls=encode_tls(config.tls))
         for start in range(0, len(zones), BATCH):
-            batch = zones[start : start + BATCH]
-            rows = [encode_zone(each, self._paused.get(each.name, 0)) for each in batch]
+            rows = encode_zones(zones[start : start + BATCH], self._paused)
             worker.channel.send("configure", zones=rows)
 
     def bring_up(self, worker: Worker, config: Config) -> None:

@@ -13,7 +13,7 @@ from nameserver.config.load import read_config
 from nameserver.config.model import Config, Endpoint
 from nameserver.errors import WireError
 from nameserver.query.acl import AclRow
-from nameserver.server.settings import decode_acl, decode_tls, encode_tls, encode_zone
+from nameserver.server.settings import decode_acl, decode_tls, encode_tls, encode_zones
 from nameserver.wire.certificate import expires_at, spki_pin
 
 SERVER = '[server]\nlisten-tls = ["127.0.0.1"]\ntls-certificate = "server.pem"\ntls-key = "server.key"\n'
@@ -63,7 +63,7 @@ def test_everything_of_tls_is_read_and_a_changed_file_is_another_configuration(f
     assert not any(row.tls for row in zone.allow_notify.rows), "a NOTIFY is a hint, and may be plain"
 
     assert decode_tls(encode_tls(config.tls)) == config.tls
-    row = encode_zone(zone)
+    [row] = encode_zones([zone])
     assert decode_acl(row["allow_transfer"]) == zone.allow_transfer
     assert decode_acl([[None, None]]).rows == (AclRow(),)
 

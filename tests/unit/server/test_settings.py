@@ -1,12 +1,13 @@
 """What a worker is told of the configuration comes out as it went in."""
 
 import json
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from nameserver.config.model import Config, Endpoint, Remote, ServerConfig, ZoneConfig
 from nameserver.query.acl import Acl, AclRow
-from nameserver.server.settings import decode_acl, decode_keys, encode_keys, encode_server, encode_zone
+from nameserver.server.settings import decode_acl, decode_keys, encode_keys, encode_server, encode_zones
 from nameserver.wire.tsig import TsigKey
 
 KEY = TsigKey(b"\x01k\x00", "hmac-sha512", bytes(range(64)))
@@ -26,13 +27,24 @@ def test_keys_pass_through_json() -> None:
 
 
 def test_access_lists_pass_through_json() -> None:
-    row = json.loads(json.dumps(encode_zone(ZONE)))
-    assert (bytes.fromhex(row["name"]), row["text"], row["type"]) == (ZONE.name, "example", "secondary")
+    [row] = json.loads(json.dumps(encode_zones([ZONE])))
+    assert (row["zones"], row["type"]) == ([[ZONE.name.hex(), "example"]], "secondary")
     assert decode_acl(row["allow_transfer"]) == ZONE.allow_transfer
 
 
+def test_what_is_the_same_for_many_zones_is_said_once() -> None:
+    like_it = replace(ZONE, name=b"\x04like\x00", text="like")
+    other = replace(ZONE, name=b"\x05other\x00", text="other", allow_transfer=Acl())
+    primary = replace(ZONE, name=b"\x02of\x00", text="of", type="primary", primaries=())
+    rows = encode_zones([ZONE, other, like_it, primary])
+    assert [[text for _, text in row["zones"]] for row in rows] == [["example", "like"], ["other"], ["of"]]
+    assert [row["type"] for row in rows] == ["secondary", "secondary", "primary"]
+    assert [bool(row["allow_transfer"]) for row in rows] == [True, False, True]
+    assert [len(row["allow_notify"]) for row in rows] == [3, 3, 1]
+
+
 def test_primaries_may_notify_with_their_key_without_being_listed() -> None:
-    acl = decode_acl(encode_zone(ZONE)["allow_notify"])
+    acl = decode_acl(encode_zones([ZONE])[0]["allow_notify"])
     assert acl.allows(ip_address("192.0.2.1"), KEY.name)
     assert acl.allows(ip_address("2001:db8::1"), KEY.name)
     assert not acl.allows(ip_address("192.0.2.1"), None)

@@ -13,7 +13,7 @@ from support.zones import zone_text
 
 from nameserver.config.model import ZoneConfig
 from nameserver.server.answering import worker as worker_module
-from nameserver.server.settings import encode_zone
+from nameserver.server.settings import encode_zones
 from nameserver.store.database import Store
 from nameserver.wire import codes, names
 
@@ -30,7 +30,7 @@ async def worker(directory: Path, paused: int = 0) -> AsyncIterator[Reins]:
         for zone in (ZONE, BESIDE):
             commit_text(store, zone, zone_text(zone, 1))
         async with worker_on(store.path) as reins:
-            rows = [encode_zone(CONFIG, paused), encode_zone(ZoneConfig(names.from_text(BESIDE), BESIDE))]
+            rows = encode_zones([CONFIG, ZoneConfig(names.from_text(BESIDE), BESIDE)], {CONFIG.name: paused})
             reins.channel.send("configure", keys=[], zones=rows)
             reins.load(ZONE, BESIDE)
             await until(lambda: reins.served(ZONE) and reins.served(BESIDE))
@@ -86,10 +86,10 @@ async def test_neither_a_load_nor_an_expiry_nor_other_settings_end_it(tmp_path: 
         reins.load(ZONE)
         await until(lambda: len(reins.heard("served")) > before)
         assert await rcode(reins) == dns.rcode.REFUSED
-        reins.channel.send("configure", keys=[], zones=[encode_zone(CONFIG, codes.REFUSED)])
+        reins.channel.send("configure", keys=[], zones=encode_zones([CONFIG], {CONFIG.name: codes.REFUSED}))
         await heard(reins)
         assert await rcode(reins) == dns.rcode.REFUSED
-        reins.channel.send("configure", keys=[], zones=[encode_zone(CONFIG)])
+        reins.channel.send("configure", keys=[], zones=encode_zones([CONFIG]))
         await heard(reins)
         assert await rcode(reins) == dns.rcode.NOERROR
 
