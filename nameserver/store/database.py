@@ -32,7 +32,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -282,8 +281,7 @@ class Store:
             raise StoreError(f"the change takes away the apex of zone {held.text}: not stored")
         with self._transaction(f"saving zone {held.text}") as database:
             owners, size, overlay_rows, overlay_sum = self._write_overlay(database, held, changes)
-            zone = replace(
-                held,
+            zone = held._replace(
                 serial=serial,
                 generation=self._generation + 1,
                 soa_rdata=soa_rdata,
@@ -333,7 +331,7 @@ class Store:
     def save_timers(self, timers: Mapping[bytes, ZoneTimers]) -> None:
         """Store the times of many zones in one transaction; names not held are left out. Raises StoreError."""
         self._ready()
-        rows = [replace(self._zones[name], **new._asdict()) for name, new in timers.items() if name in self._zones]
+        rows = [self._zones[name]._replace(**new._asdict()) for name, new in timers.items() if name in self._zones]
         with self._transaction("saving the zones' timers") as database:
             database.executemany(PUT_ZONE, map(zone_row, rows))
             for zone in rows:  # a good time, too, to let go of what has become too old
@@ -344,7 +342,7 @@ class Store:
     def change_kind(self, name: bytes, kind: str, timers: ZoneTimers) -> StoredZone:
         """A zone goes on as another kind, with other times: its version and history stay. Raises StoreError."""
         self._ready()
-        zone = replace(self._held(name), kind=kind, **timers._asdict())
+        zone = self._held(name)._replace(kind=kind, **timers._asdict())
         with self._transaction(f"saving zone {zone.text}") as database:
             database.execute(PUT_ZONE, zone_row(zone))
         self._zones[name] = zone
@@ -366,7 +364,7 @@ class Store:
         held = self._held(name)
         if not held.overlay_rows:
             return
-        zone = replace(held, base_generation=held.generation, overlay_rows=0, overlay_sum=0)
+        zone = held._replace(base_generation=held.generation, overlay_rows=0, overlay_sum=0)
         with self._transaction(f"compacting zone {held.text}") as database:
             # Read through another connection: its snapshot does not see the rows being deleted and written here.
             with closing(self._reader.stream(name)) as slices:

@@ -12,7 +12,6 @@ counts on a monotonic clock instead and only translates when it stores and resto
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
 from typing import NamedTuple
@@ -105,8 +104,7 @@ class ZoneTimers(NamedTuple):
     refresh_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class StoredZone:
+class StoredZone(NamedTuple):
     """What the store knows of a zone besides its records. Times are as in `ZoneTimers`."""
 
     id: int  # of this stay in the store: a zone removed and added again gets another
@@ -137,25 +135,7 @@ class StoredZone:
 
 def zone_row(zone: StoredZone) -> tuple[int | bytes | str | float, ...]:
     """The values of ZONE_COLUMNS."""
-    return (
-        zone.id,
-        zone.name,
-        zone.text,
-        zone.kind,
-        zone.apex_as_received,
-        zone.serial,
-        zone.generation,
-        zone.base_generation,
-        zone.soa_rdata,
-        zone.records,
-        zone.owners,
-        zone.size,
-        zone.overlay_rows,
-        zone.overlay_sum,
-        zone.source,
-        *zone.timers,
-        zone_crc(zone),
-    )
+    return (*zone, zone_crc(zone))
 
 
 def zone_of_row(row: Sequence[object]) -> StoredZone:

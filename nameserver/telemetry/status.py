@@ -10,7 +10,7 @@ them when printing.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from nameserver.telemetry.events import NotifyReceivedEvent, TransferEvent
 from nameserver.telemetry.tally import Tally
@@ -33,9 +33,8 @@ ZONE_STATES = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrimaryStatus:
-    """One primary of one zone."""
+class PrimaryStatus(NamedTuple):
+    """One primary of one zone. A tuple, as it is replaced after each exchange."""
 
     name: str  # of the remote
     address: str = ""  # the address tried last, with its port
@@ -54,12 +53,12 @@ class PrimaryStatus:
 
     def to_json(self) -> Json:
         """Every field under its own name."""
-        return {name: getattr(self, name) for name in _PRIMARY_FIELDS}
+        return self._asdict()
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The inverse; unknown fields are ignored, missing ones take their defaults."""
-        return cls(**_known(data, _PRIMARY_FIELDS))
+        return cls(**_known(data, cls._fields))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,7 +257,6 @@ def _known(data: Mapping[str, Any], names: tuple[str, ...]) -> Json:
 
 
 # Looked up once: `dataclasses.asdict` copies deeply, which 10,000 zones would feel.
-_PRIMARY_FIELDS = tuple(each.name for each in fields(PrimaryStatus))
 _DOWNSTREAM_FIELDS = tuple(each.name for each in fields(DownstreamStatus))
 _PAUSE_FIELDS = tuple(each.name for each in fields(PauseStatus))
 _ZONE_FIELDS = tuple(each.name for each in fields(ZoneStatus))

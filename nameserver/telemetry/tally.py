@@ -101,8 +101,11 @@ class Tally:
         if event.outcome is not Outcome.OK or event.got is Kind.NONE:
             return  # the histograms are about what a whole transfer costs
         kind = (event.direction, event.got)
-        self.transfer_durations.setdefault(kind, Histogram(DURATION_BOUNDS)).observe(event.seconds)
-        self.transfer_sizes.setdefault(kind, Histogram(SIZE_BOUNDS)).observe(event.bytes)
+        if kind not in self.transfer_durations:
+            self.transfer_durations[kind] = Histogram(DURATION_BOUNDS)
+            self.transfer_sizes[kind] = Histogram(SIZE_BOUNDS)
+        self.transfer_durations[kind].observe(event.seconds)
+        self.transfer_sizes[kind].observe(event.bytes)
 
     def internal_error(self, where: str) -> None:
         """The transfer process survived a fault of its own."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from nameserver.config.model import ZoneConfig
@@ -158,7 +158,7 @@ def update_statuses(held: dict[str, PrimaryStatus], fresh: dict[str, PrimaryStat
     for name, status in fresh.items():
         old = held.get(name, status)
         configured = ("address", "key", "key_fingerprint", "preferred_key", "preferred_key_reason")
-        held[name] = replace(old, **{field: getattr(status, field) for field in configured})
+        held[name] = old._replace(**{field: getattr(status, field) for field in configured})
 
 
 def level_of(old: State, new: State) -> int:

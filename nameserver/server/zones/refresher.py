@@ -403,8 +403,7 @@ class Refresher:
             return
         skew = peer.skew if peer.skew is not None else status.skew
         last_attempt = time.time() if asked else status.last_attempt
-        work.primaries[peer.remote.name] = replace(
-            status,
+        work.primaries[peer.remote.name] = status._replace(
             address=str(peer.endpoint),
             last_attempt=last_attempt,
             skew=skew,

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -241,7 +240,7 @@ def test_compaction_changes_neither_content_nor_generation(store: Store) -> None
     expected = content(store.path)
     store.compact(NAME)
     after = store.zones()[NAME]
-    assert after == replace(before, base_generation=before.generation, overlay_rows=0, overlay_sum=0)
+    assert after == before._replace(base_generation=before.generation, overlay_rows=0, overlay_sum=0)
     assert content(store.path) == expected
     assert all(store.node(NAME, each) == (expected or {}).get(each) for each in nodes)
     store.compact(NAME)

@@ -2,7 +2,6 @@
 
 import math
 import sqlite3
-from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -21,10 +20,10 @@ def error_with(code: int) -> sqlite3.Error:
 
 
 def test_the_columns_are_the_fields_and_a_checksum() -> None:
-    assert ZONE_COLUMNS.split(", ") == [*(field.name for field in fields(StoredZone)), "crc"]
+    assert ZONE_COLUMNS.split(", ") == [*StoredZone._fields, "crc"]
 
 
-@pytest.mark.parametrize("zone", [ZONE, replace(ZONE, expires_at=math.inf, text="", records=0)])
+@pytest.mark.parametrize("zone", [ZONE, ZONE._replace(expires_at=math.inf, text="", records=0)])
 def test_a_row_gives_back_its_zone(zone: StoredZone) -> None:
     assert zone_of_row(zone_row(zone)) == zone
     assert zone.timers == (zone.last_success, zone.last_change, zone.expires_at, zone.refresh_at)

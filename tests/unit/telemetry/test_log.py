@@ -5,7 +5,6 @@ import json
 import logging
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -183,7 +182,7 @@ def test_a_transfer_in_which_something_had_to_be_put_right_is_a_warning() -> Non
 
 def test_a_failure_like_the_one_before_is_debug() -> None:
     stream = written("plain", "info")
-    failed = replace(CHECK, outcome=Outcome.FAILED, reason=Reason.CONNECT_REFUSED)
+    failed = CHECK._replace(outcome=Outcome.FAILED, reason=Reason.CONNECT_REFUSED)
     log.log_event(failed)
     log.log_event(failed, repeated=True)
     assert stream.getvalue().count("connect-refused") == 1

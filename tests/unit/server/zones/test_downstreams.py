@@ -128,7 +128,7 @@ async def test_who_asks_for_the_differences_from_a_serial_has_it(tmp_path: Path)
         primary.serve(ZONE, zone_text(ZONE, 5))
         await ours.start(of(primary, Remote("edge", (Endpoint(LOOPBACK, 1),)), check_downstreams=False))
         await until(lambda: ours.entry(ZONE).answered is not None)
-        event = replace(sent(6, asked=Kind.IXFR, had=5), outcome=Outcome.FAILED, got=Kind.NONE)
+        event = sent(6, asked=Kind.IXFR, had=5)._replace(outcome=Outcome.FAILED, got=Kind.NONE)
         ours.downstreams.transferred(event)
         assert below(ours).serial == 5 and below(ours).has_it
 
@@ -155,9 +155,9 @@ async def test_of_those_who_fetch_and_are_not_told_the_latest_few_are_kept(tmp_p
         await ours.start(of(primary))
         await until(lambda: ours.entry(ZONE).answered is not None)
         for number in range(100):
-            ours.downstreams.transferred(replace(sent(5), address=f"192.0.2.{number}"))
+            ours.downstreams.transferred(sent(5)._replace(address=f"192.0.2.{number}"))
         assert [each.address for each in ours.downstreams.statuses(NAME)] == [f"192.0.2.{n}" for n in range(84, 100)]
-        ours.downstreams.transferred(replace(sent(5), zone="unknown.example"))
+        ours.downstreams.transferred(sent(5)._replace(zone="unknown.example"))
 
 
 async def test_after_a_start_servers_are_asked_and_those_behind_are_told(tmp_path: Path) -> None:

@@ -494,7 +494,7 @@ async def test_a_stored_zone_whose_time_has_run_out_starts_expired_and_is_revive
     async with own_server(tmp_path / "a") as primary, managed(tmp_path / "b") as ours:
         primary.serve(ZONE, zone_text(ZONE, 5))
         stored = commit_text(ours.store, ZONE, zone_text(ZONE, 5))
-        ours.publisher.stored = {NAME: replace(stored, expires_at=1.0)}
+        ours.publisher.stored = {NAME: stored._replace(expires_at=1.0)}
         await ours.zones.prepare(ours.config(of(primary)))
         assert [header["state"] for header in (await until(lambda: bool(ours.said)), ours.told("state"))[1]] == [
             "expired"

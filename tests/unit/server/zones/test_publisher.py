@@ -273,7 +273,7 @@ async def test_a_new_worker_is_told_everything_in_batches_and_expired_zones_apar
         zones = [f"z{number}.example" for number in range(BATCH + 1)]
         stored = commit_text(ours.store, zones[0], zone_text(zones[0], 1))
         ours.publisher.stored = {
-            names.from_text(zone): replace(stored, name=names.from_text(zone), text=zone) for zone in zones
+            names.from_text(zone): stored._replace(name=names.from_text(zone), text=zone) for zone in zones
         }
         ours.publisher.set_expired(names.from_text(zones[3]), True)
         config = ours.config(*(ZoneConfig(names.from_text(zone), zone) for zone in zones[:-1]))

@@ -5,7 +5,6 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +176,7 @@ async def restarted(
         primary.serve(ZONE, zone_text(ZONE, 5, timers=TIMES))
         stored = commit_text(ours.store, ZONE, zone_text(ZONE, 5, timers=TIMES))
         ours.publisher.stored = {
-            NAME: replace(stored, last_success=last_success, last_change=last_success, expires_at=last_success + life)
+            NAME: stored._replace(last_success=last_success, last_change=last_success, expires_at=last_success + life)
         }
         await ours.zones.prepare(ours.config(primary.zone_config(ZONE, pull=HASTY, timers=CALM)))
         states: list[str] = [ours.entry(ZONE).state]
