@@ -317,15 +317,13 @@ class ZoneBuilder:
 
         Plain is an owner in lower case that is a pointer, or labels and a pointer, to a name known to be in the zone,
         with an ordinary record of class IN. Its key is then the labels and the key of the name pointed at. Whatever
-        looks odd in any way is left where it is, for `section` to read and judge.
+        looks odd is left where it is, for `section` to read and judge.
         """
         message, keys, known, size = section.message, section.keys, section.known, len(section.message)
-        offset, left = section.offset, section.left
-        before, stop = left, max(0, left - most)
-        current = self._plain_key(self._owner) if self._run else None
+        offset, left, stop = section.offset, section.left, max(0, section.left - most)
+        first, weight, longest, apex = len(self._keys), self.size, self._longest_key, self.apex_as_received
+        current, run = self._plain_key(self._owner) if self._run else None, self._run
         alone = b""  # the current owner's node, where that is an address and nothing else
-        run, plain_size, longest, apex = self._run, _PLAIN_SIZES.get, self._longest_key, self.apex_as_received
-        first, weight, add_key, add_node = len(self._keys), self.size, self._keys.append, self._nodes.append
         try:
             while left > stop:
                 start = offset
@@ -340,20 +338,18 @@ class ZoneBuilder:
                     key = labels + key
                     if labels != labels.lower() or len(key) > longest:
                         break
-                    keys[_POINTER + offset] = key
-                    known[offset] = key + apex
+                    keys[_POINTER + offset], known[offset] = key, key + apex
                 start += 2
                 end = start + 10 + length
                 if rdclass != codes.IN or ttl > _LONGEST_TTL or end > size:
                     break
-                if length == plain_size(rdtype):
+                if length == _PLAIN_SIZES.get(rdtype):
                     tail = message[start:end]
                     node = PLAIN + tail
                 elif rdtype == codes.SOA:
                     break
                 else:
-                    tail = read_tail(message, start, end, rdtype, known)
-                    node = b""
+                    tail, node = read_tail(message, start, end, rdtype, known), b""
                 if key == current:
                     run.append(tail)
                     alone = b""
@@ -361,22 +357,21 @@ class ZoneBuilder:
                     if current is None:
                         self._flush()
                     elif alone:  # as `_pack`, without three calls for each owner
-                        add_key(current)
-                        add_node(alone)
+                        self._keys.append(current)
+                        self._nodes.append(alone)
                         self._packed += 1
                     else:
                         self._pack(current, run, None)
                     current, run, alone = key, [tail], node
-                offset = end
-                left -= 1
+                offset, left = end, left - 1
         except (IndexError, StructError, WireError):
             pass  # `section` finds the same, and says where
-        section.offset, section.left = offset, left
+        taken, section.offset, section.left = section.left - left, offset, left
         self.size = weight + sum(map(len, self._keys[first:])) + sum(map(len, self._nodes[first:]))
         self._run = run
         if run and current is not None:
-            self._owner = current + self.apex_as_received
-        return before - left
+            self._owner = current + apex
+        return taken
 
     def _learn(self, section: Section, owner_at: int, start: int, pointer: int) -> bytes | None:
         """The key of the name that a pointer at `start`, in the owner at `owner_at`, leads to, if it is a plain one."""
