@@ -16,7 +16,7 @@ from nameserver.migrate.asking.nameservers import Target
 from nameserver.migrate.asking.zone_stream import ZoneStream
 from nameserver.migrate.checks import serials, steering
 from nameserver.migrate.checks import unavailable as report_of
-from nameserver.migrate.checks.by_query import ask_zone, wanted_of_names
+from nameserver.migrate.checks.by_query import Askable, ask_zone, wanted_of_names
 from nameserver.migrate.checks.sides import Source
 from nameserver.migrate.report import Finding, Level, Report
 from nameserver.wire import names
@@ -111,7 +111,7 @@ async def _first(
     for source in sources:
         try:
             stream, coverage = await ask_zone(
-                tools.asker, zone, source.endpoint, wanted, source.key, lambda done: progress("asked", done)
+                tools.asker, zone, source.endpoint, Askable(wanted), source.key, lambda done: progress("asked", done)
             )
         except TransferError as error:
             failures.append(error)

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import dns.name
 import dns.rdatatype
+import dns.rrset
 
 from nameserver.config.model import Endpoint
 from nameserver.errors import Reason, TransferError
@@ -21,55 +23,106 @@ from nameserver.zone.sorted_places import canonical_place, key_at
 # What is asked at each name of a list, which says nothing of types.
 _COMMON = "A AAAA CNAME MX NS TXT SRV CAA PTR DS TLSA HTTPS SVCB NAPTR SSHFP DNAME"
 COMMON_TYPES = tuple(int(dns.rdatatype.from_text(text)) for text in _COMMON.split(" "))
-NOT_ASKED = frozenset({int(dns.rdatatype.RRSIG), int(dns.rdatatype.NSEC), int(dns.rdatatype.NSEC3)})
 SIGNED, BELOW = "signatures and proofs of absence", "records below delegations"  # what is not asked for
 NOT_CHOSEN = "records at names outside the sample"
+OF_SIGNERS = frozenset({codes.RRSIG, codes.NSEC, codes.NSEC3})
+_NOT_ASKED = frozenset(
+    {codes.RRSIG, codes.NSEC3}
+)  # the one comes with what it covers, the other has no name to ask for
+_AT_CUTS = frozenset({codes.NS, codes.DS, codes.NSEC})
+_ADDRESSES = (codes.A, codes.AAAA)
 _WINDOW = 256  # questions that are prepared ahead
 
 Wanted = tuple[bytes, int]  # place of an owner, type
 
 
-def wanted_of(stream: ZoneStream) -> list[Wanted]:
-    """Every RRset of a stream that an authoritative server can be asked for.
+@dataclass(frozen=True, slots=True)
+class Askable:
+    """What of a zone an authoritative server can be asked for.
 
-    Below a delegation nothing is answered but the referral; signatures and proofs of absence are no RRsets to ask for.
+    `wanted`: its RRsets. `signed`: their signatures come along. `glue`: the addresses that a referral brings, whether
+    they are there or not, by the delegation: of its servers whose names are within it (RFC 9471 §3).
     """
-    cuts = set()
+
+    wanted: Sequence[Wanted]
+    signed: bool = False
+    glue: Mapping[bytes, frozenset[Wanted]] = field(default_factory=dict)
+
+    def of(self, wanted: Sequence[Wanted]) -> "Askable":
+        """A part of it."""
+        return replace(self, wanted=wanted)
+
+
+def askable_of(stream: ZoneStream) -> Askable:
+    """What of a stream can be asked for.
+
+    Below a delegation nothing is answered but the referral. That has the addresses of its servers, and where there is
+    no DS the NSEC that says so (RFC 4035 §3.1.4); where there is one, no question shows the NSEC. NSEC3 have names
+    that nobody can ask for (RFC 5155 §7.2.8).
+    """
+    cuts: dict[bytes, set[bytes]] = {}
     found: dict[Wanted, None] = {}
+    signed = False
     for record in stream.records:
-        place, rdtype, _, _ = split_record(record)
+        place, rdtype, rdata, _ = split_record(record)
         if rdtype == codes.NS and place:
-            cuts.add(place)
-        if rdtype not in NOT_ASKED:
+            key = names.relative_key(rdata, stream.zone)
+            cuts.setdefault(place, set()).update([] if key is None else [canonical_place(key)])
+        signed = signed or rdtype == codes.RRSIG
+        if rdtype not in _NOT_ASKED:
             found[place, rdtype] = None
-    return [(place, rdtype) for place, rdtype in found if not _beyond(place, rdtype, cuts)]
+    wanted = [each for each in found if not _beyond(*each, cuts) and not _is_proof_of_ds(*each, cuts, found)]
+    glue = {
+        cut: frozenset((target, rdtype) for target in targets if _is_within(target, cut) for rdtype in _ADDRESSES)
+        for cut, targets in cuts.items()
+        if not _below_a_cut(cut, cuts)
+    }
+    return Askable(wanted, signed, {cut: addresses for cut, addresses in glue.items() if addresses})
 
 
-def _beyond(place: bytes, rdtype: int, cuts: set[bytes]) -> bool:
-    if place in cuts:
-        return rdtype not in (codes.NS, codes.DS)
+def _beyond(place: bytes, rdtype: int, cuts: Container[bytes]) -> bool:
+    return rdtype not in _AT_CUTS if place in cuts else _below_a_cut(place, cuts)
+
+
+def _below_a_cut(place: bytes, cuts: Container[bytes]) -> bool:
     parts = place.split(b"\0")
     return any(b"\0".join(parts[:end]) in cuts for end in range(1, len(parts)))
 
 
-def restrict(
-    stream: ZoneStream, wanted: Sequence[Wanted], every: Sequence[Wanted] = ()
-) -> tuple[list[bytes], dict[str, int]]:
-    """(the records that are among `wanted`, so that they compare with a side that was only asked for that; how many
-    are not, by what they are).
+def _is_proof_of_ds(place: bytes, rdtype: int, cuts: Container[bytes], found: Container[Wanted]) -> bool:
+    return rdtype == codes.NSEC and place in cuts and (place, codes.DS) in found
 
-    `every`: what `wanted` is a sample of, where it is one.
+
+def _is_within(place: bytes, cut: bytes) -> bool:
+    return place == cut or place.startswith(cut + b"\0")
+
+
+def restrict(
+    stream: ZoneStream, asked: Askable, glue: Container[Wanted] = (), every: Sequence[Wanted] = ()
+) -> tuple[list[bytes], dict[str, int]]:
+    """(the records that were asked for, so that they compare with a side that was asked; how many were not, by what
+    they are).
+
+    `glue`: what referrals were looked at for. `every`: what `asked` is a sample of, where it is one.
     """
-    among, askable = set(wanted), set(every)
+    among, askable = set(asked.wanted), set(every)
+    cuts = {place for place, rdtype in asked.wanted if rdtype == codes.NS and place}
     kept: list[bytes] = []
     left_out: Counter[str] = Counter()
     for record in stream.records:
-        place, rdtype, _, _ = split_record(record)
-        if (place, rdtype) in among:
-            kept.append(record)
+        place, rdtype, rdata, _ = split_record(record)
+        if rdtype == codes.RRSIG:
+            covered = int.from_bytes(rdata[:2], "big")
+            apart = place in cuts and covered == codes.NS  # nobody signs a referral
+            known = asked.signed and not apart and ((place, covered) in among or (not place and covered == codes.SOA))
         else:
-            outside = NOT_CHOSEN if (place, rdtype) in askable else BELOW
-            left_out[SIGNED if rdtype in NOT_ASKED else outside] += 1
+            known = (place, rdtype) in among or (place, rdtype) in glue
+        if known:
+            kept.append(record)
+        elif rdtype in OF_SIGNERS:
+            left_out[SIGNED] += 1
+        else:
+            left_out[NOT_CHOSEN if (place, rdtype) in askable else BELOW] += 1
     return kept, dict(sorted(left_out.items()))
 
 
@@ -99,13 +152,13 @@ async def ask_zone(
     asker: Asker,
     zone: bytes,
     endpoint: Endpoint,
-    wanted: Sequence[Wanted],
+    asked: Askable,
     key: TsigKey | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> tuple[ZoneStream, Coverage]:
-    """What a server answers to each of `wanted`. Raises TransferError where it does not even answer with the SOA."""
+    """What a server answers to each of `asked`. Raises TransferError where it does not even answer with the SOA."""
     origin = dns.name.from_wire(zone, 0)[0]
-    first = await asker.ask(Question(origin, dns.rdatatype.SOA), endpoint, key=key)
+    first = await asker.ask(Question(origin, dns.rdatatype.SOA, do=asked.signed), endpoint, key=key)
     if not isinstance(first, Reply):
         raise TransferError(first.reason, first.detail)
     soa = first.answer(origin, dns.rdatatype.SOA)
@@ -115,23 +168,62 @@ async def ask_zone(
         raise TransferError(Reason.NOT_AUTHORITATIVE, f"{endpoint} answers without AA: a resolver, or an expired zone")
     rdata = soa[0].to_wire() or b""
     stream = ZoneStream(zone, parse_soa(rdata), fold_rdata(codes.SOA, rdata), soa.ttl, [])
+    if asked.signed:
+        stream.records += _signatures(first, origin, (b"", codes.SOA))
+    wanted = asked.wanted
     coverage = Coverage(len(wanted))
 
     async def ask(each: Wanted) -> None:
         place, rdtype = each
-        name = dns.name.from_wire(key_at(place) + zone, 0)[0]
-        outcome = await asker.ask(Question(name, dns.rdatatype.RdataType.make(rdtype)), endpoint, key=key)
+        name, kind = dns.name.from_wire(key_at(place) + zone, 0)[0], dns.rdatatype.RdataType.make(rdtype)
+        question = Question(name, kind, do=asked.signed)
+        outcome = await asker.ask(question, endpoint, key=key)
         if not isinstance(outcome, Reply) or outcome.rcode not in ("NOERROR", "NXDOMAIN"):
             coverage.silent += 1
             coverage.unanswered.add(each)
             return
-        kind = dns.rdatatype.RdataType.make(rdtype)
         found = outcome.answer(name, kind) or outcome.authority(name, kind)  # a delegation's NS come as authority
-        if found is not None:
-            stream.records += [make_record(place, rdtype, record.to_wire() or b"", found.ttl) for record in found]
+        stream.records += _records(found, each)
+        if asked.signed:
+            stream.records += _signatures(outcome, name, each)
+        if rdtype == codes.NS and place in asked.glue and not outcome.authoritative:
+            addresses = asked.glue[place]
+            glue = _addresses(outcome, zone, addresses)
+            if not outcome.tcp and {split_record(record)[:2] for record in glue} != addresses:
+                again = await asker.ask(question, endpoint, tcp=True, key=key)  # where there is room for all of them
+                if not isinstance(again, Reply) or again.authority(name, kind) is None:
+                    return
+                glue = _addresses(again, zone, addresses)
+            stream.records += glue
+            coverage.glue |= addresses
 
     for start in range(0, len(wanted), _WINDOW):
         await asyncio.gather(*map(ask, wanted[start : start + _WINDOW]))
         progress(min(start + _WINDOW, len(wanted)))
     stream.records.sort()
     return stream, coverage
+
+
+def _records(found: dns.rrset.RRset | None, wanted: Wanted) -> list[bytes]:
+    return [make_record(*wanted, record.to_wire() or b"", found.ttl) for record in found] if found is not None else []
+
+
+def _signatures(reply: Reply, name: dns.name.Name, wanted: Wanted) -> list[bytes]:
+    """The RRSIGs of what was asked for, which stand where that stands."""
+    place, covered = wanted
+    found = (
+        rrset
+        for rrset in (*reply.message.answer, *reply.message.authority)
+        if rrset.rdtype == codes.RRSIG and rrset.covers == covered and rrset.name == name
+    )
+    return [record for rrset in found for record in _records(rrset, (place, codes.RRSIG))]
+
+
+def _addresses(reply: Reply, zone: bytes, among: Container[Wanted]) -> list[bytes]:
+    """The addresses that a referral brings."""
+    found: list[bytes] = []
+    for rrset in reply.message.additional:
+        key = names.relative_key(names.fold(rrset.name.to_wire() or b""), zone)
+        if key is not None and (wanted := (canonical_place(key), int(rrset.rdtype))) in among:
+            found += _records(rrset, wanted)
+    return found

@@ -78,6 +78,7 @@ class Coverage:
     unanswered: set[tuple[bytes, int]] = field(default_factory=set)  # places and types of the silent ones
     sample: SampleShare | None = None
     by_choice: bool = False  # nobody tried to transfer it
+    glue: set[tuple[bytes, int]] = field(default_factory=set)  # places and types that referrals were looked at for
 
     @property
     def whole(self) -> bool:
@@ -101,6 +102,8 @@ class Coverage:
         if not self.of:
             return f"{self.asked - self.silent} of {self.asked} RRsets of a list of names"
         missing = sum(self.left_out.values())
+        if not missing:
+            return f"all {self.of} records of the other side"
         return f"{100 * (self.of - missing) / self.of:.1f} % of {self.of} records"
 
 
@@ -226,10 +229,14 @@ def _steady(old: Side, new: Side) -> tuple[Sequence[bytes], Sequence[bytes]]:
     moving = {(each.place, each.rdtype) for side in (old, new) if not side.coverage.whole for each in side.varying}
     if not moving:
         return old.stream.records, new.stream.records
-    one, two = (
-        [record for record in side.stream.records if split_record(record)[:2] not in moving] for side in (old, new)
-    )
+    one, two = ([record for record in side.stream.records if _owed_to(record) not in moving] for side in (old, new))
     return one, two
+
+
+def _owed_to(record: bytes) -> tuple[bytes, int]:
+    """Place and type of a record; of a signature, of what it covers."""
+    place, rdtype, rdata, _ = split_record(record)
+    return place, int.from_bytes(rdata[:2], "big") if rdtype == RRSIG else rdtype
 
 
 def _lines(difference: Difference, zone: bytes) -> Iterator[str]:

@@ -11,7 +11,7 @@ from nameserver.config.model import Endpoint, PullLimits, Remote
 from nameserver.errors import TransferError
 from nameserver.migrate.asking.asking import Asker, Question, Reply
 from nameserver.migrate.asking.zone_stream import ZoneStream, fetch_zone, split_record
-from nameserver.migrate.checks.by_query import Wanted, ask_zone, restrict, wanted_of
+from nameserver.migrate.checks.by_query import OF_SIGNERS, Askable, Wanted, ask_zone, askable_of, restrict
 from nameserver.migrate.checks.compare import Side, differences, without_dnssec
 from nameserver.migrate.checks.sampling import Sample, SampleSize, choose
 from nameserver.migrate.checks.steering import TIMES, MadeUp, Varying, probe, sample, settle
@@ -140,17 +140,17 @@ class Taker:
         wanted: Sequence[Wanted] = self.names
         if self.size is not None:
             wanted = self._sampled(wanted, await self._serial(one.source))
-        first, second = await self._ask(one, wanted), await self._ask(two, wanted)
+        first, second = await self._ask(one, Askable(wanted)), await self._ask(two, Askable(wanted))
         await self._settle(first, second.stream, one.source)
         await self._settle(second, first.stream, two.source)
         return first, second
 
     async def _beside(self, had: Had, stream: ZoneStream, other: Had) -> tuple[Side, Side]:
         """A side that was transferred, and one that is asked for each RRset of it."""
-        every = wanted_of(stream)
-        wanted = every if self.size is None else self._sampled(every, str(stream.soa.serial))
-        kept, left_out = restrict(stream, wanted, () if self.size is None else every)
-        asked = await self._ask(other, wanted)
+        every = askable_of(stream)
+        chosen = every if self.size is None else every.of(self._sampled(every.wanted, str(stream.soa.serial)))
+        asked = await self._ask(other, chosen)
+        kept, left_out = restrict(stream, chosen, asked.coverage.glue, () if self.size is None else every.wanted)
         asked.coverage.of = len(stream.records) + 1
         asked.coverage.left_out = left_out
         side = had.side(replace(stream, records=kept))
@@ -177,18 +177,19 @@ class Taker:
             split_record(each.old or each.new or b"")[:2]: None
             for each in differences(asked.stream.records, beside.records)
         }
-        wanted = [*differing][:MOST_AGAIN] + sample(asked.stream)
+        unlike = [each for each in differing if each[1] not in OF_SIGNERS and each not in asked.coverage.glue]
+        wanted = unlike[:MOST_AGAIN] + sample(asked.stream)
         again = [each for each in dict.fromkeys(wanted) if each not in asked.coverage.unanswered]
         asked.varying = await settle(self.asker, asked.stream, source.endpoint, again, self.times, source.key)
 
-    async def _ask(self, had: Had, wanted: Sequence[Wanted]) -> Side:
+    async def _ask(self, had: Had, asked: Askable) -> Side:
         source = had.source
-        self.expect(len(wanted))
+        self.expect(len(asked.wanted))
         if isinstance(had.outcome, ZoneStream):
             raise AssertionError("who could be transferred is not asked")
         try:
             stream, coverage = await ask_zone(
-                self.asker, self.zone, source.endpoint, wanted, source.key, partial(self.progress, source.name)
+                self.asker, self.zone, source.endpoint, asked, source.key, partial(self.progress, source.name)
             )
         except TransferError as error:
             raise Unavailable(source, error) from error

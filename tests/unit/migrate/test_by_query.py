@@ -10,7 +10,7 @@ import pytest
 from nameserver.config.model import Endpoint
 from nameserver.errors import Reason, TransferError
 from nameserver.migrate.asking.asking import Asker, Question, Reply
-from nameserver.migrate.checks.by_query import ask_zone
+from nameserver.migrate.checks.by_query import Askable, ask_zone
 
 SOA = "ns1.shop.example. hostmaster.shop.example. 5 3600 900 1209600 300"
 
@@ -27,5 +27,5 @@ class Cache(Asker):
 
 def test_a_server_without_authority_is_no_side_of_a_comparison():
     with pytest.raises(TransferError) as raised:
-        asyncio.run(ask_zone(Cache(), b"\x04shop\x07example\x00", Endpoint("192.0.2.1", 53), []))
+        asyncio.run(ask_zone(Cache(), b"\x04shop\x07example\x00", Endpoint("192.0.2.1", 53), Askable([])))
     assert raised.value.reason is Reason.NOT_AUTHORITATIVE

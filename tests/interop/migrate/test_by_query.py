@@ -1,0 +1,80 @@
+"""What a server answers, held against what the same server hands out: questions show the zone, and make up nothing."""
+
+import asyncio
+
+import pytest
+from support.ask import LOOPBACK
+from support.peers import PRIMARIES, Primary
+from support.signing import Nsec, Nsec3, signed_nodes
+
+from nameserver.config.model import Endpoint
+from nameserver.migrate.asking.asking import Asker
+from nameserver.migrate.asking.zone_stream import fetch_zone, record_text
+from nameserver.migrate.checks.by_query import ask_zone, askable_of, restrict
+from nameserver.migrate.checks.compare import differences
+from nameserver.wire import names
+from nameserver.zone.zone_text import write_zone_file
+
+pytestmark = pytest.mark.interop
+
+ZONE = "shop.example"
+MANY = "".join(f"many NS ns{number}.a-rather-long-label-{number}.many\n" for number in range(13))
+MANY += "".join(f"ns{number}.a-rather-long-label-{number}.many AAAA 2001:db8::{number + 1}\n" for number in range(13))
+OCCLUDED = 'hidden.sub TXT "never seen"\n'
+TEXT = f"""@ 300 IN SOA ns1 host 5 3600 900 1209600 300
+@ NS ns1
+@ MX 10 www
+ns1 A 192.0.2.53
+WWW 60 A 192.0.2.1
+www TXT "{"x" * 250}" "{"y" * 250}" "{"z" * 250}" "{"a" * 250}" "{"b" * 250}" "{"c" * 250}"
+a.b.c CNAME www
+*.apps CNAME www
+*.apps.deep A 192.0.2.7
+gone DNAME other.example.
+sub NS ns.sub
+sub NS ns.other
+sub NS ns.outside.example.
+ns.sub 30 A 192.0.2.9
+ns.sub AAAA 2001:db8::9
+other NS other
+other A 192.0.2.10
+plain NS ns1
+safe NS ns.safe
+safe DS 12345 13 2 {"ab" * 32}
+ns.safe A 192.0.2.11
+{OCCLUDED}{MANY}"""
+
+
+def served(name: str, method: Nsec | Nsec3) -> Primary:
+    """The zone at one of the peers. PowerDNS signs it itself, as it does not take signatures with a zone file, and puts
+    what is occluded into the chain that it answers with, though not into the one that it hands out: without that.
+    """
+    if name != "pdns":
+        apex, nodes = signed_nodes(TEXT, f"{ZONE}.", method)
+        return PRIMARIES[name]({ZONE: write_zone_file(nodes, apex)}).start()
+    peer = PRIMARIES[name]({ZONE: f"$ORIGIN {ZONE}.\n$TTL 300\n{TEXT.replace(OCCLUDED, '')}"}).start()
+    steps = [["secure-zone", ZONE], *([["set-nsec3", ZONE, "1 0 0 -"]] if isinstance(method, Nsec3) else [])]
+    for step in (*steps, ["rectify-zone", ZONE]):
+        peer.run("pdnsutil", f"--config-dir={peer.directory}", *step)
+    peer.stop()
+    return peer.restart()
+
+
+@pytest.mark.parametrize("name", sorted(PRIMARIES))
+@pytest.mark.parametrize("method", [Nsec(), Nsec3()], ids=["nsec", "nsec3"])
+def test_every_record_that_questions_show_is_the_one_that_is_transferred(name: str, method: Nsec | Nsec3):
+    zone = names.from_text(ZONE)
+    with served(name, method) as peer:
+        at = Endpoint(LOOPBACK, peer.port)
+
+        async def both():
+            whole = await fetch_zone(zone, at)
+            return whole, await ask_zone(Asker(), zone, at, askable_of(whole))
+
+        whole, (seen, coverage) = asyncio.run(both())
+    kept, left_out = restrict(whole, askable_of(whole), coverage.glue)
+    unlike = [
+        f"{each.kind.name} {record_text(each.old or each.new or b'', zone)}" for each in differences(kept, seen.records)
+    ]
+    assert unlike == [], "\n".join(unlike)
+    assert (coverage.silent, len(kept) + sum(left_out.values())) == (0, len(whole.records))
