@@ -13,12 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import dns.name
-import dns.rdatatype
 
 from nameserver.config.model import Endpoint, PullLimits, Remote, ZoneConfig
 from nameserver.errors import Reason, TransferError
-from nameserver.migrate.asking.asking import Asker, Question, Reply
-from nameserver.migrate.checks import check_tls
+from nameserver.migrate.asking.asking import Asker
+from nameserver.migrate.checks import check_edns, check_tls
 from nameserver.migrate.checks.check_notify import NOTIFY
 from nameserver.migrate.checks.check_step import TLS, Step
 from nameserver.migrate.report import Level, Report, Table
@@ -31,7 +30,6 @@ from nameserver.wire.failures import rcode_failure
 from nameserver.wire.response import SoaResponse
 from nameserver.wire.tsig import StreamVerifier, TsigKey
 
-EDNS_SIZES = (512, 1232, 4096)
 SKEW_WARNING = 30.0  # seconds
 SHORT_LIFE = 7 * 86400  # seconds
 CERTIFICATE_WARNING = 14 * 86400.0  # seconds
@@ -83,7 +81,7 @@ async def measure(
     else:
         steps = [await _soa(UDP, plain, config)]
         if steps[0].reason is None:
-            steps += [await _edns(asker, zone, endpoint, size) for size in EDNS_SIZES]
+            steps += await check_edns.measure(asker, zone, endpoint)
         steps.append(await _soa(TCP, plain, config))
     if tls is None or steps[0].reason is None:  # whoever is not the one expected is asked nothing
         if key is not None:
@@ -112,19 +110,6 @@ def _judge_soa(response: SoaResponse) -> None:
         raise TransferError(Reason.NOT_AUTHORITATIVE, "the answer has no AA")
     if response.serial is None and not response.truncated:
         raise TransferError(Reason.NO_SOA, "the answer holds no SOA of the zone")
-
-
-async def _edns(asker: Asker, zone: dns.name.Name, endpoint: Endpoint, size: int) -> Step:
-    """Whether a large answer comes through at this size: the zone's keys with their signatures, or whatever it has."""
-    name = f"EDNS {size}"
-    question = Question(zone, dns.rdatatype.DNSKEY, do=True, size=size)
-    outcome = await asker.ask(question, endpoint, tcp=False)
-    if not isinstance(outcome, Reply):
-        return Step(name, outcome.reason, outcome.detail)
-    if outcome.rcode == "FORMERR":
-        return Step(name, Reason.FORMERR, "the server does not understand EDNS")
-    got = len(outcome.message.wire or b"")
-    return Step(name, None, f"{got} octets{', cut short, TCP follows' if outcome.message.flags & 0x0200 else ''}")
 
 
 async def _transfer(peer: Peer, config: ZoneConfig) -> Step:
@@ -179,6 +164,10 @@ def judge(zone: dns.name.Name, measured: Sequence[Measured], key: TsigKey | None
     over = " over TLS" if report.facts["over"] == "TLS" else ""
     signed = f", signed with {names.to_text(key.name)}" if key else ""
     report.verdict = f"Every step is good: the zone can be transferred{over}{signed}."
+    if any(step.unproven for server in measured for step in server.steps):
+        largest = min(check_edns.proven(server.steps) for server in measured)
+        told = f"answers over UDP are proven to come through up to {largest} octets"
+        report.verdict = f"The zone can be transferred{over}{signed}; {told}."
     if any(step.unknown for server in measured for step in server.steps):
         report.verdict = f"The zone can be transferred{over}{signed}; whether its NOTIFYs reach us is not known."
     if report.exit_code and {step.name for server in measured for step in server.steps if step.reason} == {NOTIFY}:
@@ -230,6 +219,12 @@ def _judge_server(report: Report, zone: dns.name.Name, server: Measured, key: Ts
             step = f"{step} Our key {names.to_text(key.name)} has the fingerprint {key.fingerprint}."
         text = f"{server.endpoint}: {failed.name}: {failed.detail}. {advice.meaning}"
         report.add(Level.FAULT, str(failed.reason), text, step)
+    if any(each.unproven for each in server.steps):
+        largest = check_edns.proven(server.steps)
+        text = (
+            f"{server.endpoint}: the largest answer over UDP has {largest} octets: what is larger is not proven to come"
+        )
+        report.add(Level.NOTE, "edns-unproven", text, "With large answers in the zone (keys, long TXT) it would be.")
     for each in server.steps:
         if each.unknown:
             step = each.words.next_step if each.words else ""
