@@ -185,19 +185,19 @@ class Tree:
         tried: list[str] = []
         known = [endpoint for server in zone.servers for endpoint in server.addresses]
         known.sort(key=self._silent.__contains__)
-        if (reply := await self._ask_some(known, question, walk, tried)) is not None:
+        if (reply := await self._ask_some(known, zone.name, question, walk, tried)) is not None:
             return reply
         for server in [server for server in zone.servers if not server.addresses][:MOST_LOOKED_UP]:
             if len(tried) >= MOST_TRIED:
                 break
             named = await self._with_addresses(server, walk)
-            if (reply := await self._ask_some(named.addresses, question, walk, tried)) is not None:
+            if (reply := await self._ask_some(named.addresses, zone.name, question, walk, tried)) is not None:
                 return reply
         asked = f"{question.name} {dns.rdatatype.to_text(question.type)}"
         raise NotFound(f"no server of {zone.name} answered {asked}: {'; '.join(tried[:4]) or 'none has an address'}")
 
     async def _ask_some(
-        self, endpoints: Sequence[Endpoint], question: Question, walk: Walk, tried: list[str]
+        self, endpoints: Sequence[Endpoint], zone: dns.name.Name, question: Question, walk: Walk, tried: list[str]
     ) -> Reply | None:
         for start in range(0, min(len(endpoints), MOST_TRIED - len(tried)), AT_ONCE):
             few = endpoints[start : start + AT_ONCE]
@@ -205,9 +205,10 @@ class Tree:
             outcomes = await asyncio.gather(*(self.asker.ask(question, endpoint) for endpoint in few))
             self._silent |= {each.endpoint for each in outcomes if not isinstance(each, Reply)}
             for outcome in outcomes:
-                if isinstance(outcome, Reply) and outcome.rcode in ("NOERROR", "NXDOMAIN"):
+                good = isinstance(outcome, Reply) and outcome.rcode in ("NOERROR", "NXDOMAIN")
+                if isinstance(outcome, Reply) and good and _tells(outcome, zone, question.name):
                     return outcome
-                told = outcome.rcode if isinstance(outcome, Reply) else outcome.detail
+                told = "lame" if good else outcome.rcode if isinstance(outcome, Reply) else outcome.detail
                 tried.append(f"{outcome.endpoint}: {told}")
         return None
 
@@ -236,6 +237,11 @@ class Tree:
                 return None
             name = alias[0].target
         raise NotFound(f"{name}: more than {MAX_STEPS} aliases")
+
+
+def _tells(reply: Reply, zone: dns.name.Name, target: dns.name.Name) -> bool:
+    """Whether a reply says anything: that of a lame server, which leads nowhere or back up, does not."""
+    return reply.authoritative or bool(reply.message.answer) or _referral(reply, zone, target) is not None
 
 
 def _referral(reply: Reply, above: dns.name.Name, target: dns.name.Name) -> dns.rrset.RRset | None:

@@ -94,6 +94,7 @@ def test_a_walk_has_a_time_too():
             return all(
                 add(message.additional, f"n{number}.{question.name}", "A", f"192.0.2.{number}") for number in range(12)
             )
+        message.flags |= dns.flags.AA  # there is nothing more, and the next question is on its way
         return silent(question, message)
 
     asker = Hostile(leads_to_silence)
@@ -102,6 +103,27 @@ def test_a_walk_has_a_time_too():
     made.bounds.patience = 500.0
     with pytest.raises(Endless, match="time"):
         asyncio.run(made.addresses(dns.name.from_text("a.b.c.d.e.f.g.h.")))
+
+
+def test_a_lame_server_is_no_word_on_the_zone_where_another_has_it():
+    lame, good = "192.0.2.1", "192.0.2.2"
+
+    class Two(Hostile):
+        async def ask(self, question: Question, endpoint: Endpoint, **_: object) -> Outcome:
+            message = dns.message.make_response(question.message())
+            if endpoint == ROOT:
+                add(message.authority, "shop.", "NS", "ns1.shop.", "ns2.shop.")
+                add(message.additional, "ns1.shop.", "A", lame)
+                add(message.additional, "ns2.shop.", "A", good)
+            elif endpoint.host == lame:
+                add(message.authority, ".", "NS", "a.root.")  # upward
+            else:
+                message.flags |= dns.flags.AA
+                add(message.answer, question.name, "A", "192.0.2.9")
+            return Reply(endpoint, False, message, 0.0)
+
+    found = asyncio.run(tree(Two(fans_out)).addresses(dns.name.from_text("www.shop.")))
+    assert [endpoint.host for endpoint in found] == ["192.0.2.9"]
 
 
 def test_servers_that_are_found_only_by_way_of_one_another_are_named_as_a_circle():

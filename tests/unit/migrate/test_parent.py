@@ -34,7 +34,9 @@ class Parent(Asker):
 
     async def ask(self, question: Question, endpoint: Endpoint, **_: object) -> Outcome:
         message = dns.message.make_response(question.message())
-        if question.type == NS:
+        if question.type == NS and question.name != ZONE:
+            message.flags |= dns.flags.AA
+        elif question.type == NS:
             message.authority.append(dns.rrset.from_text(ZONE, 60, "IN", "NS", "old.shop.example."))
         elif self.ds == "silent":
             return Silence(endpoint, False, Reason.CONNECT_TIMEOUT, "no answer")
