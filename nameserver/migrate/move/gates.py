@@ -8,7 +8,7 @@ from nameserver.migrate.asking.walk import NotFound
 from nameserver.migrate.checks import old_keys, query_counts
 from nameserver.migrate.checks.snapshot import Snapshot
 from nameserver.migrate.moments import moment, remaining
-from nameserver.migrate.move import key_clocks, silence
+from nameserver.migrate.move import key_clocks, key_look, silence
 from nameserver.migrate.move.phases import PHASES, State, Wait, parent_wait
 from nameserver.migrate.move.survey import Survey
 from nameserver.migrate.report import Level, Report
@@ -148,18 +148,12 @@ async def old_keys_gate(survey: Survey, state: State, baseline: Snapshot | None,
     """Whether each key of the old side is there while it is needed. `final`: none may be needed any more."""
     ever_signed = bool(state.old_keys or (baseline is not None and baseline.ds))
     try:
-        look = await survey.keys_look(state.old_ns, state.new_ns, ever_signed=ever_signed)
+        look = await key_look.look(survey, state, ever_signed=ever_signed)
     except NotFound as error:
-        return survey.keys_unknown(error)
+        return survey.unfound("old-keys", error)
     key_clocks.note(state, survey.zone, look, now)
     known = key_clocks.known(state, look, baseline)
-    report = old_keys.judge(survey.zone, look, known, now, final=final)
-    if state.old_keys and not set(state.old_ns) - set(state.new_ns):
-        text = "both sides have the same names: when the last server of the old one was delegated to cannot be seen"
-        report.add(
-            Level.WARNING, "same-names", text, "Wait for the parent's TTL after its glue has changed everywhere."
-        )
-    return report
+    return old_keys.judge(survey.zone, look, known, now, final=final)
 
 
 async def _ttl(survey: Survey, state: State, baseline: Snapshot | None, problem: str, now: float) -> Report:

@@ -1,6 +1,7 @@
 """Since when what the keys of the old side are needed for is so: kept in the state, for it has to be counted from."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import dns.name
 from dns.rdatatype import DNSKEY, SOA, RdataType
@@ -30,7 +31,8 @@ LEFT, INSECURE = "old-left", "no-ds"
 def note(state: State, zone: dns.name.Name, look: Look, now: float) -> None:
     """Keep what was seen; `now` in seconds since 1970. Who did not answer stops no clock, and begins none."""
     now = max(now, state.latest)  # a clock that was set back lets nothing begin before what came earlier
-    new_told, old_told = (all(not side.problem for side in sides) for sides in (look.new, look.old))
+    new_told = all(not side.problem for side in look.new)
+    old_told = bool(look.old) and all(not side.problem for side in look.old)  # one that is gone has not stopped to sign
     _find(state, zone, look, new_told=new_told)
     anchors = {server: anchors_of(texts) for server, texts in look.ds.items()}
     for text, marks in state.old_keys.items():
@@ -102,6 +104,8 @@ def known(state: State, look: Look, baseline: Snapshot | None) -> Known:
         cached["answers_ttl"] if lowered is not None else max(cached["answers_ttl"], largest),
         max(cached["ns_ttl"], cached.get("parent_ns_ttl", 0)),
     )
+    if not state.old_names_alone:  # then it is addresses that have to be forgotten
+        ttls = replace(ttls, ns=max(ttls.ns, ttls.answers))
     former = frozenset(baseline.ds) if baseline is not None else frozenset[str]()
     aged = 0.0 if lowered is None else lowered + largest
     return Known(state.old_keys, state.seen.get(LEFT), state.seen.get(INSECURE), ttls, aged, former)

@@ -109,6 +109,11 @@ class State:
         return list(dict.fromkeys(self.metrics.split()))
 
     @property
+    def old_names_alone(self) -> frozenset[str]:
+        """The servers that only the old side has; none where the names stay, and lead elsewhere."""
+        return frozenset(self.old_ns) - frozenset(self.new_ns)
+
+    @property
     def following(self) -> str | None:
         """The phase after this one."""
         at = PHASES.index(self.phase)

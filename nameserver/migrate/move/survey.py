@@ -26,7 +26,6 @@ from nameserver.migrate.checks import (
     dnssec,
     exposure,
     inventory,
-    old_keys,
     parity,
     propagation,
     serials,
@@ -34,7 +33,6 @@ from nameserver.migrate.checks import (
 from nameserver.migrate.checks import ttl as ttls
 from nameserver.migrate.checks.contents import take_stock
 from nameserver.migrate.checks.sides import Source, Taker
-from nameserver.migrate.checks.signed_sides import measure_side, names_in
 from nameserver.migrate.checks.snapshot import Snapshot
 from nameserver.migrate.checks.steering import TIMES
 from nameserver.migrate.checks.unavailable import unavailable
@@ -158,7 +156,7 @@ class Survey:
         try:
             seen = await delegation.measure(self.tree, self.zone, given)
         except NotFound as error:
-            return self._unfound("delegation", error)
+            return self.unfound("delegation", error)
         return delegation.judge(self.zone, seen, expected, overlap=overlap)
 
     async def overlap(self, wanted: frozenset[str] = frozenset()) -> Report:
@@ -216,49 +214,7 @@ class Survey:
         try:
             return await dnssec.examine_sides(self.tree, self.zone, old, new, now, plan)
         except NotFound as error:
-            return self._unfound("dnssec", error)
-
-    async def keys_look(self, old_ns: Sequence[str], new_ns: Sequence[str], *, ever_signed: bool) -> old_keys.Look:
-        """What the keys of the old side are needed for. Names folded, without final dots. Raises NotFound.
-
-        `ever_signed`: a DS or a key was there before. Where none is and was, no side is asked: servers count questions.
-        """
-        parent = await delegation.measure(self.tree, self.zone, only_parent=True)
-        views = [view for view in parent.parents if not view.problem]
-        if not views:
-            raise NotFound(parent.silent)
-        told = not parent.silent
-        asked = ever_signed or not told or any(view.ds for view in views)
-        old, new = [
-            await asyncio.gather(
-                *(measure_side(self.asker, self.zone, source.name, source.endpoint) for source in side)
-            )
-            for side in ((self.old, self.new) if asked else ((), ()))
-        ]
-        delegating = [view for view in views if not view.child_too]
-        alone = frozenset(old_ns) - frozenset(new_ns)
-        sends = [f"{view.server} ({view.endpoint})" for view in delegating if view.ns & alone]
-        sends += [f"the new side ({side.endpoint})" for side in new if names_in(side.ns) & alone]
-        sets = [side.ns for side in (*old, *new) if side.ns is not None]
-        return old_keys.Look(
-            {str(view.endpoint): view.ds for view in views},
-            told,
-            sends,
-            any(view.ns & frozenset(new_ns) for view in delegating),
-            old,
-            new,
-            any(names_in(side.ns) & alone for side in old),
-            old_keys.Ttls(
-                max(view.ds_ttl for view in views),
-                max((side.keys.ttl for side in old if side.keys is not None), default=0),
-                max((side.soa.ttl for side in old if side.soa is not None), default=0),
-                max([view.ns_ttl for view in delegating] + [rrset.ttl for rrset in sets], default=0),
-            ),
-        )
-
-    def keys_unknown(self, error: NotFound) -> Report:
-        """Where `keys_look` found no parent."""
-        return self._unfound("old-keys", error)
+            return self.unfound("dnssec", error)
 
     async def resolved(self, expected: Sequence[str]) -> Report:
         """Do the resolvers return the servers that are expected?"""
@@ -298,7 +254,8 @@ class Survey:
     async def _zone_of(self, source: Source) -> ZoneStream:
         return await source.fetch(self.asker, self.wire, self.limits, partial(self.watcher, source.name))
 
-    def _unfound(self, command: str, error: NotFound) -> Report:
+    def unfound(self, command: str, error: NotFound) -> Report:
+        """The report of a measurement that found no server of the parent."""
         report = Report(command, self._text())
         if isinstance(error, Endless):
             report.add(Level.FAULT, CODE_ENDLESS, str(error), STEP_ENDLESS)

@@ -15,8 +15,10 @@ import dns.zone
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from dns.dnssectypes import Algorithm
+from support.ask import LOOPBACK
 from support.commands import nameserver
 from support.internet import Internet, soa
+from support.peers import BindPrimary, KnotPrimary, requires
 
 from nameserver.migrate.move import phases
 
@@ -40,10 +42,12 @@ class Signer:
         self.key_tag = dns.dnssec.key_id(self.pairs[0][1])
         self.ds = f"shop {TTL} DS {dns.dnssec.make_ds(ZONE, self.pairs[0][1], 'SHA256').to_text()}\n"
 
-    def sign(self, names: tuple[str, ...], *others: "Signer") -> str:
+    def sign(self, names: tuple[str, ...], *others: "Signer", serial: int = 5) -> str:
         """The zone, signed, with the zone-signing keys of others in its set."""
         servers = "".join(f"@ NS {name}\n" for name in names)
-        text = f"$TTL {TTL}\n{soa('shop.example.', 5, TTL, TTL)}{servers}old A {OLD}\nnew A {NEW}\nwww A 192.0.2.1\n"
+        text = (
+            f"$TTL {TTL}\n{soa('shop.example.', serial, TTL, TTL)}{servers}old A {OLD}\nnew A {NEW}\nwww A 192.0.2.1\n"
+        )
         zone = dns.zone.from_text(text, ZONE, relativize=False)
         now = datetime.now(UTC)
         with zone.writer() as writer:
@@ -63,24 +67,28 @@ def tld(names: tuple[str, ...], *signers: Signer) -> str:
     return f"$TTL {TTL}\n{soa('example.')}@ NS ns\nns A {TLD}\n{servers}{glue}{''.join(each.ds for each in signers)}"
 
 
-@pytest.fixture
-def net() -> Iterator[Internet]:
+def made(delegated: str, at_apex: tuple[str, ...]) -> Internet:
     top = f"@ NS a.root.\na.root. A {ROOT}\nexample. NS ns.example.\nns.example. A {TLD}\n"
     servers = {
         ROOT: {".": f"$TTL 3600\n{soa('.')}{top}"},
-        TLD: {"example.": tld(("old",), A, B)},
-        OLD: {"shop.example.": A.sign(("old", "new"), B)},
-        NEW: {"shop.example.": B.sign(("old", "new"), A)},
+        TLD: {"example.": tld((delegated,), A, B)},
+        OLD: {"shop.example.": A.sign(at_apex, B)},
+        NEW: {"shop.example.": B.sign(at_apex, A)},
     }
-    with Internet(servers) as made:
-        yield made
+    return Internet(servers)
 
 
-def begin(net: Internet, path: Path, phase: str, way: str = "multi-signer") -> None:
-    state = phases.State(
-        "shop.example", [f"{OLD}:{net.port}"], [f"{NEW}:{net.port}"], "zones", ["old.shop.example"],
-        ["new.shop.example"], way, target_ttl=TTL, keep=0.0, phase=phase,
-    )  # fmt: skip
+@pytest.fixture
+def net() -> Iterator[Internet]:
+    with made("old", ("old", "new")) as net:
+        yield net
+
+
+def begin(net: Internet, path: Path, phase: str, way: str = "multi-signer", at: tuple[str, str] | None = None) -> None:
+    """`at`: the old side and the new one, where they are not those of the net."""
+    old, new = at or (f"{OLD}:{net.port}", f"{NEW}:{net.port}")
+    names = ["old.shop.example"], ["new.shop.example"]
+    state = phases.State("shop.example", [old], [new], "zones", *names, way, target_ttl=TTL, keep=0.0, phase=phase)
     state.cached["largest_ttl"] = float(TTL)
     phases.write(path, state)
 
@@ -108,28 +116,21 @@ def until(net: Internet, path: Path, needs: dict[int, list[str]]) -> dict:
         time.sleep(0.3)
 
 
-def test_old_keys_may_go_when_the_parent_and_every_cache_has_done_with_them(net: Internet, tmp_path: Path):
+def test_old_keys_may_go_when_the_parent_and_every_cache_has_done_with_them(tmp_path: Path):
     path = tmp_path / "move.json"
-    begin(net, path, "cutover")
-    until(net, path, {A.key_tag: ["parent", "delegation"], A.tag: ["delegation"]})
-    net.servers[TLD].change("example.", tld(("new",), A, B))
-    for address, text in ((OLD, A.sign(("new",), B)), (NEW, B.sign(("new",), A))):
-        net.servers[address].change("shop.example.", text)
-    _, report = look(net, path)
-    assert told(report, "key-needed"), report["findings"]
-    report = until(net, path, {A.key_tag: ["parent"], A.tag: []})
-    assert [f"key set that KSK {A.key_tag} " in text for text in told(report, "ds-may-go")] == [True]
-    assert [f"needs ZSK {A.tag} " in text for text in told(report, "key-may-go")] == [True]
-    net.servers[TLD].change("example.", tld(("new",), B))
-    until(net, path, {A.key_tag: [], A.tag: []})
-    net.servers[NEW].change("shop.example.", B.sign(("new",)))
-    _, report = look(net, path)
-    assert (told(report, "key-removed"), told(report, "ds-removed")) == ([], [])
-    net.servers[OLD].stop()
-    _, report = look(net, path, "decommission")
-    assert not {each["code"] for each in report["findings"] if each["code"].startswith("old-keys/key-")} - {
-        "old-keys/key-may-go"
-    }, report["findings"]
+    with made("new", ("new",)) as net:
+        begin(net, path, "cutover")
+        assert told(look(net, path)[1], "key-needed")
+        report = until(net, path, {A.key_tag: ["parent"], A.tag: []})
+        assert [f"key set that KSK {A.key_tag} " in text for text in told(report, "ds-may-go")] == [True]
+        assert [f"needs ZSK {A.tag} " in text for text in told(report, "key-may-go")] == [True]
+        net.servers[TLD].change("example.", tld(("new",), B))
+        until(net, path, {A.key_tag: [], A.tag: []})
+        net.servers[NEW].change("shop.example.", B.sign(("new",)))
+        net.servers[OLD].stop()
+        _, report = look(net, path, "decommission")
+        of_keys = {each["code"] for each in report["findings"] if each["code"].startswith("old-keys/")}
+        assert of_keys == {"old-keys/key-may-go"}, report["findings"]
 
 
 def test_an_old_key_that_was_removed_too_early_is_named_and_nothing_goes_on(net: Internet, tmp_path: Path):
@@ -146,6 +147,26 @@ def test_an_old_key_that_was_removed_too_early_is_named_and_nothing_goes_on(net:
             True
         ]
     assert phases.read(path).phase == "cutover"
+
+
+def test_from_bind_to_knot_a_key_that_went_too_early_is_missed_until_it_is_back(net: Internet, tmp_path: Path):
+    requires(*BindPrimary.programs, *KnotPrimary.programs)
+    path = tmp_path / "move.json"
+    both = ("old", "new")
+    with (
+        BindPrimary({"shop.example": A.sign(both, B)}).start() as old,
+        KnotPrimary({"shop.example": B.sign(both, A)}).start() as new,
+    ):
+        begin(net, path, "cutover", at=(f"{LOOPBACK}:{old.port}", f"{LOOPBACK}:{new.port}"))
+        assert told(look(net, path)[1], "key-removed") == []
+        net.servers[TLD].change("example.", tld(("new",), A, B))
+        new.update("shop.example", B.sign(both, serial=6))
+        code, report = look(net, path)
+        [text] = told(report, "key-removed")
+        assert code == 1
+        assert f"the new side ({LOOPBACK}:{new.port}) lacks ZSK {A.tag} ECDSAP256SHA256" in text
+        new.update("shop.example", B.sign(both, A, serial=7))
+        assert told(look(net, path)[1], "key-removed") == []
 
 
 def test_a_ds_of_the_old_side_that_was_removed_too_early_is_named(net: Internet, tmp_path: Path):

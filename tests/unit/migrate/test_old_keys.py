@@ -59,6 +59,10 @@ def side(name: str, published: Iterable[Key], over_keys: Iterable[Key], over_zon
     )
 
 
+def moving(phase: str, way: str) -> State:
+    return move(phase, dnssec=way, old_ns=["ns.a"], new_ns=["ns.b"], seen={"ttl-lowered": -1e6})
+
+
 @dataclass
 class World:
     """Old side, new side and two servers of the parent, of which anything may be changed between two looks."""
@@ -73,10 +77,9 @@ class World:
     to_new: bool = True
     old_problem: str = ""
     new_problem: str = ""
-    state: State = field(
-        default_factory=lambda: move("decommission", dnssec="multi-signer", seen={"ttl-lowered": -1e6})
-    )
+    state: State = field(default_factory=lambda: moving("decommission", "multi-signer"))
     final: bool = True
+    old_side_asked: bool = True
 
     def at(self, now: float) -> Report:
         parents = {"p1": self.first} | ({"p2": self.second} if self.second is not None else {})
@@ -86,7 +89,7 @@ class World:
             self.second is not None,
             ["p1"] if self.sent_to_old else [],
             self.to_new,
-            [side("old", self.old, *signs[0], self.old_problem)],
+            [side("old", self.old, *signs[0], self.old_problem)] if self.old_side_asked else [],
             [side("new", self.new, *signs[1], self.new_problem)],
             False,
             Ttls(DS_TTL, KEY_TTL, ANSWER_TTL, NS_TTL),
@@ -236,7 +239,7 @@ def plain(**changed: object) -> World:
     """The old side signed, the new one not, the old one delegated to."""
     world = World([A_KSK, A_ZSK], [], new_signs=(None, None), first=ds(A_KSK), second=ds(A_KSK), to_new=False)
     world.sent_to_old, world.final = True, False
-    world.state = move("parallel", dnssec="unsign")
+    world.state = moving("parallel", "unsign")
     for name, value in changed.items():
         setattr(world, name, value)
     return world
@@ -297,6 +300,20 @@ def test_a_key_that_the_old_side_drops_before_the_ds_of_the_next_one_is_in_all_c
     [text] = removed(world.at(100.0))
     assert describe(A_KSK) in text
     assert f"the old side ({AT})" in text
+
+
+def test_an_old_side_that_is_not_asked_any_more_has_not_stopped_to_sign():
+    world = World(sent_to_old=True)
+    world.at(0.0)
+    world.old_side_asked = False
+    assert needed(world.at(10.0), A_ZSK) == ["delegation"]
+
+
+def test_where_the_names_stay_addresses_have_to_be_forgotten_too():
+    world = World()
+    world.state.new_ns = world.state.old_ns
+    world.state.cached["answers_ttl"] = 900.0
+    assert world.at(0.0).facts[describe(A_ZSK)]["may_go"] == 900.0 + 900.0
 
 
 # --- as the state of a move keeps it --------------------------------------------------------------------------------
