@@ -52,6 +52,8 @@ class Tools:
 
 def zone_name(text: str) -> dns.name.Name:
     """A zone's name, for argparse."""
+    if text.startswith("@"):
+        raise argparse.ArgumentTypeError(f"{text!r} is written as a server: the zone stands first")
     try:
         return dns.name.from_text(text)
     except (dns.exception.DNSException, ValueError) as error:

@@ -56,14 +56,19 @@ def main(args: argparse.Namespace) -> int:
 
 async def _plan(args: argparse.Namespace) -> Report:
     path = moving.path_of(args)
-    if path.exists():
+    try:
+        there = path.exists()
+    except OSError as error:
+        raise common.UsageError(f"{path}: {error.strerror}; give --state FILE") from error
+    if there:
         raise common.UsageError(f"{path} is there already: see nameserver migrate status, or remove it to begin again")
     tools = common.tools(args)
     old_at, new_at = await asyncio.gather(_first(args, tools, args.old[0]), _first(args, tools, args.new[0]))
     old_ns = await _ns(tools.asker, args.zone, old_at)
-    new_ns = (
-        [common.folded_text(name) for name in args.new_ns] if args.new_ns else await _ns(tools.asker, args.zone, new_at)
-    )
+    if args.new_ns:
+        new_ns = {common.folded_text(name) for name in args.new_ns}
+    else:  # a copy of the old side's zone names the old servers: to be delegated to those is no move
+        new_ns = {*await _ns(tools.asker, args.zone, new_at)} - {*old_ns}
     now = time.time()
     state = phases.State(
         common.folded_text(args.zone),
@@ -83,8 +88,9 @@ async def _plan(args: argparse.Namespace) -> Report:
         args.new_key or "",
         entered={"plan": now},
     )
+    report = _tell(args, state, path, now)  # which may write a calendar; only then is the move begun
     moving.save(args, state)
-    return _tell(args, state, path, now)
+    return report
 
 
 def _tell(args: argparse.Namespace, state: phases.State, path: Path, now: float) -> Report:
@@ -96,7 +102,7 @@ def _tell(args: argparse.Namespace, state: phases.State, path: Path, now: float)
     gate_rows = tuple((phase, ", ".join(phases.gates_before(phase, state))) for phase in phases.GATES)
     report.tables.append(Table("Gates", ("BEFORE", "HAS TO HOLD"), gate_rows))
     if not state.new_ns:
-        text = "the names to delegate to are not known: the new side does not answer for the zone yet"
+        text = "the names to delegate to are not known: the new side does not answer for the zone, or has the old names"
         report.add(Level.WARNING, "no-new-ns", text, f"Write them into new_ns in {path}, or plan with --new-ns.")
     if problem:
         report.add(Level.WARNING, "no-snapshot", problem)

@@ -67,6 +67,19 @@ def test_a_side_that_refuses_the_transfer_is_asked_name_by_name():
     )
 
 
+def test_a_plan_does_not_take_the_old_names_in_a_copy_for_those_to_delegate_to(tmp_path: Path):
+    both = BODY.replace("@ NS ns1\n", "@ NS ns1\n@ NS new.elsewhere.example.\n")
+    state = ["--state", str(tmp_path / "move.json")]
+    with internet(zone(), zone(), {}) as net:
+        done = nameserver("migrate", "plan", *sides(net), *state, "--json")
+        (tmp_path / "move.json").unlink()
+        net.servers[NEW].change("shop.example.", zone(both)["shop.example."])
+        overlap = nameserver("migrate", "plan", *sides(net), *state, "--json")
+    facts = [json.loads(each.stdout)["facts"]["new_ns"] for each in (done, overlap)]
+    assert facts == [[], ["new.elsewhere.example"]]
+    assert "no-new-ns" in done.stdout
+
+
 def test_where_both_refuse_names_from_a_list_are_asked(tmp_path: Path):
     (tmp_path / "names").write_text("@\nwww A AAAA\n*.apps\n# a comment\n")
     with internet(zone(), zone(), {}) as net:

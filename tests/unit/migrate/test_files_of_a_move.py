@@ -219,6 +219,22 @@ def test_what_differs_at_the_end_of_a_long_record_is_shown():
         assert {f'- {key}B"', f'+ {key}C"'} <= set(shown)
 
 
+@pytest.mark.parametrize(
+    ("zone", "more", "why"),
+    [
+        ("shop.example", ["--ics", "/proc/nowhere/x"], "/proc/nowhere/x: No such file or directory"),
+        (".".join(["a" * 60] * 4), [], "File name too long; give --state FILE"),
+        ("@127.0.0.1", [], "'@127.0.0.1' is written as a server: the zone stands first"),
+    ],
+)
+def test_a_plan_that_cannot_be_written_whole_is_not_begun(tmp_path: Path, zone: str, more: list[str], why: str):
+    sides = ["--old", "127.0.0.1:9", "--new", "127.0.0.2:9", "--timeout", "0.1"]
+    command = [sys.executable, "-m", "nameserver", "migrate", "plan", zone, *sides, *more]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, list(tmp_path.iterdir())) == (2, [])
+    assert done.stderr.rstrip().endswith(why)
+
+
 def test_a_calendar_has_lines_of_75_octets_at_most_and_is_the_same_when_they_are_joined():
     zone = ".".join(["a" * 60] * 3)
     folded = phases.icalendar([(0.0, f"Lower the TTLs of {zone} to 300 s")], zone)
