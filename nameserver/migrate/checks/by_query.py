@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import dns.name
 import dns.rdatatype
@@ -14,6 +15,7 @@ from nameserver.errors import Reason, TransferError
 from nameserver.migrate.asking.asking import Asker, Question, Reply
 from nameserver.migrate.asking.zone_stream import ZoneStream, make_record, split_record
 from nameserver.migrate.checks.compare import Coverage
+from nameserver.migrate.checks.hashed_proofs import HashedProof, hashed_proofs_of
 from nameserver.wire import codes, names
 from nameserver.wire.rdata import fold_rdata
 from nameserver.wire.tsig import TsigKey
@@ -30,10 +32,12 @@ _NOT_ASKED = frozenset(
     {codes.RRSIG, codes.NSEC3}
 )  # the one comes with what it covers, the other has no name to ask for
 _AT_CUTS = frozenset({codes.NS, codes.DS, codes.NSEC})
+_APEX_SOA = (b"", codes.SOA)
 _ADDRESSES = (codes.A, codes.AAAA)
 _WINDOW = 256  # questions that are prepared ahead
 
 Wanted = tuple[bytes, int]  # place of an owner, type
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +45,26 @@ class Askable:
     """What of a zone an authoritative server can be asked for.
 
     `wanted`: its RRsets. `signed`: their signatures come along. `glue`: the addresses that a referral brings, whether
-    they are there or not, by the delegation: of its servers whose names are within it (RFC 9471 §3).
+    they are there or not, by the delegation: of its servers whose names are within it (RFC 9471 §3). `proofs`: what
+    shows which NSEC3.
     """
 
     wanted: Sequence[Wanted]
     signed: bool = False
     glue: Mapping[bytes, frozenset[Wanted]] = field(default_factory=dict)
+    proofs: Sequence[HashedProof] = ()
 
     def of(self, wanted: Sequence[Wanted]) -> "Askable":
-        """A part of it."""
-        return replace(self, wanted=wanted)
+        """A part of it, and what belongs to the names that are left."""
+        chosen = {place for place, _ in wanted}
+        return replace(self, wanted=wanted, proofs=[proof for proof in self.proofs if proof.base in chosen])
 
 
 def askable_of(stream: ZoneStream) -> Askable:
     """What of a stream can be asked for.
 
     Below a delegation nothing is answered but the referral. That has the addresses of its servers, and where there is
-    no DS the NSEC that says so (RFC 4035 §3.1.4); where there is one, no question shows the NSEC. NSEC3 have names
-    that nobody can ask for (RFC 5155 §7.2.8).
+    no DS the NSEC that says so (RFC 4035 §3.1.4); where there is one, no question shows the NSEC.
     """
     cuts: dict[bytes, set[bytes]] = {}
     found: dict[Wanted, None] = {}
@@ -77,7 +83,8 @@ def askable_of(stream: ZoneStream) -> Askable:
         for cut, targets in cuts.items()
         if not _below_a_cut(cut, cuts)
     }
-    return Askable(wanted, signed, {cut: addresses for cut, addresses in glue.items() if addresses})
+    proofs = hashed_proofs_of(stream, cuts, found) if signed else []
+    return Askable(wanted, signed, {cut: addresses for cut, addresses in glue.items() if addresses}, proofs)
 
 
 def _beyond(place: bytes, rdtype: int, cuts: Container[bytes]) -> bool:
@@ -98,12 +105,12 @@ def _is_within(place: bytes, cut: bytes) -> bool:
 
 
 def restrict(
-    stream: ZoneStream, asked: Askable, glue: Container[Wanted] = (), every: Sequence[Wanted] = ()
+    stream: ZoneStream, asked: Askable, shown: Container[Wanted] = (), every: Sequence[Wanted] = ()
 ) -> tuple[list[bytes], dict[str, int]]:
     """(the records that were asked for, so that they compare with a side that was asked; how many were not, by what
     they are).
 
-    `glue`: what referrals were looked at for. `every`: what `asked` is a sample of, where it is one.
+    `shown`: glue and NSEC3 that answers were looked at for. `every`: what `asked` is a sample of, where it is one.
     """
     among, askable = set(asked.wanted), set(every)
     cuts = {place for place, rdtype in asked.wanted if rdtype == codes.NS and place}
@@ -114,9 +121,10 @@ def restrict(
         if rdtype == codes.RRSIG:
             covered = int.from_bytes(rdata[:2], "big")
             apart = place in cuts and covered == codes.NS  # nobody signs a referral
-            known = asked.signed and not apart and ((place, covered) in among or (not place and covered == codes.SOA))
+            known = (place, covered) in (shown if covered == codes.NSEC3 else among) or (place, covered) == _APEX_SOA
+            known = asked.signed and not apart and known
         else:
-            known = (place, rdtype) in among or (place, rdtype) in glue
+            known = (place, rdtype) in among or (place, rdtype) in shown
         if known:
             kept.append(record)
         elif rdtype in OF_SIGNERS:
@@ -169,39 +177,83 @@ async def ask_zone(
     rdata = soa[0].to_wire() or b""
     stream = ZoneStream(zone, parse_soa(rdata), fold_rdata(codes.SOA, rdata), soa.ttl, [])
     if asked.signed:
-        stream.records += _signatures(first, origin, (b"", codes.SOA))
-    wanted = asked.wanted
-    coverage = Coverage(len(wanted))
-
-    async def ask(each: Wanted) -> None:
-        place, rdtype = each
-        name, kind = dns.name.from_wire(key_at(place) + zone, 0)[0], dns.rdatatype.RdataType.make(rdtype)
-        question = Question(name, kind, do=asked.signed)
-        outcome = await asker.ask(question, endpoint, key=key)
-        if not isinstance(outcome, Reply) or outcome.rcode not in ("NOERROR", "NXDOMAIN"):
-            coverage.silent += 1
-            coverage.unanswered.add(each)
-            return
-        found = outcome.answer(name, kind) or outcome.authority(name, kind)  # a delegation's NS come as authority
-        stream.records += _records(found, each)
-        if asked.signed:
-            stream.records += _signatures(outcome, name, each)
-        if rdtype == codes.NS and place in asked.glue and not outcome.authoritative:
-            addresses = asked.glue[place]
-            glue = _addresses(outcome, zone, addresses)
-            if not outcome.tcp and {split_record(record)[:2] for record in glue} != addresses:
-                again = await asker.ask(question, endpoint, tcp=True, key=key)  # where there is room for all of them
-                if not isinstance(again, Reply) or again.authority(name, kind) is None:
-                    return
-                glue = _addresses(again, zone, addresses)
-            stream.records += glue
-            coverage.glue |= addresses
-
-    for start in range(0, len(wanted), _WINDOW):
-        await asyncio.gather(*map(ask, wanted[start : start + _WINDOW]))
-        progress(min(start + _WINDOW, len(wanted)))
+        stream.records += _signatures(first, origin, _APEX_SOA)
+    asking = _Asking(asker, zone, endpoint, asked, key, stream.records)
+    await _in_windows(asking.ask, asked.wanted, progress)
+    await _in_windows(asking.ask_for_proof, asked.proofs, lambda done: progress(len(asked.wanted) + done))
     stream.records.sort()
-    return stream, coverage
+    return stream, asking.coverage
+
+
+async def _in_windows(
+    ask: Callable[[T], Coroutine[None, None, None]], each: Sequence[T], progress: Callable[[int], None]
+) -> None:
+    for start in range(0, len(each), _WINDOW):
+        await asyncio.gather(*map(ask, each[start : start + _WINDOW]))
+        progress(min(start + _WINDOW, len(each)))
+
+
+class _Asking:
+    """Questions to one server; what they show goes to `records`, how far they came to `coverage`."""
+
+    def __init__(
+        self, asker: Asker, zone: bytes, endpoint: Endpoint, asked: Askable, key: TsigKey | None, records: list[bytes]
+    ) -> None:
+        self._asker, self._zone, self._endpoint, self._key = asker, zone, endpoint, key
+        self._asked = asked
+        self._records = records
+        self.coverage = Coverage(len(asked.wanted) + len(asked.proofs))
+
+    async def ask(self, wanted: Wanted) -> None:
+        """An RRset, its signatures, and what glue comes with it."""
+        place, rdtype = wanted
+        question = self._question(wanted, do=self._asked.signed)
+        reply = await self._reply(question)
+        if reply is None:
+            self.coverage.unanswered.add(wanted)
+            return
+        name, kind = question.name, question.type
+        found = reply.answer(name, kind) or reply.authority(name, kind)  # a delegation's NS come as authority
+        self._records += _records(found, wanted)
+        if self._asked.signed:
+            self._records += _signatures(reply, name, wanted)
+        if rdtype == codes.NS and place in self._asked.glue and not reply.authoritative:
+            await self._take_glue(question, reply, self._asked.glue[place])
+
+    async def _take_glue(self, question: Question, referral: Reply, addresses: frozenset[Wanted]) -> None:
+        glue = _addresses(referral, self._zone, addresses)
+        if not referral.tcp and {split_record(record)[:2] for record in glue} != addresses:
+            # Where there is room for all of them.
+            again = await self._asker.ask(question, self._endpoint, tcp=True, key=self._key)
+            if not isinstance(again, Reply) or again.authority(question.name, question.type) is None:
+                return
+            glue = _addresses(again, self._zone, addresses)
+        self._records += glue
+        self.coverage.shown |= addresses
+
+    async def ask_for_proof(self, proof: HashedProof) -> None:
+        """An NSEC3 and its signatures."""
+        reply = await self._reply(self._question(proof.question, do=True))
+        if reply is None:
+            return
+        owner, hashed = self._name(proof.place), (proof.place, int(codes.NSEC3))
+        self._records += _records(reply.authority(owner, dns.rdatatype.NSEC3), hashed)
+        self._records += _signatures(reply, owner, hashed)
+        self.coverage.shown.add(hashed)
+
+    async def _reply(self, question: Question) -> Reply | None:
+        """None, and counted, where there is no answer."""
+        outcome = await self._asker.ask(question, self._endpoint, key=self._key)
+        if isinstance(outcome, Reply) and outcome.rcode in ("NOERROR", "NXDOMAIN"):
+            return outcome
+        self.coverage.silent += 1
+        return None
+
+    def _question(self, wanted: Wanted, *, do: bool) -> Question:
+        return Question(self._name(wanted[0]), dns.rdatatype.RdataType.make(wanted[1]), do=do)
+
+    def _name(self, place: bytes) -> dns.name.Name:
+        return dns.name.from_wire(key_at(place) + self._zone, 0)[0]
 
 
 def _records(found: dns.rrset.RRset | None, wanted: Wanted) -> list[bytes]:

@@ -78,7 +78,7 @@ class Coverage:
     unanswered: set[tuple[bytes, int]] = field(default_factory=set)  # places and types of the silent ones
     sample: SampleShare | None = None
     by_choice: bool = False  # nobody tried to transfer it
-    glue: set[tuple[bytes, int]] = field(default_factory=set)  # places and types that referrals were looked at for
+    shown: set[tuple[bytes, int]] = field(default_factory=set)  # places and types that other answers were looked at for
 
     @property
     def whole(self) -> bool:
@@ -94,7 +94,7 @@ class Coverage:
     def share(self) -> str:
         """What was compared, as part of a sentence."""
         if self.sample:
-            names, rrsets = self.sample.names, self.asked - self.silent
+            names, rrsets = self.sample.names, max(0, self.sample.rrsets - self.silent)
             return (
                 f"a sample of {names} of {self.sample.names_of} names ({_percent(names, self.sample.names_of)}), "
                 f"{rrsets} of {self.sample.rrsets_of} RRsets ({_percent(rrsets, self.sample.rrsets_of)})"

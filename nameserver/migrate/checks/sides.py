@@ -150,7 +150,7 @@ class Taker:
         every = askable_of(stream)
         chosen = every if self.size is None else every.of(self._sampled(every.wanted, str(stream.soa.serial)))
         asked = await self._ask(other, chosen)
-        kept, left_out = restrict(stream, chosen, asked.coverage.glue, () if self.size is None else every.wanted)
+        kept, left_out = restrict(stream, chosen, asked.coverage.shown, () if self.size is None else every.wanted)
         asked.coverage.of = len(stream.records) + 1
         asked.coverage.left_out = left_out
         side = had.side(replace(stream, records=kept))
@@ -177,14 +177,14 @@ class Taker:
             split_record(each.old or each.new or b"")[:2]: None
             for each in differences(asked.stream.records, beside.records)
         }
-        unlike = [each for each in differing if each[1] not in OF_SIGNERS and each not in asked.coverage.glue]
+        unlike = [each for each in differing if each[1] not in OF_SIGNERS and each not in asked.coverage.shown]
         wanted = unlike[:MOST_AGAIN] + sample(asked.stream)
         again = [each for each in dict.fromkeys(wanted) if each not in asked.coverage.unanswered]
         asked.varying = await settle(self.asker, asked.stream, source.endpoint, again, self.times, source.key)
 
     async def _ask(self, had: Had, asked: Askable) -> Side:
         source = had.source
-        self.expect(len(asked.wanted))
+        self.expect(len(asked.wanted) + len(asked.proofs))
         if isinstance(had.outcome, ZoneStream):
             raise AssertionError("who could be transferred is not asked")
         try:

@@ -53,7 +53,7 @@ def served(name: str, method: Nsec | Nsec3) -> Primary:
         apex, nodes = signed_nodes(TEXT, f"{ZONE}.", method)
         return PRIMARIES[name]({ZONE: write_zone_file(nodes, apex)}).start()
     peer = PRIMARIES[name]({ZONE: f"$ORIGIN {ZONE}.\n$TTL 300\n{TEXT.replace(OCCLUDED, '')}"}).start()
-    steps = [["secure-zone", ZONE], *([["set-nsec3", ZONE, "1 0 0 -"]] if isinstance(method, Nsec3) else [])]
+    steps = [["secure-zone", ZONE], *([["set-nsec3", ZONE, "1 1 3 aabb"]] if isinstance(method, Nsec3) else [])]
     for step in (*steps, ["rectify-zone", ZONE]):
         peer.run("pdnsutil", f"--config-dir={peer.directory}", *step)
     peer.stop()
@@ -61,7 +61,7 @@ def served(name: str, method: Nsec | Nsec3) -> Primary:
 
 
 @pytest.mark.parametrize("name", sorted(PRIMARIES))
-@pytest.mark.parametrize("method", [Nsec(), Nsec3()], ids=["nsec", "nsec3"])
+@pytest.mark.parametrize("method", [Nsec(), Nsec3(3, "aabb", opt_out=True)], ids=["nsec", "nsec3"])
 def test_every_record_that_questions_show_is_the_one_that_is_transferred(name: str, method: Nsec | Nsec3):
     zone = names.from_text(ZONE)
     with served(name, method) as peer:
@@ -72,9 +72,11 @@ def test_every_record_that_questions_show_is_the_one_that_is_transferred(name: s
             return whole, await ask_zone(Asker(), zone, at, askable_of(whole))
 
         whole, (seen, coverage) = asyncio.run(both())
-    kept, left_out = restrict(whole, askable_of(whole), coverage.glue)
+    kept, left_out = restrict(whole, askable_of(whole), coverage.shown)
     unlike = [
         f"{each.kind.name} {record_text(each.old or each.new or b'', zone)}" for each in differences(kept, seen.records)
     ]
     assert unlike == [], "\n".join(unlike)
     assert (coverage.silent, len(kept) + sum(left_out.values())) == (0, len(whole.records))
+    # The NSEC or NSEC3 of the delegation with a DS, and its signature.
+    assert left_out["signatures and proofs of absence"] == 2

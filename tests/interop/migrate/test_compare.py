@@ -2,14 +2,16 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import dns.name
 import pytest
 from support.ask import Key
 from support.commands import nameserver
 from support.internet import Internet, soa
-from support.signing import Nsec, signed_nodes
+from support.signing import Nsec, Nsec3, signed_nodes
 
 from nameserver.cli.main import main
 from nameserver.zone.zone_text import write_zone_file
@@ -195,16 +197,18 @@ def test_a_sample_of_a_list_transfers_nothing_and_one_without_a_list_needs_one_s
     assert (bad.code, "expected a number of names, or a share as 5%" in bad.stderr) == (2, True)
 
 
-def test_signatures_proofs_and_glue_are_compared_by_questions_too(capsys: pytest.CaptureFixture[str]):
-    def signed(changes: dict[str, str]) -> dict[str, str]:
-        body = f"{soa('shop.example.', 5)}{BODY}safe NS ns.safe\nsafe DS 12345 13 2 {'ab' * 32}\nns.safe A 192.0.2.10\n"
-        apex, nodes = signed_nodes(body, "shop.example.", Nsec())
-        text = write_zone_file(nodes, apex)
-        for before, after in changes.items():
-            assert re.search(before, text, re.MULTILINE), before
-            text = re.sub(before, after, text, count=1, flags=re.MULTILINE)
-        return {"shop.example.": text}
+def signed(method: Nsec | Nsec3, changes: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The zone signed, with what patterns match replaced."""
+    body = f"{soa('shop.example.', 5)}{BODY}safe NS ns.safe\nsafe DS 12345 13 2 {'ab' * 32}\nns.safe A 192.0.2.10\n"
+    apex, nodes = signed_nodes(body, "shop.example.", method)
+    text = write_zone_file(nodes, apex)
+    for before, after in (changes or {}).items():
+        assert re.search(before, text, re.MULTILINE), before
+        text = re.sub(before, after, text, count=1, flags=re.MULTILINE)
+    return {"shop.example.": text}
 
+
+def test_signatures_proofs_and_glue_are_compared_by_questions_too(capsys: pytest.CaptureFixture[str]):
     planted = {
         r"^www.shop.example. \d+ IN RRSIG A .*\n": "",
         r"^(ns1.shop.example. \d+ IN NSEC) \S+": r"\1 other.shop.example.",
@@ -212,10 +216,10 @@ def test_signatures_proofs_and_glue_are_compared_by_questions_too(capsys: pytest
         r"^(ns.sub.shop.example.) (\d+ IN A 192.0.2.9)": r"\1 60 IN AAAA 2001:db8::9\n\1 \2",
         r"^(ns.safe.shop.example.) \d+ (IN A 192.0.2.10)": r"\1 60 \2",
     }
-    with internet(signed({}), signed({}), {OLD: "any"}) as net:
+    with internet(signed(Nsec()), signed(Nsec()), {OLD: "any"}) as net:
         same = compared(capsys, *sides(net), "--accept-partial", "--json")
         unsigned = compared(capsys, *sides(net), "--accept-partial", "--ignore-dnssec", "--json")
-        net.servers[NEW].change("shop.example.", signed(planted)["shop.example."])
+        net.servers[NEW].change("shop.example.", signed(Nsec(), planted)["shop.example."])
         other = compared(capsys, *sides(net), "--json")
     clean, ignored, found = (json.loads(done.stdout) for done in (same, unsigned, other))
     assert (same.code, clean["lines"]) == (0, []), clean["findings"]
@@ -233,3 +237,34 @@ def test_signatures_proofs_and_glue_are_compared_by_questions_too(capsys: pytest
         ["-", "sub.shop.example.", "NSEC"],
         ["-", "www.shop.example.", "RRSIG"],
     ]
+
+
+def test_nsec3_are_compared_by_what_denies_and_a_sample_of_a_signed_zone_tells_nothing_that_is_not_so(
+    capsys: pytest.CaptureFixture[str],
+):
+    method = Nsec3(2, "ab")
+    owner = {
+        name: method.hash(dns.name.from_text(f"{name}.shop.example."))
+        for name in ("www", "apps", "*.apps", "sub", "safe")
+    }
+    planted = {
+        rf"^({owner['www']}.shop.example. .* NSEC3 .*) A RRSIG": r"\1 A TXT RRSIG",
+        rf"^({owner['apps']}.shop.example.) \d+ (IN NSEC3 .*)": r"\1 60 \2",
+        rf"^({owner['*.apps']}.shop.example. .* NSEC3 .*) CNAME RRSIG": r"\1 CNAME TXT RRSIG",
+        rf"^({owner['sub']}.shop.example. .* RRSIG NSEC3 .*)\n": "",
+        rf"^({owner['safe']}.shop.example. .* RRSIG NSEC3 .*)\n": "",  # which no question shows
+    }
+    with internet(signed(method), signed(method), {OLD: "any"}) as net:
+        same = compared(capsys, *sides(net), "--accept-partial", "--json")
+        sampled = compared(capsys, *sides(net), "--accept-partial", "--json", "--sample", "3")
+        net.servers[NEW].change("shop.example.", signed(method, planted)["shop.example."])
+        other = compared(capsys, *sides(net), "--json")
+    clean, few, found = (json.loads(done.stdout) for done in (same, sampled, other))
+    assert (same.code, clean["lines"]) == (0, []), clean["findings"]
+    assert clean["facts"]["new"]["not_compared"] == {"signatures and proofs of absence": 2}
+    assert (sampled.code, few["lines"]) == (0, []), few["findings"]
+    told = [re.sub(r" \d+ IN ", " ", line).split(" ")[:3] for line in found["lines"] if not line.startswith(";")]
+    assert sorted((sign, name.partition(".")[0], kind) for sign, name, kind in told) == sorted(
+        [(sign, owner[name], "NSEC3") for sign in "+-" for name in ("www", "apps", "*.apps")]
+        + [("-", owner["sub"], "RRSIG")]
+    )
