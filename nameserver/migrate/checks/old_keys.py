@@ -65,7 +65,7 @@ class Look:
     """What is there now. `ds`: DS sets by server of the parent; `all_told`: each of them has answered.
 
     `sends`: who names a server that is the old side's alone, parent and new side; `to_new`: the parent names the new
-    side. `clings`: the old side does so itself. `ttls`: as they are now, of answers that of the SOA.
+    side. `clings`: the old side does so itself. `ttls`: as they are now.
     """
 
     ds: Mapping[str, frozenset[str]]
@@ -235,7 +235,7 @@ def _judge_silent(report: Report, look: Look) -> None:
 
 
 def _judge_new_side(report: Report, each: OldKey, look: Look) -> None:
-    """A key that signed answers has to be in the set of whoever is asked in their place (RFC 8901 §6)."""
+    """A key that signed answers has to be in the set of whoever is asked in their place (RFC 8901 §2.1.2)."""
     wanted = ZONE_SEEN in each.marks and (NEW_SEEN in each.marks or look.to_new)
     if not each.needs or not wanted:
         return

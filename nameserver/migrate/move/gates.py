@@ -148,7 +148,8 @@ async def old_keys_gate(survey: Survey, state: State, baseline: Snapshot | None,
     """Whether each key of the old side is there while it is needed. `final`: none may be needed any more."""
     ever_signed = bool(state.old_keys or (baseline is not None and baseline.ds))
     try:
-        look = await key_look.look(survey, state, ever_signed=ever_signed)
+        lasting = longest_lived(state.zone, baseline)
+        look = await key_look.look(survey, state, lasting, ever_signed=ever_signed)
     except NotFound as error:
         return survey.unfound("old-keys", error)
     key_clocks.note(state, survey.zone, look, now)

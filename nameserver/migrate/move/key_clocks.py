@@ -41,10 +41,10 @@ def note(state: State, zone: dns.name.Name, look: Look, now: float) -> None:
             continue
         given = [any(fits(zone, key, ds) for ds in each) for each in anchors.values()]
         _mark(marks, DS_SEEN, DS_GONE, any(given), look.all_told, now)
-        if given and all(given):
-            marks.setdefault(DS_SINCE, now)
-        elif look.all_told or not all(given):
+        if not all(given):
             marks.pop(DS_SINCE, None)
+        elif given and look.all_told:
+            marks.setdefault(DS_SINCE, now)
         _mark(marks, SET_SEEN, SET_ENDED, _signed(look.old, key, DNSKEY), old_told, now)
         _mark(marks, ZONE_SEEN, ZONE_ENDED, _signed(look.old, key, SOA), old_told, now)
         if look.new and all(text in texts_of(side.keys) for side in look.new):

@@ -4,8 +4,11 @@ import asyncio
 from collections.abc import Collection, Iterable, Sequence
 
 import dns.name
+import dns.rdatatype
 import dns.rrset
 
+from nameserver.config.model import Endpoint
+from nameserver.migrate.asking.asking import Question, Reply
 from nameserver.migrate.asking.walk import NotFound
 from nameserver.migrate.checks import delegation
 from nameserver.migrate.checks.delegation import ParentView
@@ -15,9 +18,10 @@ from nameserver.migrate.move.phases import State
 from nameserver.migrate.move.survey import Survey
 
 
-async def look(survey: Survey, state: State, *, ever_signed: bool) -> Look:
+async def look(survey: Survey, state: State, lasting: Sequence[tuple[str, str]] = (), *, ever_signed: bool) -> Look:
     """What is there now. Raises NotFound where no server of the parent answers.
 
+    `lasting`: (owner, type) of what had the largest TTLs before the move: somebody may have raised them again.
     `ever_signed`: a DS or a key was there before. Where none is and was, no side is asked: servers count questions.
     """
     parent = await delegation.measure(survey.tree, survey.zone, only_parent=True)
@@ -51,7 +55,7 @@ async def look(survey: Survey, state: State, *, ever_signed: bool) -> Look:
         Ttls(
             max(view.ds_ttl for view in views),
             _largest(side.keys for side in old),
-            _largest(side.soa for side in old),
+            max(_largest(side.soa for side in old), await _ttl_at(survey, [side.endpoint for side in old], lasting)),
             max([_largest(sets), *(view.ns_ttl for view in views)]),
         ),
     )
@@ -78,6 +82,13 @@ async def _by_addresses(survey: Survey, views: Sequence[ParentView], new: Sequen
             found.append((f"the address of {name}", {endpoint.host for endpoint in endpoints}))
     sends += [who for who, hosts in found if at_old & set(hosts)]
     return sends, any(at_new & set(hosts) for _, hosts in found)
+
+
+async def _ttl_at(survey: Survey, servers: Sequence[Endpoint], wanted: Sequence[tuple[str, str]]) -> int:
+    """The largest TTL that one of these RRsets has at any of the servers; 0 where none is there."""
+    questions = [Question(dns.name.from_text(owner), dns.rdatatype.from_text(kind)) for owner, kind in wanted]
+    outcomes = await asyncio.gather(*(survey.asker.ask(each, server) for each in questions for server in servers))
+    return _largest(rrset for each in outcomes if isinstance(each, Reply) for rrset in each.message.answer)
 
 
 def _largest(rrsets: Iterable[dns.rrset.RRset | None]) -> int:

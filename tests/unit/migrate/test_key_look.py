@@ -2,13 +2,16 @@
 
 import asyncio
 
+import dns.message
 import dns.name
+import dns.rdatatype
+import dns.rrset
 import pytest
 from support.moves import move
 
 from nameserver.config.model import Endpoint
 from nameserver.errors import Reason
-from nameserver.migrate.asking.asking import Asker, Outcome, Question, Silence
+from nameserver.migrate.asking.asking import Asker, Outcome, Question, Reply, Silence
 from nameserver.migrate.asking.tree import Tree
 from nameserver.migrate.asking.walk import NotFound
 from nameserver.migrate.checks import delegation
@@ -23,10 +26,14 @@ OLD, NEW, PARENT = (Endpoint(f"192.0.2.{number}", 53) for number in (1, 2, 3))
 
 
 class Quiet(Asker):
-    """Nobody answers; what is asked for is kept."""
+    """Nobody answers but the old side, which has an A; who is asked is kept."""
 
     async def ask(self, question: Question, endpoint: Endpoint, **_: object) -> Outcome:
         self.asked.add(endpoint)
+        if endpoint == OLD and question.type == dns.rdatatype.A:
+            message = dns.message.make_response(question.message())
+            message.answer.append(dns.rrset.from_text(question.name, 86400, "IN", "A", "192.0.2.9"))
+            return Reply(endpoint, False, message, 0.0)
         return Silence(endpoint, False, Reason.CONNECT_TIMEOUT, "no answer")
 
 
@@ -65,7 +72,13 @@ def look(
     tree = Names(asker, addresses or {})
     survey = Survey(asker, tree, ZONE, (Source("old", "a", OLD),), (Source("new", "b", NEW),))
     state = move("cutover", old_ns=list(own), new_ns=list(new))
-    return asyncio.run(key_look.look(survey, state, ever_signed=ever_signed)), asker.asked
+    lasting = [("shop.example.", "SOA"), ("www.shop.example.", "A")]
+    return asyncio.run(key_look.look(survey, state, lasting, ever_signed=ever_signed)), asker.asked
+
+
+def test_ttls_that_were_raised_again_at_the_old_side_count(monkeypatch: pytest.MonkeyPatch):
+    seen, _ = look(monkeypatch, "ns.b", ever_signed=True)
+    assert seen.ttls.answers == 86400
 
 
 @pytest.mark.parametrize(("named", "sends", "to_new"), [("ns.a", True, False), ("ns.b", False, True)])

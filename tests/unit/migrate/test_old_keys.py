@@ -225,6 +225,16 @@ def test_keys_of_an_old_side_are_forgotten_once_the_new_side_signs_with_them_its
     assert world.state.old_keys == {}
 
 
+def test_a_ds_is_not_everywhere_while_a_server_of_the_parent_does_not_say_so():
+    world = World(sent_to_old=True)
+    world.second = None
+    world.at(0.0)
+    assert all("ds-since" not in marks for marks in world.state.old_keys.values())
+    world.second = world.first
+    world.at(5.0)
+    assert world.state.old_keys[A_KSK.to_text()]["ds-since"] == 5.0
+
+
 def test_without_a_ds_nobody_needs_a_key():
     world = World(first=frozenset(), second=frozenset(), sent_to_old=True)
     world.at(0.0)
