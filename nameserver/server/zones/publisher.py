@@ -40,8 +40,10 @@ SMALL_ZONE = 16 * 1024  # bytes of a whole version that go the same way: made in
 LARGE_ZONE = 1024 * 1024  # bytes of a version that leaves memory in slices, …
 RELEASE_AFTER = 1.0  # … so many seconds later: the workers are loading it at first, perhaps on the same core
 TEND_TRIES = 10  # times, so far apart, that it is looked whether they have, and the journal can be tended
-TOGETHER = 100  # small versions at most that share a transaction
-GATHER = 0.01  # seconds from the beginning of one such transaction to that of the next
+TOGETHER = 200  # small versions at most that share a transaction
+GATHER = 0.01  # seconds from the beginning of one such transaction to that of the next; …
+GATHER_CROWD = 0.03  # … and where so many zones come in that the first was shared by
+CROWD = 10  # or more
 BATCH = 500  # zones per message
 HEARD_PATIENCE = 5.0  # seconds for the workers to take what they are told
 
@@ -162,8 +164,8 @@ class Publisher:
 
     def _start_writing(self, loop: asyncio.AbstractEventLoop) -> None:
         """Have what waits written; what comes meanwhile is written next."""
-        self._write_at = loop.time() + GATHER
         batch = [self._writes.popleft() for _ in range(min(len(self._writes), TOGETHER))]
+        self._write_at = loop.time() + (GATHER if len(batch) < CROWD else GATHER_CROWD)
         loop.run_in_executor(self._thread, self._write_batch, loop, batch)
 
     def _write_batch(self, loop: asyncio.AbstractEventLoop, batch: list[_Write]) -> None:

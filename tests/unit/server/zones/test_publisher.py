@@ -142,11 +142,13 @@ async def test_small_versions_that_come_together_share_a_transaction_and_a_bad_o
         assert len(set(generations)) == 19
 
 
+@pytest.mark.parametrize(("first", "waits"), [(1, "GATHER"), (10, "GATHER_CROWD")])
 async def test_what_comes_soon_after_a_write_waits_for_more_and_is_written_with_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int, waits: str
 ) -> None:
     """Zones of a first sync come one by one: a transaction for each, and a turn of two threads, would cost more."""
-    monkeypatch.setattr("nameserver.server.zones.publisher.GATHER", 1.0)
+    for name in ("GATHER", "GATHER_CROWD"):
+        monkeypatch.setattr(f"nameserver.server.zones.publisher.{name}", 1.0 if name == waits else 0.0)
     batches: list[int] = []
     write_batch = Publisher._write_batch
 
@@ -155,17 +157,18 @@ async def test_what_comes_soon_after_a_write_waits_for_more_and_is_written_with_
         write_batch(self, loop, batch)
 
     monkeypatch.setattr(Publisher, "_write_batch", counted)
-    zones = [ZoneConfig(names.from_text(f"z{number}.example"), f"z{number}.example") for number in range(10)]
+    zones = [ZoneConfig(names.from_text(f"z{number}.example"), f"z{number}.example") for number in range(first + 9)]
     async with managed(tmp_path) as ours:
         publishing = []
         for zone in zones:
             built = read_zone_file(zone_text(zone.text, 1), zone.name, "a test")
             publishing.append(asyncio.create_task(ours.publisher.publish_full(zone, built, "a test", TIMERS)))
-            if not batches:
-                await publishing[0]  # what comes alone is written at once
-            await asyncio.sleep(0)
+            if len(publishing) == first:
+                await asyncio.gather(*publishing)  # what comes together after a rest is written at once
+            elif len(publishing) > first:
+                await asyncio.sleep(0)
         await asyncio.gather(*publishing)
-        assert batches == [1, 9]
+        assert batches == [first, 9]
 
 
 async def test_a_change_and_what_it_is_made_of_share_the_stores_thread(tmp_path: Path) -> None:
