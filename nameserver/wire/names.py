@@ -29,6 +29,7 @@ _CHARACTER = [
 ]
 
 _PLAIN_TEXT = re.compile(r"(?:[0-9A-Za-z_-]{1,63}\.)*[0-9A-Za-z_-]{1,63}\.?").fullmatch
+_PLAIN_LABEL = re.compile(rb"[0-9A-Za-z_-]+").fullmatch
 _LONGEST_PLAIN = MAX_NAME - 2  # characters, without the trailing dot
 
 _PROBLEMS = {
@@ -181,7 +182,8 @@ def to_text(name: bytes) -> str:
     labels = []
     offset = 0
     while length := name[offset]:
-        labels.append("".join([character[octet] for octet in name[offset + 1 : offset + 1 + length]]))
+        label = name[offset + 1 : offset + 1 + length]
+        labels.append(label.decode() if _PLAIN_LABEL(label) else "".join([character[octet] for octet in label]))
         offset += length + 1
     return ".".join(labels)
 

@@ -374,14 +374,19 @@ DECOMPRESSED: dict[int, Layout] = {rdtype: layout for rdtype, layout in LAYOUTS.
 
 def read_named(message: bytes, offset: int, end: int, layout: Layout, known: dict[int, bytes]) -> bytes:
     """Uncompressed rdata of a type in `DECOMPRESSED`. Raises `WireError` (and `IndexError`, as `read_known_name`)."""
-    position = offset + layout.prefix
+    prefix, count, _, least, most = layout
+    if count == 1 and not prefix and not most and offset < end:  # a name and nothing else, as in most types here
+        rdata, position = read_known_name(message, offset, known)
+        if position == end:
+            return rdata
+    position = offset + prefix
     parts = [message[offset:position]]
-    for _ in range(layout.names):
+    for _ in range(count):
         if position >= end:
             raise WireError("it ends before its names do")
         name, position = read_known_name(message, position, known)
         parts.append(name)
-    if not layout.least <= end - position <= layout.most:
+    if not least <= end - position <= most:
         raise WireError("it ends within a name" if position > end else f"{end - position} bytes follow its names")
     parts.append(message[position:end])
     rdata = b"".join(parts)
