@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import dns.dnssec
 import dns.name
 from dns.dnssectypes import Algorithm
-from dns.rdatatype import DNSKEY, SOA, RdataType
+from dns.rdatatype import DNSKEY, NS, SOA, RdataType
 
 from nameserver.config.model import Endpoint
 from nameserver.migrate.asking.tree import Tree
@@ -26,6 +26,7 @@ from nameserver.migrate.checks.signed_sides import (
     Measured,
     Side,
     Signature,
+    Signed,
     anchors_of,
     describe,
     fits,
@@ -166,14 +167,33 @@ def _judge_side(report: Report, zone: dns.name.Name, side: Side, every: frozense
         if why:
             text = f"{where}: its DNSKEY set is not signed by a key that the DS leads to: {why}"
             report.add(Level.FAULT, "dnskey-unsigned", text, "Sign the DNSKEY set with that key.")
-    if side.soa is not None:
-        why = valid(side.soa, side.signatures.get(SOA, []), keys_of(side), zone, now)
-        if why:
-            code = _time_code(side.signatures.get(SOA, []), now)
-            step = "Sign the zone anew there; a zone that is only copied keeps its signatures until they end."
-            report.add(Level.FAULT, code, f"{where}: the SOA's signature does not hold: {why}", step)
+    for name, rdtype, rrset in (("SOA", SOA, side.soa), ("NS set", NS, side.ns)):
+        if rrset is not None:
+            _judge_signature(report, f"{where}: the {name}", Signed(rrset, side.signatures[rdtype]), side, zone, now)
+    _judge_absence(report, where, side, zone, now)
     _judge_times(report, where, side, now)
     _judge_algorithms(report, where, side, anchors)
+
+
+def _judge_signature(report: Report, what: str, signed: Signed, side: Side, zone: dns.name.Name, now: float) -> None:
+    why = valid(signed.rrset, signed.signatures, keys_of(side), zone, now)
+    if why:
+        step = "Sign the zone anew there; a zone that is only copied keeps its signatures until they end."
+        text = f"{what}'s signature does not hold: {why}"
+        report.add(Level.FAULT, _time_code(signed.signatures, now), text, step)
+
+
+def _judge_absence(report: Report, where: str, side: Side, zone: dns.name.Name, now: float) -> None:
+    """What is not there has to be proven (RFC 4035 §3.1.3): one type at the apex tells of the signer."""
+    for rdtype, proofs in side.absent.items():
+        if not proofs:
+            text = f"{where}: that there is no {rdtype.name} at the apex is not proven, by NSEC or NSEC3"
+            step = "Validators answer SERVFAIL for every name and type that is not there: sign the zone anew, whole."
+            report.add(Level.FAULT, "denial-missing", text, step)
+        for proof in proofs:
+            what = f"{where}: the {proof.rrset.rdtype.name} that proves that there is no {rdtype.name}"
+            _judge_signature(report, what, proof, side, zone, now)
+        return
 
 
 def _time_code(signatures: Sequence[Signature], now: float) -> str:

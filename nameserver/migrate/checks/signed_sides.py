@@ -14,7 +14,7 @@ import dns.rdtypes.ANY.DNSKEY
 import dns.rdtypes.ANY.DS
 import dns.rdtypes.ANY.RRSIG
 import dns.rrset
-from dns.rdatatype import CDNSKEY, CDS, CSYNC, DNSKEY, NS, NSEC3PARAM, RRSIG, SOA, RdataType
+from dns.rdatatype import CDNSKEY, CDS, CSYNC, DNSKEY, NS, NSEC, NSEC3, NSEC3PARAM, RRSIG, SOA, RdataType
 from dns.rdtypes.dnskeybase import Flag
 
 from nameserver.config.model import Endpoint
@@ -24,6 +24,14 @@ MOST_TRIES = 16  # of a key at a signature; many keys of one tag are an attack (
 Key = dns.rdtypes.ANY.DNSKEY.DNSKEY
 Signature = dns.rdtypes.ANY.RRSIG.RRSIG
 Anchor = dns.rdtypes.ANY.DS.DS
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """An RRset with the signatures that came along."""
+
+    rrset: dns.rrset.RRset
+    signatures: list[Signature]
 
 
 @dataclass(slots=True)
@@ -40,6 +48,7 @@ class Side:
     cdnskey: dns.rrset.RRset | None = None
     csync: str = ""
     nsec3: str = ""  # NSEC3PARAM; "" for NSEC, or unsigned
+    absent: dict[RdataType, list[Signed]] = field(default_factory=dict)  # proofs, by the type that the apex has not
     problem: str = ""
 
     @property
@@ -73,10 +82,12 @@ async def measure_side(asker: Asker, zone: dns.name.Name, name: str, endpoint: E
         if rdtype == SOA and found is None:  # then there is no signature to look at either
             side.problem = "answered without the zone's SOA"
             return side
-        signatures = next(
-            (rrset for rrset in outcome.message.answer if rrset.rdtype == RRSIG and rrset.covers == rdtype), None
-        )
-        side.signatures[rdtype] = [each for each in signatures or () if isinstance(each, Signature)]
+        side.signatures[rdtype] = _signatures(outcome.message.answer, rdtype)
+        if found is None:
+            proofs = [rrset for rrset in outcome.message.authority if rrset.rdtype in (NSEC, NSEC3)]
+            side.absent[rdtype] = [
+                Signed(rrset, _signatures(outcome.message.authority, rrset.rdtype, rrset.name)) for rrset in proofs
+            ]
         if rdtype == DNSKEY:
             side.keys = found
         elif rdtype == SOA:
@@ -94,6 +105,14 @@ async def measure_side(asker: Asker, zone: dns.name.Name, name: str, endpoint: E
             else:
                 side.nsec3 = text
     return side
+
+
+def _signatures(
+    section: Sequence[dns.rrset.RRset], rdtype: RdataType, owner: dns.name.Name | None = None
+) -> list[Signature]:
+    """Those over the type, of that owner where one is given."""
+    found = (rrset for rrset in section if rrset.rdtype == RRSIG and rrset.covers == rdtype)
+    return [each for rrset in found if owner in (None, rrset.name) for each in rrset if isinstance(each, Signature)]
 
 
 def texts_of(rrset: dns.rrset.RRset | None) -> frozenset[str]:

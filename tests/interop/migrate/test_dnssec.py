@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import dns.dnssec
 import dns.name
 import dns.rdataset
+import dns.rdatatype
 import dns.zone
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -40,8 +41,11 @@ class Signer:
     def ds(self) -> str:
         return f"shop 3600 DS {dns.dnssec.make_ds(ZONE, self.pairs[0][1], 'SHA256').to_text()}\n"
 
-    def sign(self, others: tuple["Signer", ...] = (), days: float = 14) -> str:
-        """The zone, signed; with the zone-signing keys of others published too."""
+    def sign(self, others: tuple["Signer", ...] = (), days: float = 14, without: str = "") -> str:
+        """The zone, signed; with the zone-signing keys of others published too.
+
+        `without`: a type that it has no records of, or, as "NS's", whose records have no signatures.
+        """
         zone = dns.zone.from_text(PLAIN, ZONE, relativize=False)
         with zone.writer() as writer:
             for other in others:
@@ -50,6 +54,10 @@ class Signer:
             dns.dnssec.sign_zone(
                 zone, writer, keys=self.pairs, inception=now - timedelta(days=30), expiration=now + timedelta(days=days)
             )
+        for name, rdataset in list(zone.iterate_rdatasets()):
+            kind, covered = (dns.rdatatype.to_text(each) for each in (rdataset.rdtype, rdataset.covers))
+            if without and (kind == without or (kind == "RRSIG" and without.removesuffix("'s") == covered)):
+                zone.delete_rdataset(name, rdataset.rdtype, rdataset.covers)
         return zone.to_text(relativize=False)
 
 
@@ -86,6 +94,9 @@ CASES = {
     "DS of the old side's key, the new side has its own": ("one", "two", "one", {"ds-mismatch"}),
     "DS of a key that nobody has": (PLAIN, PLAIN, "two", {"ds-without-key"}),
     "signatures that have ended at the new side": ("one", "ended", "one", {"rrsig-expired", "dnskey-unsigned"}),
+    "an NS set that nobody signed at the new side": ("one", "bare", "one", {"rrsig-invalid"}),
+    "no proofs of absence at the new side": ("one", "unproven", "one", {"denial-missing"}),
+    "proofs of absence that nobody signed": ("one", "loose", "one", {"rrsig-invalid"}),
     "two signers that share nothing, and a DS for each": ("one", "two", "both", set()),
 }
 
@@ -94,6 +105,11 @@ CASES = {
 def test_what_validators_would_make_of_each_side_is_told(name: str):
     old, new, ds, faults = CASES[name]
     zones = {"one": ONE.sign(), "two": TWO.sign(), "ended": ONE.sign(days=-1)}
+    zones |= {
+        "bare": ONE.sign(without="NS's"),
+        "unproven": ONE.sign(without="NSEC"),
+        "loose": ONE.sign(without="NSEC's"),
+    }
     anchors = {"one": ONE.ds, "two": TWO.ds, "both": ONE.ds + TWO.ds}
     code, report = run(zones.get(old, old), zones.get(new, new), anchors.get(ds, ds))
     assert codes_of(report) == faults, report["findings"]
