@@ -86,8 +86,14 @@ def _entry(kind: str, ttl: int, shaped: list[Shaped]) -> dict[str, Yaml]:
     if any(each.lenient for each in shaped):
         entry["octodns"] = {"lenient": True}
     entry |= {"ttl": ttl, "type": kind}
-    values = [_sorted(each.value) for each in shaped]
+    values = [_sorted(value) for value in sorted((each.value for each in shaped), key=_place)]
     return entry | ({"value": values[0]} if len(values) == 1 else {"values": values})
+
+
+def _place(value: Yaml) -> tuple[Yaml, ...]:
+    """Where a value stands among others: as octoDNS has it, by its fields in the order of the rdata."""
+    fields = value.values() if isinstance(value, dict) else (value,)
+    return tuple(repr(field) if isinstance(field, dict) else field for field in fields)
 
 
 def _sorted(value: Yaml) -> Yaml:

@@ -11,15 +11,20 @@ Record = tuple[str, int, str, str]  # owner in small letters, TTL, type, rdata a
 
 def read(directory: Path, zone: str) -> set[Record]:
     """The records of `DIRECTORY/ZONE.yaml`. Raises what octoDNS raises for a file that it refuses."""
+    return {
+        (rrset.name, rrset.ttl, rrset._type, canonical(rrset._type, rdata))
+        for rrset in (record.to_rrset() for record in populated(directory, zone).records)
+        for rdata in rrset.rdatas
+    }
+
+
+def populated(directory: Path, zone: str) -> Zone:
+    """The same as octoDNS holds it."""
     provider = YamlProvider("config", str(directory), escaped_semicolons=True)
     seen = Zone(f"{zone}.", [])
     provider.populate(seen)
     seen.validate()
-    return {
-        (rrset.name, rrset.ttl, rrset._type, canonical(rrset._type, rdata))
-        for rrset in (record.to_rrset() for record in seen.records)
-        for rdata in rrset.rdatas
-    }
+    return seen
 
 
 def canonical(kind: str, rdata: str) -> str:

@@ -1,5 +1,6 @@
 """A zone in octoDNS's form, read back with octoDNS itself, its checks and its order of keys as they come."""
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import yaml
 from natsort import natsorted
 from octodns.record.exception import ValidationError
-from support.octodns_reader import canonical, read
+from support.octodns_reader import canonical, populated, read
 from support.rdata_lines import GOOD
 
 from nameserver.wire import names
@@ -58,6 +59,7 @@ host2 IN A 192.0.2.2
 host10 IN A 192.0.2.10
 host1 IN A 192.0.2.1
 host1 IN A 192.0.2.11
+host1 IN A 10.0.0.1
 host1 IN AAAA 2001:db8:0:1:2:3:4:5
 host1 IN AAAA ::ffff:192.0.2.7
 10 IN PTR a.example.org.
@@ -97,6 +99,23 @@ def test_everything_that_octodns_has_is_read_back_as_it_was(tmp_path: Path) -> N
     seen, form = round_trip(tmp_path, EVERYTHING)
     assert seen == held(EVERYTHING)
     assert (form.without, form.joined, form.providers) == (Counter(), Counter(), 1)
+
+
+def test_each_record_is_what_octodns_itself_would_write_of_it_in_the_same_order(tmp_path: Path) -> None:
+    mapped = "host1 IN AAAA ::ffff:192.0.2.7\n"  # which each version of Python writes in its own way
+    file, _ = written(EVERYTHING.replace(mapped, ""))
+    (tmp_path / f"{ZONE}.yaml").write_text(file, encoding="ascii")
+    entries = {
+        (name, entry["type"]): {key: value for key, value in entry.items() if key not in ("type", "octodns")}
+        for name, under in yaml.safe_load(file).items()
+        for entry in (under if isinstance(under, list) else [under])
+    }
+    own = {
+        (record.name, record._type): json.loads(json.dumps(record.data)) for record in populated(tmp_path, ZONE).records
+    }
+    for data in own.values():
+        data.pop("octodns", None)
+    assert entries == own
 
 
 def test_keys_are_in_the_order_that_octodns_demands_and_plain_where_they_can_be(tmp_path: Path) -> None:
