@@ -251,6 +251,13 @@ def test_the_way_back_of_every_phase_can_be_read_before_the_move(tmp_path: Path)
     assert lines.count("    old.example") == 3
 
 
+def test_dnssec_takes_its_sides_from_a_state_or_from_the_command_line_and_not_from_both(tmp_path: Path):
+    phases.write(tmp_path / "move.json", State("shop.example", ["192.0.2.1"], ["192.0.2.2"], "zones"))
+    words = ["shop.example", "--state", str(tmp_path / "move.json"), "--old", "192.0.2.9"]
+    done = nameserver("migrate", "dnssec", *words)
+    assert (done.returncode, "give either it or them" in done.stderr) == (2, True)
+
+
 def test_a_plan_names_the_gates_that_are_measured(tmp_path: Path):
     words = ["shop.example", "--old", "127.0.0.1:9", "--new", "127.0.0.2:9", "--timeout", "0.1"]
     told = nameserver("migrate", "plan", *words, "--state", str(tmp_path / "a")).stdout
