@@ -148,8 +148,9 @@ def _below_a_cut(stream: ZoneStream, place: bytes) -> bool:
 async def probe(
     asker: Asker, stream: ZoneStream, endpoint: Endpoint, times: int = TIMES
 ) -> tuple[list[Varying], list[MadeUp]]:
-    """What the server that a stream was transferred from answers, beside that stream. Nothing, where it has changed
-    meanwhile.
+    """What the server that a stream was transferred from answers, beside that stream.
+
+    Where the zone has changed meanwhile, only what varies once more: some that steer have a new serial each second.
     """
     answers = await ask_often(asker, stream.zone, endpoint, sample(stream), times)
     found = varying(answers)
@@ -159,7 +160,8 @@ async def probe(
         if len(each) == 1 and each[0] != (transferred := _transferred(stream, wanted)) and not _below_alias(each[0])
     ]
     if (found or made_up) and await _serial(asker, stream, endpoint) not in (None, stream.soa.serial):
-        return [], []
+        wanted = [(each.place, each.rdtype) for each in found]
+        return varying(await ask_often(asker, stream.zone, endpoint, wanted, times)), []
     return found, made_up
 
 

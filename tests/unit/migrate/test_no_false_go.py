@@ -10,11 +10,12 @@ import dns.rrset
 import pytest
 from support.moves import Seen, move, report, snapshot
 
+from nameserver.cli.migrate.drift import DriftMetrics
 from nameserver.config.model import Endpoint
 from nameserver.migrate.asking.asking import Asker, Outcome, Question, Reply
 from nameserver.migrate.asking.tree import Tree
 from nameserver.migrate.asking.walk import NotFound
-from nameserver.migrate.checks import delegation
+from nameserver.migrate.checks import delegation, parity
 from nameserver.migrate.checks.query_counts import Look
 from nameserver.migrate.checks.sides import Source
 from nameserver.migrate.move import gates, silence
@@ -127,3 +128,15 @@ def test_silence_at_one_of_two_servers_is_no_silence_of_the_old_side():
     assert counted(one, "192.0.2.1", "192.0.2.2").faults == {"not-all-counted"}
     assert counted(f"{one} {two}", "192.0.2.1", "192.0.2.2").exit_code == 0
     assert counted(f"{one} {one}", "192.0.2.1", "2001:db8::1").exit_code == 0  # both are one process
+
+
+def test_an_address_that_does_not_answer_hides_no_count_of_what_differs_at_the_others():
+    silent = Report("compare", "shop.example", facts={"silent": "192.0.2.1"}, unreachable=True)
+    same = Report("compare", "shop.example", facts=dict.fromkeys(("only_old", "only_new", "ttl_only"), 0))
+    same.facts["soa_differs"] = False
+    seen = [parity._Seen(Source("new", str(at), at), found) for at, found in ((ONE, silent), (TWO, same))]
+    metrics = DriftMetrics("shop.example", "192.0.2.1", None, None)
+    found = Report("compare", "shop.example", facts=parity._facts(seen))
+    found.add(Level.FAULT, "connect-timeout", "192.0.2.1: no answer")
+    metrics.note(found, 5.0)
+    assert found.facts["only_old"] == 0
