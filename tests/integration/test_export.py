@@ -33,7 +33,7 @@ def test_a_zone_is_exported_from_the_server_and_from_the_store_when_it_is_down(
         return Done(code, *capfd.readouterr())
 
     directory = tmp_path_factory.mktemp("export")
-    text = zone_text(ZONE, 1, hosts=3000, extra='pc IN HINFO "x" "y"\n')
+    text = zone_text(ZONE, 1, hosts=1200, extra='pc IN HINFO "x" "y"\n')
     built = read_zone_file(text, names.from_text(ZONE), "z")
     canonical = write_zone_file(built.nodes, built.apex_as_received)
     with pair([ZONE], text=lambda *_, **__: text) as (_, ours):
