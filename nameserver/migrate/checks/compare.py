@@ -86,9 +86,9 @@ class Coverage:
         return not self.why
 
     @property
-    def answered(self) -> float:
-        """The share of the questions that were answered, in percent."""
-        return 100 * (self.asked - self.silent) / self.asked if self.asked else 0.0
+    def answered(self) -> str:
+        """The share of the questions that were answered."""
+        return _percent(self.asked - self.silent, self.asked)
 
     @property
     def share(self) -> str:
@@ -104,7 +104,7 @@ class Coverage:
         missing = sum(self.left_out.values())
         if not missing:
             return f"all {self.of} records of the other side"
-        return f"{100 * (self.of - missing) / self.of:.1f} % of {self.of} records"
+        return f"{_percent(self.of - missing, self.of)} of {self.of} records"
 
 
 def _percent(some: int, every: int) -> str:
@@ -307,7 +307,7 @@ def _judge_coverage(report: Report, name: str, side: Side, *, accept_partial: bo
         Level.WARNING if accept_partial and not coverage.silent else Level.FAULT,
         "incomplete",
         f"{name} ({side.server}) {how}; it was asked for {coverage.asked} RRsets, "
-        f"{coverage.answered:.1f} % were answered. Compared were {coverage.share}"
+        f"{coverage.answered} were answered. Compared were {coverage.share}"
         f"{f', not {not_compared}' if not_compared else ''}; what it has beyond them is not known",
         f"{'Compare without --sample' if coverage.sample else 'Allow us the transfer there'}, or accept this with "
         "--accept-partial.",

@@ -152,11 +152,16 @@ def test_a_side_that_was_only_asked_is_no_proof_unless_that_is_accepted():
 
     report = judge(side([a("www")]), partial())
     assert (report.exit_code, [finding.code for finding in report.findings]) == (1, ["incomplete"])
-    assert "100.0 % were answered" in report.findings[0].text
+    assert "100 % were answered" in report.findings[0].text
     accepted = judge(side([a("www")]), partial(), accept_partial=True)
     assert accepted.exit_code == 0
     assert accepted.verdict.startswith("NO DIFFERENCE in 4 of 4 RRsets of a list of names, accepted as partial")
     assert judge(side([a("www")]), partial(1), accept_partial=True).exit_code == 1
+
+
+def test_one_record_of_many_that_was_not_compared_is_not_rounded_away():
+    found = Coverage(5000, 1, "refused", of=5000, left_out={"records below delegations": 1})
+    assert (found.share, found.answered) == ("99.9 % of 5000 records", "99.9 %")
 
 
 def test_what_no_question_shows_is_counted_out_of_the_share_that_was_compared():
