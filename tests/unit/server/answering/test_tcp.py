@@ -417,10 +417,10 @@ async def test_one_connection_gets_only_so_many_transfers_at_once_and_the_others
 
 
 async def test_a_transfer_keeps_its_connection_from_being_idle(tmp_path: Path) -> None:
-    async with serving(tmp_path, idle_timeout=0.05) as server, connected(server) as client:
+    async with serving(tmp_path, idle_timeout=0.3) as server, connected(server) as client:
 
         async def slow(connection: tcp_module.TcpConnection, _request: object) -> None:
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.8)
             await connection.send(ask(), 1.0)
 
         server.tcp.send_transfer = slow
