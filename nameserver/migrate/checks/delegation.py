@@ -292,7 +292,8 @@ def _judge_parents(report: Report, seen: Measured, wanted: frozenset[str], expec
             )
         elif view.child_too:
             text = f"{where} serves the zone itself: what it says is the zone's own NS set, not the delegation"
-            report.add(Level.NOTE, "parent-is-child", text)
+            step = "Resolvers that ask it get what stands there, and never come to another side: take the zone off it."
+            report.add(Level.WARNING if expected else Level.NOTE, "parent-is-child", text, step if expected else "")
         if not view.problem and view.ns != wanted and (expected or not view.child_too):
             step = "Wait for the registry to publish it everywhere; it is not done before." if not expected else (
                 "Change the NS set at the registrar; if that is done, wait until every server of the parent has it."

@@ -19,6 +19,7 @@ from nameserver.migrate.asking.walk import NotFound
 from nameserver.migrate.checks import delegation, dnssec
 from nameserver.migrate.checks.delegation import Measured, ParentView
 from nameserver.migrate.checks.signed_sides import measure_side
+from nameserver.migrate.report import Level
 
 ZONE = dns.name.from_text("shop.example.")
 AT = Endpoint("192.0.2.1", 53)
@@ -79,6 +80,17 @@ def test_what_is_wanted_is_not_told_to_be_the_parents():
     assert [each.text for each in delegation.judge(ZONE, found, NEW).findings if each.code == "ns-mismatch"] == [
         "ns (192.0.2.1:53) has {old.shop.example} as the zone's own NS, wanted are {new.shop.example}"
     ]
+
+
+def test_a_parent_that_serves_the_zone_itself_sends_nobody_to_another_side():
+    view = ParentView("ns.example", AT, NEW, 60, child_too=True)
+    levels = {
+        each.level
+        for expected in (NEW, None)
+        for each in delegation.judge(ZONE, Measured("example", [view]), expected).findings
+        if each.code == "parent-is-child" and (each.next_step != "") == (expected is not None)
+    }
+    assert levels == {Level.WARNING, Level.NOTE}
 
 
 def test_an_empty_set_of_expected_names_is_not_taken_for_whatever_is_there():
