@@ -53,7 +53,13 @@ class Siblings:
         return b"".join((head, asked[view.question], records)), kind
 
     def keep(self, asked: bytes, answer: Sibling) -> None:
-        """Keep what the siblings of a message's name get; in any spelling."""
+        """Keep what the siblings of a message's name get; in any spelling.
+
+        Only where what follows the name has no octets that are capital letters, as those of the type HTTPS: a message
+        would be taken for one whose name is not in lower case for them.
+        """
+        if (rest := answer.view.rest) != rest.lower():
+            return
         before, after = asked[_BEFORE], asked[HEADER + 1 + asked[HEADER] :].lower()
         held = self._answers.get(before, {}).get(after)
         self._octets += len(answer.records) - len(held.records) if held else len(after) + len(answer.records) + BESIDE

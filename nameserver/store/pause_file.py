@@ -38,7 +38,7 @@ def read_pauses(state_dir: Path) -> dict[bytes, KeptPause]:
         return {}
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise StoreError(f"{path}: it cannot be read ({error})") from error
 
 

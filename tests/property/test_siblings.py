@@ -35,7 +35,7 @@ LABELS += [b"\1x", b"\1*", b"\4long", b"\x3f" + b"l" * 63]
 PARENTS = [b"\4star", b"\4many", b"\4name", b"\3cut", b"\3cut\4star", b"\3ccc\4star", b"\3aaa\3cut", b"\4STAR",
            b"\3Cut", b"\4none", b""]  # fmt: skip
 HEADERS = [b"\0\0\0\1\0\0\0\0\0", b"\1\0\0\1\0\0\0\0\0", b"\1\x10\0\1\0\0\0\0\0"]
-EDNS = [b"", b"\0\0\x29\x04\xd0\0\0\0\0\0\0", b"\0\0\x29\x02\0\0\0\x80\0\0\0"]
+EDNS = [b"", b"\0\0\x29\x04\xd0\0\0\0\0\0\0", b"\0\0\x29\x02\0\0\0\x80\0\0\0", b"\0\0\x29\x10\x41\0\0\0\0\0\0"]
 CHANGED = [
     b"\3aaa\4star",
     b"\1*\4star",
@@ -47,7 +47,7 @@ CHANGED = [
     b"\3cut\4star",
 ]
 
-ASKED = st.tuples(st.sampled_from(LABELS), st.sampled_from(PARENTS), st.sampled_from([1, 28, 15]),
+ASKED = st.tuples(st.sampled_from(LABELS), st.sampled_from(PARENTS), st.sampled_from([1, 28, 15, 65]),
                   st.sampled_from(HEADERS), st.sampled_from(EDNS))  # fmt: skip
 CHANGE = st.tuples(st.lists(st.sampled_from(CHANGED), min_size=1, max_size=2), st.integers(0, 40))
 
@@ -94,6 +94,15 @@ def test_each_label_below_each_parent_is_answered_as_the_pipeline_does_in_any_or
                 for header in HEADERS[:2]:
                     pair.ask(message(label, parent, 1, header, b""))
         pair.same_counts()
+
+
+@pytest.mark.parametrize(("rdtype", "edns"), [(65, b""), (1, EDNS[3])])
+def test_octets_behind_the_name_that_are_capital_letters_are_no_spelling(rdtype: int, edns: bytes) -> None:
+    pair = pair_of("udp")
+    for label in (b"\3ABC", b"\3abc", b"\3DEF", b"\3def") * 2:
+        for parent in PARENTS:
+            pair.ask(message(label, parent, rdtype, HEADERS[0], edns))
+    pair.same_counts()
 
 
 @pytest.mark.parametrize("parent", [b"\3cut", b"\4star"])

@@ -40,7 +40,10 @@ def test_there_is_no_file_where_nothing_is_paused(tmp_path: Path) -> None:
         '[zone."example.com"]\nanswer = "refused"\nsince = 1.0\nuntil = inf',
         f'[zone."{"x" * 64}.com"]\nanswer = "refused"\nsince = 1.0\nuntil = 2.0',
         "\x00",
+        f'[zone."example.com"]\nanswer = "refused"\nsince = {"9" * 400}\nuntil = 2.0',
+        f"zone = {'[' * 5000}",
     ],
+    ids=range(11),
 )
 def test_what_cannot_be_used_is_told_with_the_file(tmp_path: Path, text: str) -> None:
     (tmp_path / FILE_NAME).write_text(text)
