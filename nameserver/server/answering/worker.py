@@ -462,9 +462,14 @@ class Worker:
         self._leave(before)
 
     def _leave(self, zone: Zone | None) -> None:
-        """A version that was replaced or whose zone is gone goes; a small one does by itself."""
-        if zone is not None and len(zone.nodes) > AT_ONCE:
+        """A version that was replaced or whose zone is gone goes, a small one now: what was kept may refer to it."""
+        if zone is None:
+            return
+        if len(zone.nodes) > AT_ONCE:
             self._leaving.take(zone.dismantled())
+        else:
+            for _ in zone.dismantled():
+                pass
 
     def _try_again(self, name: bytes, state: ZoneState) -> None:
         """The disk was in the way, not the zone: load it later. What is live of it goes on being answered."""

@@ -338,6 +338,25 @@ async def test_a_large_version_leaves_in_slices_once_nobody_is_answered_from_it(
         assert (await reins.ask(asked[0])).rcode() == dns.rcode.REFUSED
 
 
+async def test_a_small_version_leaves_at_once_though_answers_kept_still_refer_to_it(store: Store) -> None:
+    stored = commit_hosts(store, ZONE, 1, owners=20)
+    async with worker_on(store.path) as reins:
+        reins.configure(CONFIG)
+        reins.load(ZONE)
+        await until(lambda: reins.served(ZONE) == stored.generation)
+        await reins.ask(f"bulk-000007.{ZONE}")
+        first = held_by(reins)
+        stored = commit_hosts(store, ZONE, 2, owners=20)
+        reins.load(ZONE)
+        await until(lambda: reins.served(ZONE) == stored.generation)
+        assert first is not None and not first.nodes and not first.descendants
+        assert (await reins.ask(f"bulk-000007.{ZONE}")).answer
+        second = held_by(reins)
+        reins.configure(removed=(ZONE,))
+        await until(lambda: reins.worker.zones.exact(NAME) is None)
+        assert second is not None and not second.nodes
+
+
 @pytest.mark.parametrize("listening", [False, True])
 async def test_a_large_zone_is_loaded_in_small_turns_once_there_are_queries_to_hold_up(
     store: Store, monkeypatch: pytest.MonkeyPatch, listening: bool
