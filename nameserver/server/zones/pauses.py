@@ -129,7 +129,8 @@ class Pauses:
                 before.answer, before.ends = fresh.answer, fresh.ends
                 fresh = before
             self._pauses[name] = entry.pause = fresh
-            heard = await self._publisher.pause(name, fresh.rcode)
+            self._publisher.set_paused(name, fresh.rcode)
+            heard = await self._publisher.heard()
             self._arm()
         until = fresh.keep(now, wall).until
         log.warning(
@@ -153,7 +154,7 @@ class Pauses:
             pause = self._pauses.get(entry.config.name)
             if pause is None:
                 return {"zone": entry.config.text, "was": False}
-            heard = await self._end(entry.config.name, pause, "by command")
+            heard = await self._end({entry.config.name: pause}, "by command")
             trouble = await self._save_quietly()
         return {
             "zone": entry.config.text,
@@ -167,20 +168,23 @@ class Pauses:
             "trouble": trouble,
         }
 
-    async def _end(self, name: bytes, pause: Pause, why: str) -> bool:
-        """Have a zone answered again; whether every worker has said that it does."""
-        del self._pauses[name]
+    async def _end(self, over: Mapping[bytes, Pause], why: str) -> bool:
+        """Have zones answered again, all at once; whether every worker has said that it does."""
+        for name in over:
+            del self._pauses[name]
+            self._publisher.set_paused(name, 0)
         # What was asked until now comes before the workers say that they have heard it: so the count is complete.
-        heard = await self._publisher.pause(name, 0)
-        entry = self._entries.get(name)
-        if entry is not None:
-            entry.pause = None
-            self._moved(name)
-            log.warning(
-                "zone %s is paused no more (%s, after %s): %s and %s of peers came meanwhile",
-                entry.config.text, why, duration(self._clock() - pause.began), queries(pause.queries),
-                f"{pause.control_queries:,}",
-            )  # fmt: skip
+        heard = await self._publisher.heard()
+        for name, pause in over.items():
+            entry = self._entries.get(name)
+            if entry is not None:
+                entry.pause = None
+                self._moved(name)
+                log.warning(
+                    "zone %s is paused no more (%s, after %s): %s and %s of peers came meanwhile",
+                    entry.config.text, why, duration(self._clock() - pause.began), queries(pause.queries),
+                    f"{pause.control_queries:,}",
+                )  # fmt: skip
         return heard
 
     # --- the clock ---------------------------------------------------------------------------------------------------
@@ -206,8 +210,8 @@ class Pauses:
         async with self._lock:
             try:
                 now = self._clock()
-                for name, pause in [(name, each) for name, each in self._pauses.items() if each.ends <= now]:
-                    await self._end(name, pause, "its time is up")
+                over = {name: pause for name, pause in self._pauses.items() if pause.ends <= now}
+                await self._end(over, "its time is up")
                 await self._save_quietly()
             finally:  # whatever broke, time goes on
                 self._arm()

@@ -495,9 +495,8 @@ class Publisher:
             self._paused.pop(name, None)
         self._supervisor.tell("pause", zone=name.hex(), rcode=rcode)
 
-    async def pause(self, name: bytes, rcode: int) -> bool:
-        """The same; whether all that answer have said that they do so."""
-        self.set_paused(name, rcode)
+    async def heard(self) -> bool:
+        """Whether all that answer have said, within a while, that they do as they were told so far."""
         return await self._supervisor.heard(HEARD_PATIENCE)
 
     def _expiry(self, names: Iterable[bytes]) -> dict[str, float]:

@@ -128,6 +128,20 @@ async def test_it_ends_by_itself_and_not_before(
     assert "zone example.com is paused no more (its time is up, after 10s): no queries and 0 of peers" in caplog.text
 
 
+async def test_those_that_end_together_wait_together_for_a_worker_that_says_nothing(
+    tmp_path: Path, clocks: Clocks
+) -> None:
+    async with serving(tmp_path, ZONE, OTHER) as ours:
+        await pause(ours, 10)
+        await pause(ours, 10, zone=OTHER)
+        assert await told(ours) == [codes.REFUSED]
+        before = len(ours.told("hear"))
+        clocks.both(11)
+        await until(lambda: {ours.entry(ZONE).state, ours.entry(OTHER).state} == {"serving"})
+        assert await told(ours) == [codes.REFUSED, 0]
+        assert len(ours.told("hear")) == before + 2  # one for both, one of this test
+
+
 async def test_another_order_replaces_the_time_and_the_answer_and_the_count_goes_on(
     tmp_path: Path, clocks: Clocks
 ) -> None:
