@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from nameserver.query.views import HEADER, View
 
-MOST_OCTETS = 16 * 1024 * 1024  # of all that is kept
-BESIDE = 300  # octets of memory that an answer takes besides its records and what it is found by
+MOST_OCTETS = 8 * 1024 * 1024  # of all that is kept
+BESIDE = 400  # octets of memory that an answer takes besides its records and what it is found by
 
 _BEFORE = slice(HEADER + 1)
 

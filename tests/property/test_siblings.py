@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 from support.pipelines import pipeline_of, served
 from support.short_cut_pair import Pair
 
+from nameserver.query.siblings import BESIDE
+
 ZONE = """
 @ 3600 SOA ns host 9 3600 600 86400 60
 @ NS ns
@@ -127,7 +129,7 @@ def test_what_is_kept_of_siblings_is_bounded_in_octets(monkeypatch) -> None:
             pair.ask(asked[:12] + asked[12:-4].upper() + asked[-4:])
             for siblings in pair.shortcut._composer._siblings:
                 held = [(after, answer) for table in siblings._answers.values() for after, answer in table.items()]
-                octets = sum(len(after) + len(answer.records) + 300 for after, answer in held)
+                octets = sum(len(after) + len(answer.records) + BESIDE for after, answer in held)
                 assert octets == siblings._octets <= 4000
                 kept += len(held)
     assert kept
