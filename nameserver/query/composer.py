@@ -158,7 +158,11 @@ class Composer:
         spelled = asked != folded
         after_label = folded[at:]
         view = views.get(after_label) if spelled else None
-        if view is None:
+        if view is not None:
+            found = self._respelled(asked, folded, view, label, at)
+            if found is not None:
+                return found
+        else:
             found = self._siblings[spelled].find(asked, folded[label], after_label, self._zones.epoch)
             if found is not None:
                 return found
@@ -173,6 +177,19 @@ class Composer:
         if not 0 < asked[HEADER] <= LONGEST_LABEL or not asked.endswith(view.rest):
             return self._compose_any(asked)
         return self._descend(asked, view, folded[HEADER:at], spelled and asked[view.question] != folded[view.question])
+
+    def _respelled(self, asked: bytes, folded: bytes, view: View, label: slice, at: int) -> Composed | None:
+        """The same for a name right below its apex with capital letters, where the node has nothing else before it."""
+        if view.epoch != self._zones.epoch or at > view.longest or not asked.endswith(view.rest):
+            return None
+        node = view.nodes.get(folded[label])
+        if node is None or node[_FIRST_TYPE] != view.single or node[9] or (size := node[10]) > _ALWAYS_FITS:
+            return None
+        question, name = asked[view.question], folded[view.question]
+        if question == name:
+            return None  # the letters are in the header
+        body = b"".join((view.head, question, name[:-4], node[_FIRST_RECORDS[size]], view.opt))
+        return (body, view.hit_kind) if len(body) + 2 <= view.limit else None
 
     def _compose_any(self, asked: bytes) -> Composed | None:
         """The same for any name in any spelling; what is known of its zone is brought up to date."""
