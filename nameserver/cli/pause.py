@@ -45,10 +45,7 @@ def main(args: argparse.Namespace) -> int:
 
 def _pause(args: argparse.Namespace) -> int:
     answer = remote.ask(args, "pause", zone=args.zone, answer=args.answer, length=args.length)
-    if args.json:
-        remote.print_json(answer)
-    else:
-        print("\n".join(_lines(answer, Palette.of())))
+    remote.show(args, answer, lambda palette: _lines(answer, palette))
     return remote.GOOD
 
 

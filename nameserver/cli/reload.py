@@ -22,10 +22,7 @@ def main(args: argparse.Namespace) -> int:
 
 def _reload(args: argparse.Namespace) -> int:
     answer = remote.ask(args, "reload", patience=RELOAD_TIME, timeout=RELOAD_TIME, force=args.force)
-    if args.json:
-        remote.print_json(answer)
-    else:
-        print("\n".join(_lines(answer)))
+    remote.show(args, answer, lambda _palette: _lines(answer))
     return remote.FINDING if answer.get("problems") else remote.GOOD
 
 

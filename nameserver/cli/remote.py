@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nameserver.cli.present import safe_lines
+from nameserver.cli.present import Palette, safe_lines
 from nameserver.control.client import call
 from nameserver.control.protocol import DEFAULT_PATH, ControlError, ControlTimeout, ControlUnreachable
 from nameserver.errors import ConfigError
@@ -117,6 +117,14 @@ def fail(args: argparse.Namespace, text: str, code: int) -> int:
     else:
         print("\n".join(safe_lines(text)), file=sys.stderr)
     return code
+
+
+def show(args: argparse.Namespace, answer: Json, lines: Callable[[Palette], list[str]]) -> None:
+    """Print an answer: as JSON where that is wanted, else the lines that are made of it."""
+    if args.json:
+        print_json(answer)
+    else:
+        print("\n".join(lines(Palette.of())))
 
 
 def print_json(data: Json) -> None:

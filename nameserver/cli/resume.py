@@ -21,10 +21,7 @@ def main(args: argparse.Namespace) -> int:
 
 def _resume(args: argparse.Namespace) -> int:
     answer = remote.ask(args, "resume", zone=args.zone)
-    if args.json:
-        remote.print_json(answer)
-    else:
-        print("\n".join(_lines(answer, Palette.of())))
+    remote.show(args, answer, lambda palette: _lines(answer, palette))
     return remote.GOOD
 
 

@@ -34,10 +34,7 @@ def _retransfer(args: argparse.Namespace) -> int:
     timeout = args.timeout if args.wait else 0.0
     answer = remote.ask(args, "retransfer", patience=timeout, zone=args.zone, wait=bool(args.wait), timeout=timeout)
     failed = args.wait and answer.get("outcome") not in ("ok", "up-to-date")
-    if args.json:
-        remote.print_json(answer)
-    else:
-        print("\n".join(_lines(args, answer, Palette.of())))
+    remote.show(args, answer, lambda palette: _lines(args, answer, palette))
     return remote.FINDING if failed else remote.GOOD
 
 

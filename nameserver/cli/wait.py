@@ -81,10 +81,7 @@ def _wait(args: argparse.Namespace) -> int:
     if shown:
         _show("")
     answer["waited"] = round(time.monotonic() - began, 3)
-    if args.json:
-        remote.print_json(answer)
-    else:
-        print("\n".join(_lines(answer, Palette.of())))
+    remote.show(args, answer, lambda palette: _lines(answer, palette))
     return remote.GOOD if answer["reached"] else remote.FINDING
 
 
