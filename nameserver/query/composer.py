@@ -158,20 +158,18 @@ class Composer:
         spelled = asked != folded
         after_label = folded[at:]
         view = views.get(after_label) if spelled else None
-        if view is not None:
-            found = self._respelled(asked, folded, view, label, at)
-            if found is not None:
-                return found
-        else:
+        if view is None:
             found = self._siblings[spelled].find(asked, folded[label], after_label, self._zones.epoch)
-            if found is not None:
-                return found
-            size = len(asked)
-            while view is None:
-                if at >= size or not 0 < (length := asked[at]) <= LONGEST_LABEL:
-                    return self._compose_any(asked)
-                at += length + 1
-                view = views.get(folded[at:])
+        else:
+            found = self._respelled(asked, folded, view, label, at)
+        if found is not None:
+            return found
+        size = len(asked)
+        while view is None:
+            if at >= size or not 0 < (length := asked[at]) <= LONGEST_LABEL:
+                return self._compose_any(asked)
+            at += length + 1
+            view = views.get(folded[at:])
         if view.epoch != self._zones.epoch or view.nested or at + view.apex_size > HEADER + LONGEST_NAME:
             return self._compose_any(asked)
         if not 0 < asked[HEADER] <= LONGEST_LABEL or not asked.endswith(view.rest):

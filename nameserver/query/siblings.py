@@ -62,13 +62,19 @@ class Siblings:
             return
         before, after = asked[_BEFORE], asked[HEADER + 1 + asked[HEADER] :].lower()
         held = self._answers.get(before, {}).get(after)
-        self._octets += len(answer.records) - len(held.records) if held else len(after) + len(answer.records) + BESIDE
-        if self._octets > MOST_OCTETS:
+        if held is not None:
+            self._octets -= _size(after, held)
+        if self._octets + _size(after, answer) > MOST_OCTETS:
             self.forget()
-            self._octets = len(after) + len(answer.records) + BESIDE
+        self._octets += _size(after, answer)
         self._answers.setdefault(before, {})[after] = answer
 
     def forget(self) -> None:
         """Begin afresh."""
         self._answers.clear()
         self._octets = 0
+
+
+def _size(after: bytes, answer: Sibling) -> int:
+    """What an answer kept takes, in octets."""
+    return len(after) + len(answer.records) + BESIDE
