@@ -150,18 +150,16 @@ def test_numbers_beyond_what_there_is_are_refused_before_anything_is_written(
     assert f"error: argument {option}: " in done.stderr
 
 
+def silent_sides(directory: Path) -> list[str]:
+    """Options for servers, and a way to them, where nobody answers."""
+    hints = directory / "hints"
+    hints.write_text("127.0.0.9:9\n")
+    sides = ["--old", "127.0.0.1:9", "--new", "127.0.0.2:9", "--timeout", "0.1"]
+    return [*sides, "--root-hints", str(hints)]
+
+
 def test_a_gate_where_nobody_answers_is_exit_code_3(tmp_path: Path):
-    (tmp_path / "hints").write_text("127.0.0.9:9\n")
-    sides = [
-        "--old",
-        "127.0.0.1:9",
-        "--new",
-        "127.0.0.2:9",
-        "--timeout",
-        "0.1",
-        "--root-hints",
-        str(tmp_path / "hints"),
-    ]
+    sides = silent_sides(tmp_path)
     done = nameserver("migrate", "gate", "shop.example", *sides, "-4")
     assert done.returncode == 3, done.stdout
     assert "warning (one-family): servers that are found by name were asked over IPv4 alone" in done.stdout
@@ -170,17 +168,7 @@ def test_a_gate_where_nobody_answers_is_exit_code_3(tmp_path: Path):
 
 
 def test_a_gate_whose_reader_went_away_is_no_go_for_that(tmp_path: Path):
-    (tmp_path / "hints").write_text("127.0.0.9:9\n")
-    sides = [
-        "--old",
-        "127.0.0.1:9",
-        "--new",
-        "127.0.0.2:9",
-        "--timeout",
-        "0.1",
-        "--root-hints",
-        str(tmp_path / "hints"),
-    ]
+    sides = silent_sides(tmp_path)
     reader, writer = os.pipe()
     os.close(reader)
     command = [sys.executable, "-m", "nameserver", "migrate", "gate", "shop.example", *sides]
